@@ -1,0 +1,3 @@
+module mcp-gateway
+
+go 1.26.0

@@ -1,0 +1,194 @@
+// Package gatewayconfig is the contract between the three paths of the gateway:
+// what the control plane tells the broker (Broker), what it puts into the
+// filter's static configuration (Filter), and what the broker tells the filter
+// while traffic flows (Table, ResolveRequest, ResolveResponse). JSON on the
+// wire, decoded strictly; free of Envoy and Kubernetes types.
+package gatewayconfig
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mcp-gateway/internal/mcp"
+)
+
+// Paths of the broker's internal API. It listens apart from the public
+// endpoint: on a unix socket, or on TCP guarded by a shared secret.
+const (
+	PathTable   = "/v1/table"   // GET, ETag and If-None-Match; answers Table
+	PathResolve = "/v1/resolve" // POST ResolveRequest; answers ResolveResponse
+	PathConfig  = "/v1/config"  // GET on the control plane; answers Broker
+)
+
+// SecretEnv names the environment variable that holds the shared secret of the
+// internal API, sent as "authorization: Bearer <secret>". Read from the
+// environment so that no config dump shows it. Unset means no check, which is
+// right for a unix socket only.
+const SecretEnv = "MCP_GATEWAY_INTERNAL_SECRET"
+
+// Broker is the whole configuration of a broker. A new one replaces the old one.
+type Broker struct {
+	// Name and Version are the gateway's serverInfo.
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Instructions are the gateway's own, put before those of the servers.
+	Instructions string `json:"instructions,omitempty"`
+	// Servers in the order in which lists show them.
+	Servers  []Server `json:"servers"`
+	Sessions Sessions `json:"sessions"`
+	// BodyLimit is the largest request body in bytes.
+	BodyLimit int64 `json:"bodyLimit"`
+}
+
+// Server is one MCP server as the broker reaches it.
+type Server struct {
+	Name string `json:"name"`
+	// URL is the Streamable HTTP endpoint, http or https, with its path and query.
+	URL string `json:"url"`
+	// Host overrides the Host header; empty means the URL's.
+	Host string `json:"host,omitempty"`
+	// Prefix goes before each tool and prompt name; empty means none.
+	Prefix string `json:"prefix,omitempty"`
+	// Label goes before resource URIs as "label+uri"; empty with a single
+	// server, whose URIs stay as they are.
+	Label string `json:"label,omitempty"`
+	// Headers are sent with every request that the broker makes to the server.
+	Headers map[string]string `json:"headers,omitempty"`
+	// ListTimeout bounds one discovery request.
+	ListTimeout Duration `json:"listTimeout"`
+}
+
+// Sessions says where client sessions live and how long.
+type Sessions struct {
+	// Store is "memory" or a redis:// or rediss:// URL.
+	Store string `json:"store"`
+	// IdleTimeout ends a session that was not used so long; Lifetime ends any.
+	IdleTimeout Duration `json:"idleTimeout"`
+	Lifetime    Duration `json:"lifetime"`
+}
+
+// Filter is the static configuration of the filter in Envoy. It changes only
+// with the endpoint itself, never with a server.
+type Filter struct {
+	// Path is the endpoint's path, "/mcp".
+	Path string `json:"path"`
+	// Hostnames that a request's Host may name, without port, lower case; empty
+	// allows any.
+	Hostnames []string `json:"hostnames,omitempty"`
+	// AllowedOrigins are full origins ("https://app.example"), besides those
+	// whose host is in Hostnames. A request without Origin passes.
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+	// BodyLimit is the largest request body in bytes; ResponseLimit the largest
+	// JSON answer that is held back to rewrite resource URIs in it.
+	BodyLimit     int `json:"bodyLimit"`
+	ResponseLimit int `json:"responseLimit"`
+	// InternalCluster is Envoy's cluster of the broker's internal API.
+	InternalCluster string `json:"internalCluster"`
+	// AskTimeout bounds one question to the broker.
+	AskTimeout Duration `json:"askTimeout"`
+	// Metadata sets dynamic metadata "mcp" (server, method, name, error) on
+	// every call, for access logs and policies; it costs some microseconds.
+	Metadata bool `json:"metadata,omitempty"`
+	// Table is a routing table for a gateway without broker questions.
+	Table *Table `json:"table,omitempty"`
+}
+
+// Table tells the filter who owns which name. Version changes with content.
+type Table struct {
+	Version string        `json:"version"`
+	Servers []TableServer `json:"servers"`
+	// Tools and Prompts map exposed names to their owners.
+	Tools   map[string]Target `json:"tools"`
+	Prompts map[string]Target `json:"prompts"`
+}
+
+// TableServer is one server as the filter routes to it.
+type TableServer struct {
+	Name string `json:"name"`
+	// Authority and Path replace :authority and :path of a forwarded request.
+	Authority string `json:"authority"`
+	Path      string `json:"path"`
+	Prefix    string `json:"prefix,omitempty"`
+	Label     string `json:"label,omitempty"`
+	// Listed is false until the server's lists were read once; until then its
+	// prefix alone decides, so that a call meets the server's own state and
+	// not "unknown tool".
+	Listed bool `json:"listed"`
+	// Resources reports the resources capability: answers may hold URIs that
+	// need the label.
+	Resources bool `json:"resources,omitempty"`
+}
+
+// Target is the owner of an exposed name: the index in Table.Servers and the
+// name as the server knows it.
+type Target struct {
+	Server int    `json:"s"`
+	Name   string `json:"n"`
+}
+
+// ResolveRequest asks for the backend session of (client session, server),
+// opened if need be. Stale names a backend session that the server has
+// forgotten (it answered 404), so that the broker opens a new one.
+type ResolveRequest struct {
+	Session string `json:"session"`
+	Server  string `json:"server"`
+	Stale   string `json:"stale,omitempty"`
+}
+
+// ResolveResponse answers with HTTP 200. Other statuses: 404 no such client
+// session, 410 no such server, 502 the server could not be reached or refused
+// initialize, 503 the session store is away.
+type ResolveResponse struct {
+	// Session is the backend's session id; empty for a server without sessions.
+	Session string `json:"session"`
+	// Version is the revision negotiated with the backend.
+	Version mcp.Revision `json:"version"`
+	// TTLMillis is how long the answer may be cached.
+	TTLMillis int64 `json:"ttlMs"`
+}
+
+// Duration is a time.Duration written as Go writes one, "30s".
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("duration %q: want a number with a unit, as 30s or 5m", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Decode reads one JSON document into v and refuses unknown members and
+// anything after it.
+func Decode(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("data after the document")
+	}
+	return nil
+}
+
+// Validate reports whether t is consistent: every target names a server.
+func (t *Table) Validate() error {
+	for _, m := range []map[string]Target{t.Tools, t.Prompts} {
+		for name, target := range m {
+			if target.Server < 0 || target.Server >= len(t.Servers) {
+				return fmt.Errorf("table: %q points to server %d of %d", name, target.Server, len(t.Servers))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+// Package mcp names what the Model Context Protocol fixes: revisions, methods,
+// headers and error codes. Constants and small pure rules only, so that every
+// path of the gateway can share one spelling.
+package mcp
+
+// Revision is a protocol revision, a date as the specification writes it.
+type Revision string
+
+// The revisions with the initialize handshake that the gateway serves over
+// Streamable HTTP, oldest first.
+const (
+	Revision20250326 Revision = "2025-03-26"
+	Revision20250618 Revision = "2025-06-18"
+	Revision20251125 Revision = "2025-11-25"
+)
+
+// RevisionStateless is the first revision without sessions; it and every later
+// one are called modern. Dates compare as strings.
+const RevisionStateless Revision = "2026-07-28"
+
+// LatestLegacy is what the gateway offers a client whose own revision it does
+// not know (specification 2025-11-25, basic/lifecycle, Version Negotiation).
+const LatestLegacy = Revision20251125
+
+// AssumedRevision holds for a request without MCP-Protocol-Version header
+// (2025-11-25, basic/transports, Protocol Version Header).
+const AssumedRevision = Revision20250326
+
+// Supported lists the served revisions, newest first.
+func Supported() []Revision {
+	return []Revision{Revision20251125, Revision20250618, Revision20250326}
+}
+
+// Served reports whether r is one of Supported.
+func Served(r Revision) bool {
+	return r == Revision20251125 || r == Revision20250618 || r == Revision20250326
+}
+
+// Modern reports whether r is a stateless revision: well formed as a date and
+// not older than RevisionStateless.
+func Modern(r Revision) bool {
+	return len(r) == len(RevisionStateless) && r[4] == '-' && r[7] == '-' && r >= RevisionStateless
+}
+
+// Header names, lower case as HTTP/2 and Envoy write them.
+const (
+	HeaderSession         = "mcp-session-id"
+	HeaderProtocolVersion = "mcp-protocol-version"
+	HeaderMethod          = "mcp-method" // modern revisions only
+	HeaderName            = "mcp-name"   // modern revisions only
+
+	// HeaderServer carries the name of the chosen server from the filter to
+	// Envoy's route table. No request of a client keeps it.
+	HeaderServer = "x-mcp-server"
+	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
+	// client's headers with it are removed before routing.
+	HeaderOwnedPrefix = "x-mcp-"
+)
+
+// JSON-RPC and MCP error codes.
+const (
+	CodeParseError         = -32700
+	CodeInvalidRequest     = -32600
+	CodeMethodNotFound     = -32601
+	CodeInvalidParams      = -32602
+	CodeInternalError      = -32603
+	CodeResourceNotFound   = -32002 // revisions up to 2025-11-25
+	CodeUnsupportedVersion = -32022 // from 2026-07-28 on
+)
+
+// Methods that the gateway knows by name.
+const (
+	MethodInitialize            = "initialize"
+	MethodPing                  = "ping"
+	MethodToolsList             = "tools/list"
+	MethodToolsCall             = "tools/call"
+	MethodPromptsList           = "prompts/list"
+	MethodPromptsGet            = "prompts/get"
+	MethodResourcesList         = "resources/list"
+	MethodResourcesTemplates    = "resources/templates/list"
+	MethodResourcesRead         = "resources/read"
+	MethodNotifyInitialized     = "notifications/initialized"
+	MethodNotifyToolsChanged    = "notifications/tools/list_changed"
+	MethodNotifyPromptsChanged  = "notifications/prompts/list_changed"
+	MethodNotifyResourceChanged = "notifications/resources/list_changed"
+)
