@@ -1,0 +1,220 @@
+package jsonrpc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// special marks, in the high bit of its byte, the first byte of w (from the
+// low end) that is a quote, a backslash, a control character or not ASCII.
+// Marks above the first may be false, because subtraction borrows.
+func special(w uint64) uint64 {
+	return ((w ^ '"'*ones) - ones | (w ^ '\\'*ones) - ones | w - ' '*ones | w) & highs
+}
+
+// skipString skips a string whose opening quote stands before i.
+func skipString(b []byte, i int) int {
+	for {
+		for i+8 <= len(b) {
+			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			return ^i
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			if i = skipEscape(b, i); i < 0 {
+				return i
+			}
+		case c < ' ':
+			return ^i
+		case c >= utf8.RuneSelf:
+			if i = skipRunes(b, i); i < 0 {
+				return i
+			}
+		default: // fewer than eight bytes are left
+			i++
+		}
+	}
+}
+
+// skipEscape skips the escape whose backslash stands at i; both halves of a
+// surrogate pair at once.
+func skipEscape(b []byte, i int) int {
+	_, n := decodeEscape(b[i:])
+	if n == 0 {
+		return ^i
+	}
+	return i + n
+}
+
+// decodeEscape returns the character of the escape at the start of b and its
+// length in bytes; length 0 if it is malformed or a lone surrogate.
+func decodeEscape(b []byte) (rune, int) {
+	if len(b) < 2 {
+		return 0, 0
+	}
+	switch c := b[1]; c {
+	case '"', '\\', '/':
+		return rune(c), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	}
+	r := hex4(b)
+	switch {
+	case r < 0:
+		return 0, 0
+	case r < 0xD800 || r > 0xDFFF:
+		return r, 6
+	case r > 0xDBFF:
+		return 0, 0
+	}
+	low := hex4(b[6:])
+	if low < 0xDC00 || low > 0xDFFF {
+		return 0, 0
+	}
+	return 0x10000 + (r-0xD800)<<10 + (low - 0xDC00), 12
+}
+
+// hex4 returns the code unit of \uXXXX at the start of b, -1 if there is none.
+func hex4(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// skipRunes skips the characters outside ASCII that begin at i. The limits of
+// the second byte keep out overlong forms, surrogates and what is beyond
+// U+10FFFF (RFC 3629 section 4).
+func skipRunes(b []byte, i int) int {
+	for i < len(b) && b[i] >= utf8.RuneSelf {
+		c := b[i]
+		n, low, high := 2, byte(0x80), byte(0xBF)
+		switch {
+		case c < 0xC2:
+			return ^i
+		case c < 0xE0:
+		case c < 0xF0:
+			n = 3
+			if c == 0xE0 {
+				low = 0xA0
+			} else if c == 0xED {
+				high = 0x9F
+			}
+		case c < 0xF5:
+			n = 4
+			if c == 0xF0 {
+				low = 0x90
+			} else if c == 0xF4 {
+				high = 0x8F
+			}
+		default:
+			return ^i
+		}
+		if i+n > len(b) || b[i+1] < low || b[i+1] > high {
+			return ^i
+		}
+		for j := i + 2; j < i+n; j++ {
+			if b[j]&0xC0 != 0x80 {
+				return ^i
+			}
+		}
+		i += n
+	}
+	return i
+}
+
+// Unquote returns the characters of a string token as UTF-8; false if token is
+// anything but one strict JSON string without whitespace around it. Without
+// escapes the answer is a part of token, not a copy. With escapes it is written
+// over dst[:0], which must not overlap token.
+func Unquote(dst, token []byte) ([]byte, bool) {
+	if len(token) < 2 || token[0] != '"' || skipString(token, 1) != len(token) {
+		return nil, false
+	}
+	inside := token[1 : len(token)-1 : len(token)-1]
+	next := bytes.IndexByte(inside, '\\')
+	if next < 0 {
+		return inside, true
+	}
+	dst = dst[:0]
+	for ; next >= 0; next = bytes.IndexByte(inside, '\\') {
+		dst = append(dst, inside[:next]...)
+		r, n := decodeEscape(inside[next:])
+		dst = utf8.AppendRune(dst, r)
+		inside = inside[next+n:]
+	}
+	return append(dst, inside...), true
+}
+
+// AppendQuote appends s as a JSON string token. Only what RFC 8259 section 7
+// demands is escaped; a byte that is no UTF-8 becomes U+FFFD.
+func AppendQuote(dst []byte, s []byte) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for len(s) > 0 {
+		n := 0
+		for n < len(s) && s[n] >= ' ' && s[n] != '"' && s[n] != '\\' && s[n] < utf8.RuneSelf {
+			n++
+		}
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; len(s) == 0 {
+			break
+		}
+		c := s[0]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRune(s)
+			dst = utf8.AppendRune(dst, r)
+			s = s[size:]
+			continue
+		}
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		s = s[1:]
+	}
+	return append(dst, '"')
+}
