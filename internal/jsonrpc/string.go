@@ -16,7 +16,10 @@ const (
 // low end) that is a quote, a backslash, a control character or not ASCII.
 // Marks above the first may be false, because subtraction borrows.
 func special(w uint64) uint64 {
-	return ((w ^ '"'*ones) - ones | (w ^ '\\'*ones) - ones | w - ' '*ones | w) & highs
+	quote := (w ^ '"'*ones) - ones
+	backslash := (w ^ '\\'*ones) - ones
+	control := w - ' '*ones
+	return (quote | backslash | control | w) & highs
 }
 
 // skipString skips a string whose opening quote stands before i.
