@@ -1,0 +1,196 @@
+package filter
+
+import (
+	"bytes"
+	"strconv"
+
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/sse"
+)
+
+// answerMode is how the body of an answer is treated.
+type answerMode uint8
+
+const (
+	answerPlain  answerMode = iota // leaves as it comes
+	answerJSON                     // held back whole, URIs labelled
+	answerEvents                   // event by event, URIs labelled
+	answerError                    // held back whole: a JSON-RPC error, or not
+)
+
+type answerState struct {
+	mode   answerMode
+	status int
+	parser sse.Parser
+	buf    []byte
+}
+
+// ResponseHeaders decides what happens to an answer. Every answer of a server
+// to a request leaves with HTTP 200 and a JSON-RPC message: what a server, or
+// Envoy in its place, says otherwise becomes an error that names the server.
+func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
+	s.d.reset()
+	s.d.Action = Pass
+	var contentType, length []byte
+	status := 0
+	for i := range headers {
+		h := &headers[i]
+		switch string(h.Name) {
+		case ":status":
+			status, _ = strconv.Atoi(string(h.Value))
+		case "content-type":
+			contentType = h.Value
+		case "content-length":
+			length = h.Value
+		}
+	}
+	switch s.phase {
+	case phaseServer:
+		return s.fromServer(status, contentType, length, end)
+	case phaseBroker:
+		return s.fromBroker(status, contentType)
+	}
+	s.d.Done = true
+	return &s.d
+}
+
+// fromBroker passes the broker's answers; only Envoy's own, made in place of a
+// broker that is away, are put into the protocol's form.
+func (s *Stream) fromBroker(status int, contentType []byte) *Decision {
+	if s.isDelete {
+		s.g.sessions.forget(s.session)
+	}
+	if status >= 500 && !mediaType(contentType, "application/json") {
+		return s.fail("broker_down", "the gateway cannot answer now")
+	}
+	s.d.Done = true
+	return &s.d
+}
+
+func (s *Stream) fromServer(status int, contentType, length []byte, end bool) *Decision {
+	srv := s.target.server
+	s.d.Server = srv.name
+	isJSON := mediaType(contentType, "application/json")
+	switch {
+	case status == 200 && end:
+		return s.fail("bad_answer", "server "+srv.name+" gave an empty answer")
+	case status == 200 && isJSON:
+		if n, err := strconv.Atoi(string(length)); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
+			s.d.Done = true
+			return &s.d
+		}
+		s.answer.mode = answerJSON
+		s.d.Action = NeedBody
+		return &s.d
+	case status == 200 && mediaType(contentType, "text/event-stream"):
+		if s.label == "" {
+			s.d.Done = true
+			return &s.d
+		}
+		s.answer.mode = answerEvents
+		s.answer.parser = sse.Parser{Limit: s.g.cfg.ResponseLimit}
+		s.remove("content-length")
+		return &s.d
+	case status == 404 && len(s.backend.id) > 0:
+		s.g.sessions.spoil(s.session, srv.name, s.backend.id)
+		return s.fail("session_lost", "server "+srv.name+" has lost its session; call again")
+	case status >= 400 && isJSON && !end:
+		s.answer.mode, s.answer.status = answerError, status
+		s.d.Action = NeedBody
+		return &s.d
+	}
+	return s.failStatus(status)
+}
+
+// failStatus names what went wrong at the server without passing on its words,
+// which may hold addresses.
+func (s *Stream) failStatus(status int) *Decision {
+	name := s.target.server.name
+	s.d.Server = name
+	switch status {
+	case 502, 503:
+		return s.fail("server_down", "server "+name+" could not be reached")
+	case 408, 504:
+		return s.fail("server_timeout", "server "+name+" did not answer in time")
+	case 401, 403:
+		return s.fail("server_refused", "server "+name+" refused the gateway's credentials")
+	}
+	return s.fail("bad_answer", "server "+name+" answered with HTTP status "+strconv.Itoa(status))
+}
+
+// ResponseBody takes the whole body after NeedBody, or else one chunk. end
+// tells that nothing follows.
+func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
+	s.d.reset()
+	s.d.Action = Pass
+	switch s.answer.mode {
+	case answerJSON:
+		s.answer.buf = relabel(s.answer.buf[:0], body, s.label)
+		s.d.Done = true
+		if !bytes.Equal(s.answer.buf, body) {
+			s.replace()
+		}
+	case answerError:
+		return s.serverError(body)
+	case answerEvents:
+		s.answer.buf = s.answer.buf[:0]
+		err := s.answer.parser.Feed(body, s.event)
+		if err != nil {
+			// The stream is broken for a client too; it learns so by its end.
+			return s.fail("bad_answer", "server "+s.target.server.name+" sent an event over the limit")
+		}
+		s.d.Replace, s.d.Body = true, s.answer.buf
+		s.d.Done = end
+	default:
+		s.d.Done = true
+	}
+	return &s.d
+}
+
+// AnswerTooLarge is for a host whose held-back answer outgrew ResponseLimit:
+// it leaves as it is, unless it was an error to be looked at.
+func (s *Stream) AnswerTooLarge() *Decision {
+	s.d.reset()
+	if s.answer.mode == answerError {
+		return s.failStatus(s.answer.status)
+	}
+	s.answer.mode = answerPlain
+	s.d.Action, s.d.Done = Pass, true
+	return &s.d
+}
+
+func (s *Stream) replace() {
+	s.d.Replace, s.d.Body = true, s.answer.buf
+	s.length = strconv.AppendInt(s.length[:0], int64(len(s.answer.buf)), 10)
+	s.set("content-length", s.length)
+}
+
+func (s *Stream) event(e sse.Event) error {
+	if !bytes.Contains(e.Data, uriMember) {
+		s.answer.buf = sse.AppendEvent(s.answer.buf, e)
+		return nil
+	}
+	s.reply = relabel(s.reply[:0], e.Data, s.label)
+	e.Data = s.reply
+	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
+	return nil
+}
+
+// serverError passes a JSON-RPC error that a server sent with an HTTP error
+// status, as HTTP 200, if it answers this very request.
+func (s *Stream) serverError(body []byte) *Decision {
+	var m jsonrpc.Message
+	if err := m.Scan(body); err != nil || m.Kind != jsonrpc.Response || !bytes.Equal(m.ID.Of(body), s.id) {
+		return s.failStatus(s.answer.status)
+	}
+	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
+	s.set(":status", []byte("200"))
+	s.answer.buf = append(s.answer.buf[:0], body...)
+	if s.label != "" {
+		s.answer.buf = relabel(s.answer.buf[:0], body, s.label)
+		if !bytes.Equal(s.answer.buf, body) {
+			s.replace()
+		}
+	}
+	return &s.d
+}

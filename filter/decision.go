@@ -1,0 +1,85 @@
+package filter
+
+// Action is what a host does next with a stream.
+type Action uint8
+
+const (
+	// Pass lets the headers and the body seen so far go on, after the header
+	// edits and the splice.
+	Pass Action = iota
+	// NeedBody holds headers and body back until the body is complete.
+	NeedBody
+	// Reply ends the stream with Status, Headers and Body.
+	Reply
+	// Ask sends Question to the broker, holding the request until Stream.Answer.
+	Ask
+)
+
+// Header is one header as the host sees it, name in lower case. In a call of
+// the host both slices are host memory, valid during that call only.
+type Header struct{ Name, Value []byte }
+
+// Edit sets one header, or removes it when Remove is set.
+type Edit struct {
+	Name   string
+	Value  []byte
+	Remove bool
+}
+
+// Splice replaces the bytes [Start,End) of the body that was decided upon.
+// Absent when Start == End.
+type Splice struct {
+	Start, End int
+	With       []byte
+}
+
+// Question is one HTTP exchange with the broker's internal API.
+type Question struct {
+	Method string
+	Path   string
+	// ETag goes into If-None-Match when not empty.
+	ETag string
+	Body []byte
+}
+
+// Note is one entry of the dynamic metadata "mcp".
+type Note struct {
+	Key   string
+	Value []byte
+}
+
+// Decision is what a Stream wants done. It and all memory it points to belong
+// to the stream and hold until the next call on it.
+type Decision struct {
+	Action Action
+	// Edits apply to the headers of the current direction (Pass), or are the
+	// headers of the answer (Reply).
+	Edits []Edit
+	// Body replaces bytes of the request (Pass), or is the answer (Reply).
+	Splice Splice
+	// Reroute asks the host to choose the route again, as headers that decide
+	// it have changed.
+	Reroute bool
+	// Status and Body make the answer of a Reply. With Pass on a response,
+	// Replace says that Body takes the place of the chunk, or of the whole body
+	// after NeedBody.
+	Status  int
+	Body    []byte
+	Replace bool
+	// Reason is a short stable word for access logs and counters; Server names
+	// the server it concerns, if any.
+	Reason string
+	Server string
+	// Question goes with Ask.
+	Question Question
+	// Revalidate asks the host to fetch the table in the background.
+	Revalidate bool
+	// Done tells that the stream needs no further calls.
+	Done bool
+	// Notes are set as dynamic metadata.
+	Notes []Note
+}
+
+func (d *Decision) reset() {
+	*d = Decision{Edits: d.Edits[:0], Notes: d.Notes[:0]}
+}

@@ -1,0 +1,13 @@
+// Package filter decides what happens to one HTTP stream of MCP traffic: answer
+// it with an error, hand it to a server with a few bytes changed, hand it to
+// the broker as it is, or ask the broker a question first.
+//
+// It is the data path's core and is pure: bytes and headers in, a Decision out.
+// It opens no socket, keeps no goroutine, reads no clock and logs nothing. A
+// host (filter/dynamicmodule inside Envoy) owns the stream, carries decisions
+// out and calls back. Nothing of the host's memory is kept past a call.
+//
+// One request, top to bottom: Stream.RequestHeaders, Stream.RequestBody,
+// Stream.Answer for each question asked, Stream.ResponseHeaders,
+// Stream.ResponseBody.
+package filter

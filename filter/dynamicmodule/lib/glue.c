@@ -1,0 +1,589 @@
+// Envoy's callbacks. Everything that needs no decision stays in C: a warm
+// tools/call enters Go three times (request headers, request body, response
+// headers), and each entry carries all that the core reads and returns.
+#include "glue.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "_cgo_export.h"
+
+enum { OUT_ROOM = 2048, MAX_HEADERS = 128, MAX_EDITS = 64, SLACK = 65536 };
+
+typedef struct {
+  void* envoy;
+  mcp_config* config;
+  uint64_t handle;  // of the Go stream; 0 before and after Go has to do with it
+  bool need_request;
+  bool need_response;
+  bool asking;
+  bool replied;
+} mcp_filter;
+
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static envoy_bytes bytes(const char* ptr, size_t length) {
+  envoy_bytes b = {ptr, length};
+  return b;
+}
+
+static void out_init(mcp_out* out, char* room) {
+  memset(out, 0, sizeof *out);
+  out->data = room;
+  out->room = OUT_ROOM;
+}
+
+static const char* out_bytes(const mcp_out* out) { return out->large ? out->large : out->data; }
+
+// Walks the records of a verdict. Start with *at = 0.
+static bool next_record(const mcp_out* out, size_t* at, mcp_record* r, envoy_bytes* key,
+                        envoy_bytes* value) {
+  if (*at + sizeof *r > out->length) return false;
+  const char* p = out_bytes(out) + *at;
+  memcpy(r, p, sizeof *r);
+  *key = bytes(p + sizeof *r, r->key_length);
+  *value = bytes(p + sizeof *r + r->key_length, r->value_length);
+  *at += sizeof *r + r->key_length + r->value_length;
+  return true;
+}
+
+// ---- bodies ----------------------------------------------------------------
+
+// A body as one piece of memory: Envoy's own if it is in one chunk.
+typedef struct {
+  const char* ptr;
+  size_t length;
+  char* copy;
+} whole;
+
+static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_t have,
+                         size_t room) {
+  size_t n = CALLBACK(http_get_body_chunks_size)(envoy, which);
+  if (n == 0 || have + n > room) return have;
+  CALLBACK(http_get_body_chunks)(envoy, which, list + have);
+  return have + n;
+}
+
+static whole join_chunks(const envoy_bytes* list, size_t n) {
+  whole w = {"", 0, NULL};
+  size_t filled = 0;
+  const envoy_bytes* only = NULL;
+  for (size_t i = 0; i < n; i++) {
+    w.length += list[i].length;
+    if (list[i].length > 0) {
+      filled++;
+      only = &list[i];
+    }
+  }
+  if (filled == 0) return w;
+  if (filled == 1) {
+    w.ptr = only->ptr;
+    return w;
+  }
+  w.copy = malloc(w.length);
+  char* p = w.copy;
+  for (size_t i = 0; i < n; i++) {
+    memcpy(p, list[i].ptr, list[i].length);
+    p += list[i].length;
+  }
+  w.ptr = w.copy;
+  return w;
+}
+
+// Gathers buffered and received body, in this order.
+static whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
+  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, buffered) +
+                (both ? CALLBACK(http_get_body_chunks_size)(envoy, received) : 0);
+  envoy_bytes small[64];
+  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
+  size_t n = add_chunks(envoy, buffered, list, 0, room);
+  if (both) n = add_chunks(envoy, received, list, n, room);
+  whole w = join_chunks(list, n);
+  if (list != small) free(list);
+  return w;
+}
+
+// Writes a new body of up to three parts in place of the old one. The parts may
+// be Envoy's own memory of the old body: appending moves nothing, and the old
+// bytes are drained last.
+static void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
+                    const envoy_bytes* parts, int n) {
+  envoy_enum target = both ? received : buffered;
+  size_t old = CALLBACK(http_get_body_size)(envoy, target);
+  for (int i = 0; i < n; i++) {
+    if (parts[i].length > 0) CALLBACK(http_append_body)(envoy, target, parts[i]);
+  }
+  if (old > 0) CALLBACK(http_drain_body)(envoy, target, old);
+  if (both) {
+    size_t before = CALLBACK(http_get_body_size)(envoy, buffered);
+    if (before > 0) CALLBACK(http_drain_body)(envoy, buffered, before);
+  }
+}
+
+// ---- carrying out a verdict --------------------------------------------------
+
+static void count(mcp_filter* f, envoy_bytes reason, envoy_bytes server) {
+  envoy_bytes values[MCP_COUNTERS] = {reason, server.length ? server : bytes("-", 1)};
+  CALLBACK(http_filter_increment_counter)(f->envoy, f->config->answers, values, MCP_COUNTERS, 1);
+}
+
+static void note(mcp_filter* f, envoy_bytes key, envoy_bytes value) {
+  CALLBACK(http_set_dynamic_metadata_string)(f->envoy, bytes("mcp", 3), key, value);
+}
+
+// Applies header edits, notes and counters; returns the splice and the body.
+static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_record* splice,
+                  uint32_t range[2], envoy_bytes* with, envoy_bytes* body) {
+  mcp_record r;
+  envoy_bytes key, value;
+  splice->kind = 0;
+  *body = bytes(NULL, 0);
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    switch (r.kind) {
+      case MCP_SET:
+        CALLBACK(http_set_header)(f->envoy, which, key, value);
+        break;
+      case MCP_REMOVE:
+        CALLBACK(http_set_header)(f->envoy, which, key, bytes(NULL, 0));
+        break;
+      case MCP_SPLICE:
+        *splice = r;
+        memcpy(range, key.ptr, 2 * sizeof(uint32_t));
+        *with = value;
+        break;
+      case MCP_BODY:
+        *body = value;
+        break;
+      case MCP_NOTE:
+        note(f, key, value);
+        break;
+      case MCP_COUNT:
+        count(f, key, value);
+        break;
+    }
+  }
+}
+
+static void reply(mcp_filter* f, const mcp_out* out) {
+  envoy_header headers[MAX_EDITS];
+  size_t n = 0;
+  envoy_bytes key, value, body = bytes(NULL, 0), reason = bytes("mcp", 3);
+  mcp_record r;
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    if (r.kind == MCP_SET && n < MAX_EDITS) {
+      headers[n++] = (envoy_header){key.ptr, key.length, value.ptr, value.length};
+    } else if (r.kind == MCP_BODY) {
+      body = value;
+    } else if (r.kind == MCP_NOTE) {
+      note(f, key, value);
+    } else if (r.kind == MCP_COUNT) {
+      reason = key;
+      count(f, key, value);
+    }
+  }
+  f->replied = true;
+  CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
+}
+
+// The headers and the body of a question, from its records.
+static size_t question(const mcp_out* out, envoy_header* headers, envoy_bytes* body) {
+  size_t n = 0;
+  envoy_bytes key, value;
+  mcp_record r;
+  *body = bytes(NULL, 0);
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    if (r.kind == MCP_SET && n < MAX_EDITS) {
+      headers[n++] = (envoy_header){key.ptr, key.length, value.ptr, value.length};
+    } else if (r.kind == MCP_BODY) {
+      *body = value;
+    }
+  }
+  return n;
+}
+
+static bool ask(mcp_filter* f, const mcp_out* out) {
+  envoy_header headers[MAX_EDITS];
+  envoy_bytes body;
+  size_t n = question(out, headers, &body);
+  uint64_t id;
+  return CALLBACK(http_filter_http_callout)(
+             f->envoy, &id, bytes(f->config->cluster, f->config->cluster_length), headers, n, body,
+             f->config->ask_timeout_ms) == CALLOUT_SUCCESS;
+}
+
+static void finish(mcp_filter* f, int verdict, mcp_out* out) {
+  if (verdict & MCP_REVALIDATE) {
+    CALLBACK(http_filter_config_scheduler_commit)(f->config->scheduler, 1);
+  }
+  if (verdict & MCP_DONE) f->handle = 0;  // Go has let go of it already
+  free(out->large);
+}
+
+enum outcome { GO_ON, HOLD, ENDED };
+
+// Carries out the verdict on a request. body is the whole body, w NULL if there
+// is none; both tells that it stands partly in the received buffer.
+static enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w, bool both) {
+  char room[OUT_ROOM];
+  for (;;) {
+    switch (verdict & MCP_ACTION_MASK) {
+      case MCP_REPLY:
+        reply(f, out);
+        finish(f, verdict, out);
+        return ENDED;
+      case MCP_NEED_BODY:
+        finish(f, verdict, out);
+        f->need_request = true;
+        uint64_t limit = f->config->body_limit + SLACK;
+        uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
+        if (have != 0 && have < limit) CALLBACK(http_set_buffer_limit)(f->envoy, limit);
+        return HOLD;
+      case MCP_ASK: {
+        bool sent = ask(f, out);
+        finish(f, verdict, out);
+        if (sent) {
+          f->asking = true;
+          return HOLD;
+        }
+        out_init(out, room);
+        verdict = mcpAnswer(f->handle, 0, NULL, 0, now(), out);
+        continue;
+      }
+      default: {
+        mcp_record splice;
+        uint32_t range[2];
+        envoy_bytes with, ignored;
+        apply(f, out, REQUEST_HEADERS, &splice, range, &with, &ignored);
+        if (splice.kind == MCP_SPLICE && w != NULL) {
+          envoy_bytes parts[3] = {bytes(w->ptr, range[0]), with,
+                                  bytes(w->ptr + range[1], w->length - range[1])};
+          rewrite(f->envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both, parts, 3);
+        }
+        if (verdict & MCP_REROUTE) CALLBACK(http_clear_route_cache)(f->envoy);
+        finish(f, verdict, out);
+        return GO_ON;
+      }
+    }
+  }
+}
+
+// Reads the headers at hand into list, or *large if there are many.
+static size_t read_headers(void* envoy, envoy_enum which, envoy_header* list,
+                           envoy_header** large) {
+  size_t n = CALLBACK(http_get_headers_size)(envoy, which);
+  *large = n > MAX_HEADERS ? malloc(n * sizeof **large) : NULL;
+  if (n > 0) CALLBACK(http_get_headers)(envoy, which, *large ? *large : list);
+  return n;
+}
+
+envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  envoy_header list[MAX_HEADERS];
+  envoy_header* large;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  size_t n = read_headers(envoy, REQUEST_HEADERS, list, &large);
+  int verdict = mcpRequestHeaders(f->config->handle, large ? large : list, n, end, &out, &f->handle);
+  free(large);
+  return request_verdict(f, verdict, &out, NULL, false) == GO_ON ? HEADERS_CONTINUE : HEADERS_STOP;
+}
+
+static enum outcome request_complete(mcp_filter* f, bool both) {
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  f->need_request = false;
+  whole w = gather(f->envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both);
+  int verdict = mcpRequestBody(f->handle, (char*)w.ptr, w.length, now(), &out);
+  enum outcome o = request_verdict(f, verdict, &out, &w, both);
+  free(w.copy);
+  return o;
+}
+
+envoy_enum ON(http_filter_request_body)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->replied) return BODY_STOP_NO_BUFFER;
+  if (f->asking) return BODY_STOP_AND_BUFFER;
+  if (!f->need_request) return BODY_CONTINUE;
+  // A filter before this one may have held the body: then it comes as what was
+  // received and is the buffered one at the same time.
+  bool same = CALLBACK(http_received_buffered_request_body)(envoy);
+  size_t size = CALLBACK(http_get_body_size)(envoy, RECEIVED_REQUEST) +
+                (same ? 0 : CALLBACK(http_get_body_size)(envoy, BUFFERED_REQUEST));
+  if (size > f->config->body_limit) {
+    char room[OUT_ROOM];
+    mcp_out out;
+    out_init(&out, room);
+    request_verdict(f, mcpBodyTooLarge(f->handle, &out), &out, NULL, false);
+    return BODY_STOP_NO_BUFFER;
+  }
+  if (!end) return BODY_STOP_AND_BUFFER;
+  switch (request_complete(f, !same)) {
+    case GO_ON:
+      return BODY_CONTINUE;
+    case HOLD:
+      return BODY_STOP_AND_BUFFER;
+    default:
+      return BODY_STOP_NO_BUFFER;
+  }
+}
+
+envoy_enum ON(http_filter_request_trailers)(void* envoy, const void* module) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->replied || f->asking) return TRAILERS_STOP;
+  if (!f->need_request) return TRAILERS_CONTINUE;
+  return request_complete(f, false) == GO_ON ? TRAILERS_CONTINUE : TRAILERS_STOP;
+}
+
+void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t id,
+                                       envoy_enum result, envoy_header* headers, size_t n,
+                                       envoy_bytes* chunks, size_t chunk_count) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (!f->asking || f->handle == 0) return;
+  f->asking = false;
+  uint32_t status = 0;
+  for (size_t i = 0; result == CALLOUT_SUCCESS && i < n; i++) {
+    if (headers[i].key_length == 7 && memcmp(headers[i].key, ":status", 7) == 0) {
+      for (size_t j = 0; j < headers[i].value_length; j++)
+        status = status * 10 + (uint32_t)(headers[i].value[j] - '0');
+    }
+  }
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  whole answer = join_chunks(chunks, status ? chunk_count : 0);
+  int verdict = mcpAnswer(f->handle, status, (char*)answer.ptr, answer.length, now(), &out);
+  free(answer.copy);
+  whole w = gather(envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, false);
+  if (request_verdict(f, verdict, &out, &w, false) == GO_ON) {
+    CALLBACK(http_filter_continue_decoding)(envoy);
+  }
+  free(w.copy);
+}
+
+// Carries out the verdict on an answer; both as in request_verdict.
+static enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool streaming,
+                                     bool both) {
+  switch (verdict & MCP_ACTION_MASK) {
+    case MCP_REPLY:
+      reply(f, out);
+      finish(f, verdict, out);
+      return ENDED;
+    case MCP_NEED_BODY: {
+      finish(f, verdict, out);
+      f->need_response = true;
+      uint64_t limit = f->config->response_limit + SLACK;
+      uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
+      if (have != 0 && have < limit) CALLBACK(http_set_buffer_limit)(f->envoy, limit);
+      return HOLD;
+    }
+    default: {
+      mcp_record splice;
+      uint32_t range[2];
+      envoy_bytes with, body;
+      apply(f, out, RESPONSE_HEADERS, &splice, range, &with, &body);
+      if (verdict & MCP_REPLACE) {
+        if (streaming) {
+          size_t old = CALLBACK(http_get_body_size)(f->envoy, RECEIVED_RESPONSE);
+          if (body.length > 0) CALLBACK(http_append_body)(f->envoy, RECEIVED_RESPONSE, body);
+          if (old > 0) CALLBACK(http_drain_body)(f->envoy, RECEIVED_RESPONSE, old);
+        } else {
+          rewrite(f->envoy, BUFFERED_RESPONSE, RECEIVED_RESPONSE, both, &body, 1);
+        }
+      }
+      finish(f, verdict, out);
+      return GO_ON;
+    }
+  }
+}
+
+envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
+  envoy_header list[MAX_HEADERS];
+  envoy_header* large;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  size_t n = read_headers(envoy, RESPONSE_HEADERS, list, &large);
+  int verdict = mcpResponseHeaders(f->handle, large ? large : list, n, end, &out);
+  free(large);
+  return response_verdict(f, verdict, &out, false, false) == GO_ON ? HEADERS_CONTINUE
+                                                                    : HEADERS_STOP;
+}
+
+static enum outcome response_complete(mcp_filter* f, bool both) {
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  f->need_response = false;
+  whole w = gather(f->envoy, BUFFERED_RESPONSE, RECEIVED_RESPONSE, both);
+  int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, true, &out);
+  enum outcome o = response_verdict(f, verdict, &out, false, both);
+  free(w.copy);
+  return o;
+}
+
+envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->handle == 0 || f->replied) return BODY_CONTINUE;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  if (!f->need_response) {
+    envoy_bytes small[64];
+    size_t count = CALLBACK(http_get_body_chunks_size)(envoy, RECEIVED_RESPONSE);
+    envoy_bytes* list = count <= 64 ? small : malloc(count * sizeof *list);
+    count = add_chunks(envoy, RECEIVED_RESPONSE, list, 0, count);
+    whole w = join_chunks(list, count);
+    if (list != small) free(list);
+    int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, end, &out);
+    enum outcome o = response_verdict(f, verdict, &out, true, false);
+    free(w.copy);
+    return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+  }
+  bool same = CALLBACK(http_received_buffered_response_body)(envoy);
+  size_t size = CALLBACK(http_get_body_size)(envoy, RECEIVED_RESPONSE) +
+                (same ? 0 : CALLBACK(http_get_body_size)(envoy, BUFFERED_RESPONSE));
+  if (size > f->config->response_limit) {
+    f->need_response = false;
+    enum outcome o = response_verdict(f, mcpAnswerTooLarge(f->handle, &out), &out, false, !same);
+    return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+  }
+  if (!end) return BODY_STOP_AND_BUFFER;
+  return response_complete(f, !same) == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+}
+
+envoy_enum ON(http_filter_response_trailers)(void* envoy, const void* module) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->handle == 0 || f->replied || !f->need_response) return TRAILERS_CONTINUE;
+  return response_complete(f, false) == GO_ON ? TRAILERS_CONTINUE : TRAILERS_STOP;
+}
+
+const void* ON(http_filter_new)(const void* config, void* envoy) {
+  mcp_filter* f = calloc(1, sizeof *f);
+  f->envoy = envoy;
+  f->config = (mcp_config*)config;
+  return f;
+}
+
+void ON(http_filter_destroy)(const void* module) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (f->handle != 0) mcpClose(f->handle);
+  free(f);
+}
+
+// ---- configuration, on the main thread ----------------------------------------
+
+const char* ON(program_init)(void) {
+  mcpInit(CALLBACK(get_concurrency)());
+  return "v0.1.0";
+}
+
+const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_bytes text) {
+  mcp_config* c = calloc(1, sizeof *c);
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  c->envoy = envoy;
+  if (!mcpConfigNew((char*)text.ptr, text.length, c, &out)) {
+    CALLBACK(log)(LOG_ERROR, bytes(out_bytes(&out), out.length));
+    free(out.large);
+    free(c);
+    return NULL;
+  }
+  envoy_bytes labels[MCP_COUNTERS] = {bytes("reason", 6), bytes("server", 6)};
+  CALLBACK(http_filter_config_define_counter)
+  (envoy, bytes("mcp_gateway_errors", 18), labels, MCP_COUNTERS, &c->answers);
+  c->scheduler = CALLBACK(http_filter_config_scheduler_new)(envoy);
+  return c;
+}
+
+void ON(http_filter_config_destroy)(const void* config) {
+  mcp_config* c = (mcp_config*)config;
+  CALLBACK(http_filter_config_scheduler_delete)(c->scheduler);
+  mcpConfigClose(c->handle);
+  free(c->cluster);
+  free(c);
+}
+
+// The table is fetched in the background, on behalf of a stream that does not
+// wait for it.
+void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t event) {
+  mcp_config* c = (mcp_config*)config;
+  envoy_header headers[MAX_EDITS];
+  envoy_bytes body;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  mcpTableQuestion(c->handle, &out);
+  size_t n = question(&out, headers, &body);
+  uint64_t id;
+  CALLBACK(http_filter_config_http_callout)
+  (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
+  free(out.large);
+}
+
+void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, uint64_t id,
+                                              envoy_enum result, envoy_header* headers, size_t n,
+                                              envoy_bytes* chunks, size_t chunk_count) {
+  mcp_config* c = (mcp_config*)config;
+  if (result != CALLOUT_SUCCESS) return;
+  uint32_t status = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (headers[i].key_length == 7 && memcmp(headers[i].key, ":status", 7) == 0) {
+      for (size_t j = 0; j < headers[i].value_length; j++)
+        status = status * 10 + (uint32_t)(headers[i].value[j] - '0');
+    }
+  }
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  whole w = join_chunks(chunks, chunk_count);
+  if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, &out)) {
+    CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
+    free(out.large);
+  }
+  free(w.copy);
+}
+
+// ---- hooks that the ABI demands and the gateway has no use for -----------------
+
+const void* ON(http_filter_per_route_config_new)(envoy_bytes name, envoy_bytes config) {
+  return NULL;  // refused: there is nothing to configure per route
+}
+void ON(http_filter_per_route_config_destroy)(const void* config) {}
+void ON(http_filter_stream_complete)(void* envoy, const void* module) {}
+void ON(http_filter_scheduled)(void* envoy, const void* module, uint64_t event) {}
+void ON(http_filter_http_stream_headers)(void* envoy, const void* module, uint64_t id,
+                                         envoy_header* headers, size_t n, bool end) {}
+void ON(http_filter_http_stream_data)(void* envoy, const void* module, uint64_t id,
+                                      const envoy_bytes* data, size_t n, bool end) {}
+void ON(http_filter_http_stream_trailers)(void* envoy, const void* module, uint64_t id,
+                                          envoy_header* trailers, size_t n) {}
+void ON(http_filter_http_stream_complete)(void* envoy, const void* module, uint64_t id) {}
+void ON(http_filter_http_stream_reset)(void* envoy, const void* module, uint64_t id,
+                                       envoy_enum reason) {}
+void ON(http_filter_downstream_above_write_buffer_high_watermark)(void* envoy,
+                                                                  const void* module) {}
+void ON(http_filter_downstream_below_write_buffer_low_watermark)(void* envoy, const void* module) {
+}
+envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
+                                       envoy_bytes details, bool reset) {
+  return 0;
+}
+void ON(http_filter_config_http_stream_headers)(void* envoy, const void* config, uint64_t id,
+                                                envoy_header* headers, size_t n, bool end) {}
+void ON(http_filter_config_http_stream_data)(void* envoy, const void* config, uint64_t id,
+                                             const envoy_bytes* data, size_t n, bool end) {}
+void ON(http_filter_config_http_stream_trailers)(void* envoy, const void* config, uint64_t id,
+                                                 envoy_header* trailers, size_t n) {}
+void ON(http_filter_config_http_stream_complete)(void* envoy, const void* config, uint64_t id) {}
+void ON(http_filter_config_http_stream_reset)(void* envoy, const void* config, uint64_t id,
+                                              envoy_enum reason) {}

@@ -1,0 +1,59 @@
+// Between Envoy's callbacks and the Go core: the verdicts that Go writes and C
+// carries out. Go writes only into memory that C owns, and C passes only
+// memory that Envoy or C owns, so no pointer of Go ever reaches C.
+#pragma once
+
+#include "envoy.h"
+
+// A verdict of the core (filter.Action) with flags.
+enum {
+  MCP_PASS = 0,
+  MCP_NEED_BODY = 1,
+  MCP_REPLY = 2,
+  MCP_ASK = 3,
+  MCP_ACTION_MASK = 0xff,
+  MCP_REROUTE = 1 << 8,
+  MCP_REPLACE = 1 << 9,
+  MCP_REVALIDATE = 1 << 10,
+  MCP_DONE = 1 << 11,
+};
+
+// Where Go writes the records of a verdict: data if they fit into room bytes,
+// else large, which C frees.
+typedef struct {
+  char* data;
+  size_t room;
+  char* large;
+  size_t length;
+  uint32_t status;
+} mcp_out;
+
+// A record: this head, then key and value without padding.
+typedef struct {
+  uint32_t kind;
+  uint32_t key_length;
+  uint32_t value_length;
+} mcp_record;
+
+enum {
+  MCP_SET = 1,     // header, of the message at hand, the reply or the question
+  MCP_REMOVE = 2,  // header
+  MCP_SPLICE = 3,  // key: start and end as uint32; value: the new bytes
+  MCP_BODY = 4,    // value: new body, or body of the reply or the question
+  MCP_NOTE = 5,    // dynamic metadata
+  MCP_COUNT = 6,   // key: reason; value: server
+};
+
+enum { MCP_COUNTERS = 2 };
+
+typedef struct {
+  uint64_t handle;      // of the Go configuration
+  void* envoy;
+  void* scheduler;      // to the main thread
+  size_t answers;       // counter of errors by reason and server
+  uint64_t body_limit;
+  uint64_t response_limit;
+  uint64_t ask_timeout_ms;
+  char* cluster;        // of the broker's internal API
+  size_t cluster_length;
+} mcp_config;

@@ -1,0 +1,239 @@
+// Command lib is the Envoy dynamic module libmcp_gateway.so, built with
+// -buildmode=c-shared. glue.c has Envoy's callbacks; this file is what they
+// call. Each entry reads host memory, asks the core and writes a verdict into
+// memory of C; none keeps host memory, and none lets a panic out.
+package main
+
+/*
+#cgo CFLAGS: -std=gnu11 -O2 -Wall -Wno-unused-parameter
+#cgo linux LDFLAGS: -Wl,--unresolved-symbols=ignore-all
+#include <stdlib.h>
+#include <string.h>
+#include "glue.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"mcp-gateway/filter"
+	"mcp-gateway/filter/dynamicmodule"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+func main() {}
+
+// One process has one module: what C refers to by number lives here.
+var (
+	streams dynamicmodule.Streams
+	configs sync.Map // uint64 -> *dynamicmodule.Config
+	lastID  uint64   // of a configuration; main thread only
+)
+
+// host is C memory as a slice, valid during the call.
+func host(p *C.char, n C.size_t) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(p)), int(n))
+}
+
+// room is where a verdict is written first.
+func room(out *C.mcp_out) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(out.data)), int(out.room))[:0]
+}
+
+// give hands encoded bytes to C: they stand in room already, or are copied.
+func give(out *C.mcp_out, b []byte) {
+	out.length = C.size_t(len(b))
+	if len(b) > int(out.room) {
+		out.large = (*C.char)(C.malloc(C.size_t(len(b))))
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(out.large)), len(b)), b)
+	}
+}
+
+func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int {
+	b, v := st.Config.Encode(room(out), d)
+	out.status = C.uint32_t(d.Status)
+	give(out, b)
+	if d.Done {
+		streams.Release(st)
+	}
+	return C.int(v)
+}
+
+// rescue turns a panic of the core into a JSON-RPC error under the request's id.
+func rescue(st *dynamicmodule.Stream, out *C.mcp_out, verdict *C.int) {
+	if r := recover(); r != nil {
+		*verdict = finish(st, st.Panicked(), out)
+	}
+}
+
+// gone is the verdict on a stream that Go does not know: end it, fail closed.
+func gone(out *C.mcp_out) C.int {
+	out.status = 500
+	out.length = 0
+	return C.int(filter.Reply)
+}
+
+func headers(st *dynamicmodule.Stream, p *C.envoy_header, n C.size_t) []filter.Header {
+	st.Headers = st.Headers[:0]
+	for _, h := range unsafe.Slice(p, int(n)) {
+		st.Headers = append(st.Headers, filter.Header{
+			Name:  host(h.key, h.key_length),
+			Value: host(h.value, h.value_length),
+		})
+	}
+	return st.Headers
+}
+
+//export mcpInit
+func mcpInit(workers C.uint32_t) {
+	// A worker holds a P while it is in C. With as many Ps as workers, each
+	// return from Go would find its own taken away by the scheduler's monitor.
+	if n := int(workers) + 2; n > runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(n)
+	}
+}
+
+//export mcpConfigNew
+func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			ok = 0
+		}
+	}()
+	config, err := dynamicmodule.NewConfig(host(text, n), os.Getenv(gatewayconfig.SecretEnv))
+	if err != nil {
+		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
+		return 0
+	}
+	lastID++
+	configs.Store(lastID, config)
+	f := config.Config()
+	c.handle = C.uint64_t(lastID)
+	c.body_limit = C.uint64_t(f.BodyLimit)
+	c.response_limit = C.uint64_t(f.ResponseLimit)
+	c.ask_timeout_ms = C.uint64_t(time.Duration(f.AskTimeout).Milliseconds())
+	c.cluster_length = C.size_t(len(f.InternalCluster))
+	c.cluster = C.CString(f.InternalCluster)
+	return 1
+}
+
+func configOf(handle C.uint64_t) *dynamicmodule.Config {
+	c, _ := configs.Load(uint64(handle))
+	config, _ := c.(*dynamicmodule.Config)
+	return config
+}
+
+//export mcpConfigClose
+func mcpConfigClose(handle C.uint64_t) { configs.Delete(uint64(handle)) }
+
+//export mcpTableQuestion
+func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
+	if c := configOf(handle); c != nil {
+		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
+	}
+}
+
+//export mcpTable
+func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			ok = 0
+		}
+	}()
+	c := configOf(handle)
+	if c == nil {
+		return 1
+	}
+	if err := c.TakeTable(int(status), host(body, n)); err != nil {
+		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
+		return 0
+	}
+	return 1
+}
+
+//export mcpRequestHeaders
+func mcpRequestHeaders(config C.uint64_t, list *C.envoy_header, n C.size_t, end C.int, out *C.mcp_out, handle *C.uint64_t) (verdict C.int) {
+	c := configOf(config)
+	if c == nil {
+		return gone(out)
+	}
+	st, number := streams.Acquire(c)
+	if st == nil {
+		return gone(out)
+	}
+	*handle = C.uint64_t(number)
+	defer rescue(st, out, &verdict)
+	return finish(st, st.RequestHeaders(headers(st, list, n), end != 0), out)
+}
+
+//export mcpRequestBody
+func mcpRequestBody(handle C.uint64_t, body *C.char, n C.size_t, now C.int64_t, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.RequestBody(host(body, n), int64(now)), out)
+}
+
+//export mcpBodyTooLarge
+func mcpBodyTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.BodyTooLarge(), out)
+}
+
+//export mcpAnswer
+func mcpAnswer(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, now C.int64_t, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.Answer(int(status), host(body, n), int64(now)), out)
+}
+
+//export mcpResponseHeaders
+func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end C.int, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.ResponseHeaders(headers(st, list, n), end != 0), out)
+}
+
+//export mcpResponseBody
+func mcpResponseBody(handle C.uint64_t, body *C.char, n C.size_t, end C.int, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.ResponseBody(host(body, n), end != 0), out)
+}
+
+//export mcpAnswerTooLarge
+func mcpAnswerTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.AnswerTooLarge(), out)
+}
+
+//export mcpClose
+func mcpClose(handle C.uint64_t) {
+	if st := streams.Get(uint64(handle)); st != nil {
+		streams.Release(st)
+	}
+}

@@ -1,0 +1,109 @@
+// Package dynamicmodule carries the decisions of the filter's core to the C
+// callbacks of an Envoy dynamic module. It is plain Go; filter/dynamicmodule/lib
+// is the library itself and the only place with cgo.
+package dynamicmodule
+
+import (
+	"encoding/binary"
+
+	"mcp-gateway/filter"
+)
+
+// Verdict is a decision's action with flags, as lib/glue.h numbers them.
+type Verdict uint32
+
+// Flags of a Verdict, beside the filter.Action in its low byte.
+const (
+	Reroute    Verdict = 1 << 8
+	Replace    Verdict = 1 << 9
+	Revalidate Verdict = 1 << 10
+	Done       Verdict = 1 << 11
+)
+
+// Kinds of records, as lib/glue.h numbers them.
+const (
+	recordSet    = 1
+	recordRemove = 2
+	recordSplice = 3
+	recordBody   = 4
+	recordNote   = 5
+	recordCount  = 6
+)
+
+// Encode appends the records of d to dst: per record three uint32 in the
+// machine's order (kind, length of key, length of value), then both.
+func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
+	v := Verdict(d.Action)
+	if d.Reroute {
+		v |= Reroute
+	}
+	if d.Replace {
+		v |= Replace
+	}
+	if d.Revalidate {
+		v |= Revalidate
+	}
+	if d.Done {
+		v |= Done
+	}
+	if d.Action == filter.Ask {
+		return c.EncodeQuestion(dst, d.Question), v
+	}
+	for i := range d.Edits {
+		e := &d.Edits[i]
+		if e.Remove {
+			dst = record(dst, recordRemove, e.Name, nil)
+		} else {
+			dst = record(dst, recordSet, e.Name, e.Value)
+		}
+	}
+	if d.Splice.Start != d.Splice.End {
+		var at [8]byte
+		binary.NativeEndian.PutUint32(at[:], uint32(d.Splice.Start))
+		binary.NativeEndian.PutUint32(at[4:], uint32(d.Splice.End))
+		dst = head(dst, recordSplice, len(at), len(d.Splice.With))
+		dst = append(append(dst, at[:]...), d.Splice.With...)
+	}
+	if d.Replace || d.Action == filter.Reply {
+		dst = record(dst, recordBody, "", d.Body)
+	}
+	if c.metadata || d.Reason != "" {
+		for i := range d.Notes {
+			dst = record(dst, recordNote, d.Notes[i].Key, d.Notes[i].Value)
+		}
+	}
+	if d.Reason != "" {
+		dst = head(dst, recordCount, len(d.Reason), len(d.Server))
+		dst = append(append(dst, d.Reason...), d.Server...)
+	}
+	return dst, v
+}
+
+// EncodeQuestion appends the headers and the body of a question to the broker.
+func (c *Config) EncodeQuestion(dst []byte, q filter.Question) []byte {
+	dst = record(dst, recordSet, ":method", []byte(q.Method))
+	dst = record(dst, recordSet, ":path", []byte(q.Path))
+	dst = record(dst, recordSet, "host", []byte("mcp-broker"))
+	if q.ETag != "" {
+		dst = record(dst, recordSet, "if-none-match", []byte(q.ETag))
+	}
+	if c.authorization != "" {
+		dst = record(dst, recordSet, "authorization", []byte(c.authorization))
+	}
+	if len(q.Body) > 0 {
+		dst = record(dst, recordSet, "content-type", []byte("application/json"))
+		dst = record(dst, recordBody, "", q.Body)
+	}
+	return dst
+}
+
+func record(dst []byte, kind uint32, key string, value []byte) []byte {
+	dst = head(dst, kind, len(key), len(value))
+	return append(append(dst, key...), value...)
+}
+
+func head(dst []byte, kind uint32, key, value int) []byte {
+	dst = binary.NativeEndian.AppendUint32(dst, kind)
+	dst = binary.NativeEndian.AppendUint32(dst, uint32(key))
+	return binary.NativeEndian.AppendUint32(dst, uint32(value))
+}

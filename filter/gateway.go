@@ -1,0 +1,153 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	// revalidateEvery is the least time between two background fetches of the
+	// table; only traffic causes one.
+	revalidateEvery = int64(time.Second)
+	// recheckEvery is the least time between two fetches that a request waits
+	// for because it names what the table does not know. It bounds what a
+	// client with made-up names can cause.
+	recheckEvery = int64(50 * time.Millisecond)
+)
+
+// Gateway is what all streams of one filter configuration share: the
+// configuration, the routing table and the session cache. Safe for concurrent
+// use by all workers.
+type Gateway struct {
+	cfg       gatewayconfig.Filter
+	hostnames map[string]bool
+	origins   map[string]bool
+
+	table    atomic.Pointer[table]
+	fetched  atomic.Int64 // when a fetch of the table was last begun
+	sessions *sessions
+}
+
+// New makes a Gateway from its static configuration.
+func New(cfg gatewayconfig.Filter) (*Gateway, error) {
+	var errs []error
+	if !strings.HasPrefix(cfg.Path, "/") {
+		errs = append(errs, fmt.Errorf("path %q: want an absolute path", cfg.Path))
+	}
+	if cfg.BodyLimit <= 0 || cfg.ResponseLimit <= 0 {
+		errs = append(errs, errors.New("bodyLimit and responseLimit: want numbers of bytes above 0"))
+	}
+	if cfg.Table == nil && (cfg.InternalCluster == "" || cfg.AskTimeout <= 0) {
+		errs = append(errs, errors.New("internalCluster and askTimeout are needed where no table is given"))
+	}
+	g := &Gateway{cfg: cfg, sessions: newSessions(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
+	for _, h := range cfg.Hostnames {
+		g.hostnames[strings.ToLower(h)] = true
+	}
+	for _, o := range cfg.AllowedOrigins {
+		g.origins[strings.ToLower(o)] = true
+	}
+	if cfg.Table != nil {
+		t, err := newTable(cfg.Table)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		g.table.Store(t)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("filter configuration: %w", err)
+	}
+	return g, nil
+}
+
+// Config returns the configuration that the Gateway was made from.
+func (g *Gateway) Config() gatewayconfig.Filter { return g.cfg }
+
+// TableQuestion is what a host asks to fetch the table.
+func (g *Gateway) TableQuestion() Question {
+	q := Question{Method: "GET", Path: gatewayconfig.PathTable}
+	if t := g.table.Load(); t != nil {
+		q.ETag = t.version
+	}
+	return q
+}
+
+// TakeTable takes the broker's answer to TableQuestion: 200 with a new table,
+// 304 for no change. On any error the old table stays.
+func (g *Gateway) TakeTable(status int, body []byte) error {
+	switch status {
+	case 304:
+		return nil
+	case 200:
+		var t gatewayconfig.Table
+		if err := gatewayconfig.Decode(body, &t); err != nil {
+			return fmt.Errorf("routing table: %w", err)
+		}
+		next, err := newTable(&t)
+		if err != nil {
+			return err
+		}
+		if g.cfg.Table == nil {
+			g.table.Store(next)
+		}
+		return nil
+	default:
+		return fmt.Errorf("routing table: the broker answered %d", status)
+	}
+}
+
+// begin claims the right to fetch the table now, if the last fetch began at
+// least every nanoseconds ago.
+func (g *Gateway) begin(now, every int64) bool {
+	if g.cfg.Table != nil {
+		return false
+	}
+	last := g.fetched.Load()
+	return now-last >= every && g.fetched.CompareAndSwap(last, now)
+}
+
+// hostAllowed checks a Host or :authority value, port ignored.
+func (g *Gateway) hostAllowed(authority []byte) bool {
+	if len(g.hostnames) == 0 {
+		return true
+	}
+	host := authority
+	if i := slices.Index(host, ']'); len(host) > 0 && host[0] == '[' && i > 0 {
+		host = host[1:i]
+	} else if i := slices.Index(host, ':'); i >= 0 {
+		host = host[:i]
+	}
+	return g.hostnames[string(host)] || g.hostnames[strings.ToLower(string(host))]
+}
+
+// originAllowed checks an Origin value: listed as a whole, or naming a host of
+// the gateway itself (2025-11-25, basic/transports, Security Warning).
+func (g *Gateway) originAllowed(origin []byte) bool {
+	o := strings.ToLower(string(origin))
+	if g.origins[o] {
+		return true
+	}
+	_, host, found := strings.Cut(o, "://")
+	return found && len(g.hostnames) > 0 && !strings.ContainsAny(host, "/@") && g.hostAllowed([]byte(host))
+}
+
+// supportedVersions is the data of a -32022 error, without its last member.
+func supportedVersions() string {
+	var b strings.Builder
+	b.WriteString(`{"supported":[`)
+	for i, r := range mcp.Supported() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + string(r) + `"`)
+	}
+	b.WriteString(`],"requested":`)
+	return b.String()
+}

@@ -1,0 +1,146 @@
+package filter
+
+import (
+	"bytes"
+	"strconv"
+
+	"mcp-gateway/internal/mcp"
+)
+
+// RequestHeaders decides a request by its headers alone: refused, passed on
+// (GET, DELETE), or NeedBody. end tells that no body follows.
+func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
+	s.d.reset()
+	var method, authority, contentType, accept, origin, length []byte
+	var sessionCount int
+	hasOrigin := false
+	for i := range headers {
+		h := &headers[i]
+		switch string(h.Name) {
+		case ":method":
+			method = h.Value
+		case ":path":
+			s.path = append(s.path[:0], h.Value...)
+		case ":authority", "host":
+			authority = h.Value
+		case "content-type":
+			contentType = h.Value
+		case "content-length":
+			length, s.hasLength = h.Value, true
+		case "accept":
+			accept = join(accept, h.Value)
+		case "origin":
+			origin, hasOrigin = h.Value, true
+		case mcp.HeaderSession:
+			sessionCount++
+			s.session = append(s.session[:0], h.Value...)
+		case mcp.HeaderProtocolVersion:
+			s.version = append(s.version[:0], bytes.TrimSpace(h.Value)...)
+		case mcp.HeaderMethod, mcp.HeaderName:
+			s.modern = true
+		default:
+			if len(h.Name) >= len(mcp.HeaderOwnedPrefix) && string(h.Name[:len(mcp.HeaderOwnedPrefix)]) == mcp.HeaderOwnedPrefix {
+				s.owned = append(s.owned, string(h.Name))
+			}
+		}
+	}
+	if i := bytes.IndexByte(s.path, '?'); i >= 0 {
+		s.path = s.path[:i]
+	}
+	switch {
+	case !s.g.hostAllowed(authority):
+		return s.refuse(403, mcp.CodeInvalidRequest, "Host not allowed", "host")
+	case hasOrigin && !s.g.originAllowed(origin):
+		return s.refuse(403, mcp.CodeInvalidRequest, "Origin not allowed", "origin")
+	case string(s.path) != s.g.cfg.Path:
+		return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
+	case sessionCount > 1:
+		return s.refuse(400, mcp.CodeInvalidRequest, "more than one Mcp-Session-Id header", "session_header")
+	}
+	switch string(method) {
+	case "POST":
+		return s.post(contentType, accept, length, end)
+	case "GET":
+		if !accepts(accept, "text/event-stream") {
+			return s.refuse(406, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream", "accept")
+		}
+	case "DELETE":
+		s.isDelete = true
+	default:
+		d := s.refuse(405, mcp.CodeInvalidRequest, "method not allowed", "method")
+		d.Edits = append(d.Edits, Edit{Name: "allow", Value: []byte("GET, POST, DELETE")})
+		return d
+	}
+	if s.modern || len(s.version) > 0 && !mcp.Served(mcp.Revision(s.version)) {
+		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
+	}
+	if len(s.session) == 0 {
+		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
+	}
+	if s.isDelete {
+		s.g.sessions.forget(s.session)
+	}
+	return s.toBroker()
+}
+
+func (s *Stream) post(contentType, accept, length []byte, end bool) *Decision {
+	switch {
+	case !mediaType(contentType, "application/json"):
+		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
+	case !accepts(accept, "application/json") || !accepts(accept, "text/event-stream"):
+		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
+	case end:
+		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
+	}
+	if n, err := strconv.ParseUint(string(length), 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
+		return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+	}
+	s.phase = phaseBody
+	s.d.Action = NeedBody
+	return &s.d
+}
+
+// BodyTooLarge is for a host that stopped reading a body over the limit.
+func (s *Stream) BodyTooLarge() *Decision {
+	s.d.reset()
+	return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+}
+
+// join appends a repeated header's value as RFC 9110 section 5.3 has it.
+func join(list, value []byte) []byte {
+	if list == nil {
+		return value
+	}
+	return append(append(bytes.Clone(list), ','), value...)
+}
+
+// mediaType reports whether value names the media type want (lower case),
+// parameters ignored.
+func mediaType(value []byte, want string) bool {
+	if i := bytes.IndexByte(value, ';'); i >= 0 {
+		value = value[:i]
+	}
+	value = bytes.TrimSpace(value)
+	return len(value) == len(want) && bytes.EqualFold(value, []byte(want))
+}
+
+// accepts reports whether an Accept list admits the media type want, itself or
+// by a range. No list admits everything (RFC 9110 section 12.5.1).
+func accepts(list []byte, want string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	family := want[:bytes.IndexByte([]byte(want), '/')+1] + "*"
+	for len(list) > 0 {
+		item := list
+		if i := bytes.IndexByte(list, ','); i >= 0 {
+			item, list = list[:i], list[i+1:]
+		} else {
+			list = nil
+		}
+		if mediaType(item, want) || mediaType(item, "*/*") || mediaType(item, family) {
+			return true
+		}
+	}
+	return false
+}

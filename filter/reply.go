@@ -1,0 +1,65 @@
+package filter
+
+import (
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+var jsonType = []byte("application/json")
+
+// refuse ends the stream with a JSON-RPC error under the request's id. reason
+// is the word for logs and counters.
+func (s *Stream) refuse(status, code int, message, reason string) *Decision {
+	return s.refuseData(status, code, message, nil, reason)
+}
+
+func (s *Stream) refuseData(status, code int, message string, data []byte, reason string) *Decision {
+	s.phase = phaseReplied
+	s.reply = jsonrpc.AppendError(s.reply[:0], s.id, code, message, data)
+	d := &s.d
+	d.Action, d.Status, d.Body, d.Reason = Reply, status, s.reply, reason
+	d.Edits = append(d.Edits[:0], Edit{Name: "content-type", Value: jsonType})
+	d.Done = true
+	s.note("error", []byte(reason))
+	return d
+}
+
+// fail answers a request that was in order but could not be served. HTTP 200,
+// as clients hide or hang on a 5xx; the id tells them which request failed.
+func (s *Stream) fail(reason, message string) *Decision {
+	status := 200
+	if len(s.id) == 0 || s.method == mcp.MethodInitialize {
+		status = 503
+	}
+	d := s.refuse(status, mcp.CodeInternalError, message, reason)
+	if status == 503 {
+		d.Edits = append(d.Edits, Edit{Name: "retry-after", Value: []byte("5")})
+	}
+	return d
+}
+
+// Panicked is for a host that recovered a panic in a call on s.
+func (s *Stream) Panicked() *Decision {
+	s.d.reset()
+	return s.fail("panic", "internal error")
+}
+
+func (s *Stream) set(name string, value []byte) {
+	s.d.Edits = append(s.d.Edits, Edit{Name: name, Value: value})
+}
+
+func (s *Stream) remove(name string) {
+	s.d.Edits = append(s.d.Edits, Edit{Name: name, Remove: true})
+}
+
+func (s *Stream) note(key string, value []byte) {
+	s.d.Notes = append(s.d.Notes, Note{Key: key, Value: value})
+}
+
+// dropOwned removes the client's headers that belong to the gateway, and the
+// query, which is nothing a server was configured to see.
+func (s *Stream) dropOwned() {
+	for _, name := range s.owned {
+		s.remove(name)
+	}
+}

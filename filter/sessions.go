@@ -1,0 +1,106 @@
+package filter
+
+import (
+	"hash/maphash"
+	"sync"
+
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	sessionShards = 64
+	// maxSessionsPerShard bounds the cache of one process at 64 * 4096 client
+	// sessions; beyond it an arbitrary one is forgotten and asked for again.
+	maxSessionsPerShard = 4096
+)
+
+// backend is a session at a server.
+type backend struct {
+	server  string
+	id      []byte
+	version mcp.Revision
+	// expires in the host's nanoseconds.
+	expires int64
+	// stale means that the server answered 404 for it.
+	stale bool
+}
+
+// sessions caches which backend session a client session has at each server.
+// Shared by all workers.
+type sessions struct {
+	seed   maphash.Seed
+	shards [sessionShards]sessionShard
+}
+
+type sessionShard struct {
+	mu sync.RWMutex
+	m  map[string][]backend
+}
+
+func newSessions() *sessions {
+	s := &sessions{seed: maphash.MakeSeed()}
+	for i := range s.shards {
+		s.shards[i].m = make(map[string][]backend)
+	}
+	return s
+}
+
+func (s *sessions) shard(id []byte) *sessionShard {
+	return &s.shards[maphash.Bytes(s.seed, id)%sessionShards]
+}
+
+// get returns the backend session of client session id at server, and whether
+// it can be used. Its memory is immutable.
+func (s *sessions) get(id []byte, server string, now int64) (backend, bool) {
+	sh := s.shard(id)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, b := range sh.m[string(id)] {
+		if b.server == server {
+			return b, now < b.expires
+		}
+	}
+	return backend{}, false
+}
+
+func (s *sessions) put(id []byte, b backend) {
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	old := sh.m[string(id)]
+	for i := range old {
+		if old[i].server == b.server {
+			old[i] = b
+			return
+		}
+	}
+	if old == nil && len(sh.m) >= maxSessionsPerShard {
+		for k := range sh.m {
+			delete(sh.m, k)
+			break
+		}
+	}
+	sh.m[string(id)] = append(old, b)
+}
+
+// forget drops all backend sessions of a client session.
+func (s *sessions) forget(id []byte) {
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.m, string(id))
+}
+
+// spoil marks one backend session as forgotten by its server, if it is still
+// the one named: the next request has the broker open another in its place.
+func (s *sessions) spoil(id []byte, server string, backendID []byte) {
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	list := sh.m[string(id)]
+	for i := range list {
+		if list[i].server == server && string(list[i].id) == string(backendID) {
+			list[i].stale, list[i].expires = true, 0
+		}
+	}
+}

@@ -1,0 +1,336 @@
+package filter
+
+import (
+	"strconv"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+)
+
+// phase is where a stream stands.
+type phase uint8
+
+const (
+	phaseNew        phase = iota
+	phaseBody             // a POST whose body is awaited
+	phaseAskTable         // waiting for a first table
+	phaseAskName          // waiting for a newer table, as the name was unknown
+	phaseAskSession       // waiting for the backend session
+	phaseServer           // forwarded to a server
+	phaseBroker           // handed to the broker
+	phaseReplied
+)
+
+// Stream is one HTTP request and its answer. Not safe for concurrent use; a
+// host calls it in the order of the package comment. The zero value is ready
+// after Reset.
+type Stream struct {
+	g     *Gateway
+	phase phase
+	d     Decision
+
+	// From the request's headers, copied.
+	session   []byte
+	version   []byte
+	path      []byte
+	isDelete  bool
+	hasLength bool     // content-length
+	modern    bool     // a header that only stateless revisions have
+	owned     []string // headers of the client that belong to the gateway
+
+	// From the request's body, copied.
+	msg     jsonrpc.Message
+	size    int
+	id      []byte
+	method  string
+	name    []byte // decoded params.name or params.uri
+	span    jsonrpc.Span
+	scratch []byte
+
+	// The decision's outcome.
+	target  target
+	label   string // of the server, if answers need it
+	backend backend
+	answer  answerState
+	reply   []byte
+	length  []byte // a content-length in digits
+}
+
+// Reset makes s ready for a new request of g and forgets the last one. Memory
+// is kept for reuse.
+func (s *Stream) Reset(g *Gateway) {
+	*s = Stream{
+		g: g, d: Decision{Edits: s.d.Edits[:0], Notes: s.d.Notes[:0]},
+		session: s.session[:0], version: s.version[:0], path: s.path[:0], owned: s.owned[:0],
+		id: s.id[:0], name: s.name[:0], scratch: s.scratch[:0], reply: s.reply[:0], length: s.length[:0],
+		answer: answerState{buf: s.answer.buf[:0]},
+	}
+}
+
+// RequestBody decides a POST by its whole body. now is the host's time in
+// nanoseconds, of any epoch, never going back.
+func (s *Stream) RequestBody(body []byte, now int64) *Decision {
+	s.d.reset()
+	if s.phase != phaseBody {
+		return s.fail("stream", "request body out of turn")
+	}
+	if len(body) > s.g.cfg.BodyLimit {
+		return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+	}
+	s.size = len(body)
+	if err := s.msg.Scan(body); err != nil {
+		s.id = append(s.id[:0], err.ID.Of(body)...)
+		return s.refuse(400, err.Code, err.Reason, "bad_json")
+	}
+	m := &s.msg
+	s.id = append(s.id[:0], m.ID.Of(body)...)
+	if m.Kind == jsonrpc.Batch {
+		return s.refuse(400, mcp.CodeInvalidRequest, "batches are not supported", "batch")
+	}
+	if d := s.checkVersion(body); d != nil {
+		return d
+	}
+	if m.Kind != jsonrpc.Request {
+		return s.toBroker()
+	}
+	method, ok := jsonrpc.Unquote(s.scratch[:0], m.Method.Of(body))
+	if !ok {
+		return s.refuse(400, mcp.CodeInvalidRequest, "method must be a string", "bad_json")
+	}
+	switch string(method) {
+	case mcp.MethodToolsCall:
+		s.method = mcp.MethodToolsCall
+	case mcp.MethodPromptsGet:
+		s.method = mcp.MethodPromptsGet
+	case mcp.MethodResourcesRead:
+		s.method = mcp.MethodResourcesRead
+	case mcp.MethodInitialize:
+		s.method = mcp.MethodInitialize
+		return s.toBroker()
+	default:
+		return s.toBroker()
+	}
+	if len(s.session) == 0 {
+		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
+	}
+	isString := m.NameIsString
+	s.span = m.Name
+	member := "name"
+	if s.method == mcp.MethodResourcesRead {
+		isString, s.span, member = m.URIIsString, m.URI, "uri"
+	}
+	if !isString {
+		return s.refuse(200, mcp.CodeInvalidParams, "params."+member+" must be a string", "bad_params")
+	}
+	name, ok := jsonrpc.Unquote(s.scratch[:0], s.span.Of(body))
+	if !ok {
+		return s.refuse(400, mcp.CodeParseError, "params."+member+" is no valid string", "bad_json")
+	}
+	s.name = append(s.name[:0], name...)
+	return s.route(now)
+}
+
+// checkVersion refuses what the gateway does not speak: a stateless revision
+// with -32022, so that its client falls back to initialize, and any unknown
+// one. Nil when all is well.
+func (s *Stream) checkVersion(body []byte) *Decision {
+	requested := s.version
+	meta, _ := jsonrpc.Unquote(nil, s.msg.MetaVersion.Of(body))
+	if len(meta) > 0 {
+		requested = meta
+	}
+	switch {
+	case s.modern || len(meta) > 0 || mcp.Modern(mcp.Revision(s.version)):
+		data := jsonrpc.AppendQuote([]byte(supportedVersions()), requested)
+		return s.refuseData(400, mcp.CodeUnsupportedVersion, "unsupported protocol version", append(data, '}'), "version")
+	case len(requested) > 0 && !mcp.Served(mcp.Revision(requested)):
+		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
+	}
+	return nil
+}
+
+// toBroker passes the request on as it is.
+func (s *Stream) toBroker() *Decision {
+	s.phase = phaseBroker
+	s.d.Action = Pass
+	s.dropOwned()
+	return &s.d
+}
+
+// route finds the owner of s.name and goes on with its session.
+func (s *Stream) route(now int64) *Decision {
+	t := s.g.table.Load()
+	if t == nil {
+		if s.phase == phaseAskTable {
+			return s.fail("broker_down", "the gateway has no routing table yet")
+		}
+		s.g.fetched.Store(now)
+		return s.ask(phaseAskTable, s.g.TableQuestion())
+	}
+	found := s.find(t)
+	if !found {
+		if s.phase != phaseAskName && s.g.begin(now, recheckEvery) {
+			return s.ask(phaseAskName, s.g.TableQuestion())
+		}
+		return s.unknown()
+	}
+	srv := s.target.server
+	s.note("server", srv.nameBytes)
+	if srv.resources {
+		s.label = srv.label
+	}
+	b, ok := s.g.sessions.get(s.session, srv.name, now)
+	if ok {
+		s.backend = b
+		return s.forward(now)
+	}
+	if !b.stale {
+		b.id = nil
+	}
+	return s.askSession(srv.name, b.id)
+}
+
+// find looks s.name up and sets s.target.
+func (s *Stream) find(t *table) bool {
+	if s.method != mcp.MethodResourcesRead {
+		var ok bool
+		s.target, s.scratch, ok = t.owner(s.method, s.name, s.scratch)
+		return ok
+	}
+	if t.sole != nil {
+		s.target = target{server: t.sole} // no token: the URI stays as it is
+		return true
+	}
+	label, rest, ok := resourceuri.Split(string(s.name))
+	if !ok || t.labels[label] == nil {
+		return false
+	}
+	s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(rest))
+	s.target = target{server: t.labels[label], token: s.scratch}
+	return true
+}
+
+func (s *Stream) unknown() *Decision {
+	name := string(s.name)
+	switch s.method {
+	case mcp.MethodToolsCall:
+		return s.refuse(200, mcp.CodeInvalidParams, "Unknown tool: "+name, "unknown_tool")
+	case mcp.MethodPromptsGet:
+		return s.refuse(200, mcp.CodeInvalidParams, "Unknown prompt: "+name, "unknown_prompt")
+	}
+	data := jsonrpc.AppendQuote([]byte(`{"uri":`), s.name)
+	return s.refuseData(200, mcp.CodeResourceNotFound, "Resource not found", append(data, '}'), "unknown_resource")
+}
+
+// forward sends the request to the chosen server.
+func (s *Stream) forward(now int64) *Decision {
+	srv := s.target.server
+	s.phase = phaseServer
+	d := &s.d
+	d.Action, d.Reroute = Pass, true
+	s.dropOwned()
+	s.set(mcp.HeaderServer, srv.nameBytes)
+	s.set(":authority", srv.authority)
+	s.set(":path", srv.path)
+	if len(s.backend.id) > 0 {
+		s.set(mcp.HeaderSession, s.backend.id)
+	} else {
+		s.remove(mcp.HeaderSession)
+	}
+	if string(s.version) != string(s.backend.version) {
+		// Negotiated with the server, it may differ from the client's own.
+		s.reply = append(s.reply[:0], s.backend.version...)
+		s.set(mcp.HeaderProtocolVersion, s.reply)
+	}
+	if s.target.token != nil {
+		d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
+		if s.hasLength {
+			s.length = strconv.AppendInt(s.length[:0], int64(s.size-(s.span.End-s.span.Start)+len(s.target.token)), 10)
+			s.set("content-length", s.length)
+		}
+	}
+	if s.g.begin(now, revalidateEvery) {
+		d.Revalidate = true
+	}
+	if s.g.cfg.Metadata {
+		s.note("method", []byte(s.method))
+		s.note("name", s.name)
+	}
+	return d
+}
+
+func (s *Stream) ask(p phase, q Question) *Decision {
+	s.phase = p
+	s.d.Action, s.d.Question = Ask, q
+	return &s.d
+}
+
+// askSession asks for the backend session at a server; stale is one that the
+// server no longer knows.
+func (s *Stream) askSession(server string, stale []byte) *Decision {
+	b := append(s.reply[:0], `{"session":`...)
+	b = jsonrpc.AppendQuote(b, s.session)
+	b = append(b, `,"server":`...)
+	b = jsonrpc.AppendQuote(b, []byte(server))
+	if len(stale) > 0 {
+		b = append(b, `,"stale":`...)
+		b = jsonrpc.AppendQuote(b, stale)
+	}
+	s.reply = append(b, '}')
+	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
+}
+
+// Answer takes the broker's answer to the last Ask; status 0 means that none
+// came. The request's body is not needed again.
+func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
+	s.d.reset()
+	switch s.phase {
+	case phaseAskTable, phaseAskName:
+		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {
+			return s.fail("broker_down", "the gateway has no routing table yet")
+		}
+		return s.route(now)
+	case phaseAskSession:
+		return s.answerSession(status, body, now)
+	}
+	return s.fail("stream", "answer out of turn")
+}
+
+func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
+	srv := s.target.server
+	s.d.Server = srv.name
+	switch status {
+	case 200:
+	case 404:
+		s.g.sessions.forget(s.session)
+		return s.refuse(404, mcp.CodeInvalidRequest, "session not found: initialize again", "session_gone")
+	case 410:
+		return s.unknown()
+	case 502:
+		return s.fail("server_down", "server "+srv.name+" could not be reached")
+	default:
+		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+	}
+	var r gatewayconfig.ResolveResponse
+	if err := gatewayconfig.Decode(body, &r); err != nil {
+		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+	}
+	s.backend = backend{
+		server: srv.name, id: []byte(r.Session), version: r.Version,
+		expires: now + r.TTLMillis*1e6,
+	}
+	s.g.sessions.put(s.session, s.backend)
+	return s.forward(now)
+}
+
+// Trim lets go of buffers larger than limit bytes, so that one large request
+// does not stay with a stream that is kept for reuse.
+func (s *Stream) Trim(limit int) {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.id, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
+		if cap(*b) > limit {
+			*b = nil
+		}
+	}
+}
