@@ -1,0 +1,164 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	typeJSON   = "application/json"
+	typeStream = "text/event-stream"
+)
+
+// errSessionGone says that the server does not know the session any more
+// (HTTP 404 to a request with a session id): a new initialize is due.
+var errSessionGone = errors.New("the server has ended the session")
+
+// client sends HTTP requests to one server: its URL, Host and headers, and
+// bounds on what may come back. It knows sessions only as headers.
+type client struct {
+	http    *http.Client
+	url     *url.URL
+	host    string
+	headers map[string]string
+	// timeout bounds one request with its answer, but not an event stream that
+	// was opened by GET.
+	timeout time.Duration
+	// bodyLimit is the most bytes of one answer, or of one event.
+	bodyLimit int
+	// ids numbers the requests of all sessions.
+	ids atomic.Int64
+}
+
+func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit int) (*client, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("server %s: url is no http or https URL", cfg.Name)
+	}
+	timeout := time.Duration(cfg.ListTimeout)
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	return &client{
+		http: &http.Client{
+			Transport: transport,
+			// Calls go to the same URL through Envoy, which follows no redirect.
+			// A server that redirects must be configured with its final URL.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		url:       u,
+		host:      cfg.Host,
+		headers:   cfg.Headers,
+		timeout:   timeout,
+		bodyLimit: bodyLimit,
+	}, nil
+}
+
+// newTransport returns the transport of one server. Like Envoy on the way of
+// the calls it uses no proxy, and asks for no compression: a compressing server
+// could hold events back.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// send makes one request. The caller closes the body of the answer. Statuses
+// that mean the same for every request become errors: errSessionGone, and the
+// redirects.
+func (c *client) send(ctx context.Context, method, accept string, p peer, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range c.headers {
+		req.Header.Set(name, value)
+	}
+	req.Host = c.host
+	if body != nil {
+		req.Header.Set("Content-Type", typeJSON)
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	req.Header.Set("User-Agent", "mcp-gateway")
+	if p.id != "" {
+		req.Header.Set(mcp.HeaderSession, p.id)
+	}
+	if p.version != "" {
+		req.Header.Set(mcp.HeaderProtocolVersion, string(p.version))
+	}
+	// An empty list is not sent; it tells the transport that the request may be
+	// repeated when an idle connection turns out to be closed.
+	req.Header["Idempotency-Key"] = []string{}
+
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotFound && p.id != "":
+		err = errSessionGone
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		err = fmt.Errorf("the server redirects to %q: configure that URL", clip(resp.Header.Get("Location")))
+	default:
+		return resp, nil
+	}
+	_ = resp.Body.Close()
+	return nil, err
+}
+
+// readAll reads an answer of at most bodyLimit bytes.
+func (c *client) readAll(resp *http.Response) ([]byte, error) {
+	tooLarge := fmt.Errorf("the answer has more than %d bytes", c.bodyLimit)
+	if resp.ContentLength > int64(c.bodyLimit) {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.bodyLimit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if len(body) > c.bodyLimit {
+		return nil, tooLarge
+	}
+	return body, nil
+}
+
+// mediaType returns the content type without parameters, lower case.
+func mediaType(resp *http.Response) string {
+	header := resp.Header.Get("Content-Type")
+	if t, _, err := mime.ParseMediaType(header); err == nil {
+		return t
+	}
+	t, _, _ := strings.Cut(header, ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// clip shortens text of a server for an error message.
+func clip(s string) string {
+	const limit = 200
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,141 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcp-gateway/internal/mcp"
+)
+
+func TestOpenSessionPresentsTheClientWithoutCapabilities(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &script{hello: helloFor("{}"), session: "of-the-client"}
+		transport, _ := serve(t, sc)
+		s := newServer(t, transport, nil)
+		id, version, err := s.OpenSession(t.Context(), mcp.Revision20250326, []byte(`{"name":"cli","n":1e400}`))
+		if err != nil || id != "of-the-client" || version != mcp.Revision20251125 {
+			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
+		}
+		const want = `"params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"cli","n":1e400}}`
+		if got := sc.requests("POST", "initialize"); len(got) != 1 || !strings.Contains(got[0].body, want) {
+			t.Errorf("initialize %+v", got)
+		}
+		if got := sc.requests("POST", "notifications/initialized"); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != id {
+			t.Errorf("initialized %+v", got)
+		}
+		if err := s.EndSession(t.Context(), id, version); err != nil {
+			t.Error(err)
+		}
+		if got := sc.requests("DELETE", ""); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != id || got[0].header.Get("Mcp-Protocol-Version") != "2025-11-25" {
+			t.Errorf("end %+v", got)
+		}
+	})
+}
+
+func TestSessionlessServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &script{hello: helloFor("{}")}
+		transport, _ := serve(t, sc)
+		s := newServer(t, transport, nil)
+		id, version, err := s.OpenSession(t.Context(), mcp.LatestLegacy, nil)
+		if err != nil || id != "" || version != mcp.LatestLegacy {
+			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
+		}
+		if got := sc.requests("POST", "initialize"); !strings.Contains(got[0].body, `"clientInfo":{"name":"gw","version":"9"}`) {
+			t.Errorf("without clientInfo the gateway presents itself: %s", got[0].body)
+		}
+		if err := s.EndSession(t.Context(), id, version); err != nil || len(sc.requests("DELETE", "")) != 0 {
+			t.Errorf("EndSession: %v, %d DELETE", err, len(sc.requests("DELETE", "")))
+		}
+	})
+}
+
+func TestEndSessionAcceptsWhatServersAnswer(t *testing.T) {
+	t.Parallel()
+	for status, ok := range map[int]bool{200: true, 202: true, 204: true, 404: true, 405: true, 400: false, 500: false} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+				err := newServer(t, transport, nil).EndSession(t.Context(), "s", mcp.LatestLegacy)
+				if (err == nil) != ok {
+					t.Errorf("EndSession = %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestFailedOpenSessionLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &script{hello: helloFor("{}"), session: "orphan"}
+		ctx, cancel := context.WithCancel(t.Context())
+		sc.intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
+			if method == "notifications/initialized" {
+				cancel()
+				<-r.Context().Done()
+				return true
+			}
+			return false
+		}
+		transport, _ := serve(t, sc)
+		if _, _, err := newServer(t, transport, nil).OpenSession(ctx, mcp.LatestLegacy, nil); err == nil {
+			t.Fatal("OpenSession succeeded")
+		}
+		if got := sc.requests("DELETE", ""); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != "orphan" {
+			t.Errorf("DELETE %+v", got)
+		}
+	})
+}
+
+func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		now, most := 0, 0
+		enter := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			now += n
+			most = max(most, now)
+		}
+		sc := &script{hello: helloFor("{}"), session: "s"}
+		sc.intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+			if method == "initialize" {
+				enter(1)
+				time.Sleep(time.Second)
+				enter(-1)
+			}
+			return false
+		}
+		transport, _ := serve(t, sc)
+		s := newServer(t, transport, nil)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if _, _, err := s.OpenSession(t.Context(), mcp.LatestLegacy, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(500 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, _, err := s.OpenSession(ctx, mcp.LatestLegacy, nil); err == nil {
+			t.Error("a caller in the queue outlives its context")
+		}
+		wg.Wait()
+		if most != openings {
+			t.Errorf("at most %d at once, want %d", most, openings)
+		}
+	})
+}
