@@ -46,9 +46,10 @@ func Join(label, uri string) string {
 }
 
 // Split undoes Join. The label is what stands before the first '+', if it is
-// spelled like one; ok is false if not, and rest is uri then. A foreign URI
-// can look marked (git+ssh://host gives "git"): the caller checks that the
-// label is one it gave.
+// spelled like one; ok is false if not, and rest is uri then. Expanding a
+// marked template can put the mark in front of ui:// (b+{+uri}), which is
+// understood too. A foreign URI can look marked (git+ssh://host gives "git"):
+// the caller checks that the label is one it gave.
 func Split(uri string) (label, rest string, ok bool) {
 	marked, scheme := uri, ""
 	if after, found := strings.CutPrefix(uri, ui); found {

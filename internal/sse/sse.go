@@ -8,6 +8,7 @@ package sse
 import (
 	"bytes"
 	"errors"
+	"slices"
 )
 
 // ErrTooLarge is returned by Feed for an event that exceeds Parser.Limit.
@@ -61,8 +62,9 @@ const (
 // Parser takes one stream apart. The zero value is ready and has no limit. What
 // is left when the stream ends was not ended by a blank line and is no event.
 type Parser struct {
-	// Limit is the most bytes that the parser keeps for one event or comment,
-	// field names and line ends not counted; 0 means no limit.
+	// Limit is the most bytes that the parser keeps for one event or comment:
+	// the values of its fields, and the LF between lines of data. 0 means no
+	// limit.
 	Limit int
 
 	err     error // the first failure; final
@@ -78,8 +80,8 @@ type Parser struct {
 	value   []byte             // of every field but data
 
 	// The event at hand. data ends in one LF for each data field.
-	event, data, id, retry   []byte
-	hasEvent, hasData, hasID bool
+	event, data, id, retry []byte
+	hasData, hasID         bool
 }
 
 // Feed parses the next bytes of the stream and calls f for each event that
@@ -185,6 +187,11 @@ func (p *Parser) take(b []byte) error {
 		return ErrTooLarge
 	}
 	if p.field == fieldData {
+		if len(b) > cap(p.data)-len(p.data) {
+			// Doubling copies a large event about once; append alone grows
+			// large slices by a quarter and copies it four times.
+			p.data = slices.Grow(p.data, max(len(b), len(p.data)))
+		}
 		p.data = append(p.data, b...)
 	} else {
 		p.value = append(p.value, b...)
@@ -231,11 +238,13 @@ func (p *Parser) endLine(f func(Event) error) error {
 	case fieldComment:
 		err = f(Event{Comment: p.value, HasComment: true})
 	case fieldData:
+		if p.Limit > 0 && p.size() > p.Limit {
+			return ErrTooLarge // by line ends alone
+		}
 		p.data = append(p.data, '\n')
 		p.hasData = true
 	case fieldEvent:
 		p.event, p.value = p.value, p.event
-		p.hasEvent = true
 	case fieldID:
 		if bytes.IndexByte(p.value, 0) < 0 {
 			p.id, p.value = p.value, p.id
@@ -253,7 +262,7 @@ func (p *Parser) endLine(f func(Event) error) error {
 
 // dispatch hands the event out, if the block had any field, and begins the next.
 func (p *Parser) dispatch(f func(Event) error) error {
-	if !p.hasData && !p.hasID && !p.hasEvent && len(p.retry) == 0 {
+	if !p.hasData && !p.hasID && len(p.event) == 0 && len(p.retry) == 0 {
 		return nil
 	}
 	e := Event{Name: p.event, ID: p.id, HasID: p.hasID, Retry: p.retry, HasData: p.hasData}
@@ -262,7 +271,7 @@ func (p *Parser) dispatch(f func(Event) error) error {
 	}
 	err := f(e)
 	p.event, p.data, p.id, p.retry = emptied(p.event), emptied(p.data), emptied(p.id), emptied(p.retry)
-	p.hasEvent, p.hasData, p.hasID = false, false, false
+	p.hasData, p.hasID = false, false
 	return err
 }
 

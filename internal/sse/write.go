@@ -5,8 +5,8 @@ import "bytes"
 // AppendEvent appends e as a client reads it: LF as line end, one data field
 // for each line of Data, a blank line at the end, also behind a comment. The
 // parser gives back the same event, except that each CR or CRLF in Data has
-// become LF; CR, LF in Name, ID and Retry (and NUL in ID) are left out, so that
-// no value can forge a field.
+// become LF, and that CR, LF and NUL in Name, ID and Retry are left out, so
+// that no value can forge a field.
 func AppendEvent(dst []byte, e Event) []byte {
 	if e.HasComment {
 		dst = appendLines(dst, ":", e.Comment)
@@ -42,9 +42,16 @@ func appendField(dst []byte, field string, value []byte) []byte {
 }
 
 func appendLines(dst []byte, field string, text []byte) []byte {
+	// JSON on one line is the common case, and IndexByte the fast search.
+	plain := bytes.IndexByte(text, '\r') < 0
 	for {
 		dst = append(dst, field...)
-		i := bytes.IndexAny(text, "\r\n")
+		var i int
+		if plain {
+			i = bytes.IndexByte(text, '\n')
+		} else {
+			i = bytes.IndexAny(text, "\r\n")
+		}
 		if i < 0 {
 			dst = append(dst, text...)
 			return append(dst, '\n')

@@ -1,0 +1,59 @@
+package jsonrpc_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"mcp-gateway/internal/jsonrpc"
+)
+
+// call returns a tools/call whose arguments hold about size bytes of rows, as a
+// table that a model passes on.
+func call(size int) []byte {
+	var b strings.Builder
+	b.WriteString(`{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"weather_get_weather","arguments":{"rows":[`)
+	for i, end := 0, b.Len()+size; b.Len() < end; i++ {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"id":%d,"city":"Z\u00fcrich","note":"line\none","temp":%d.5e-1,"ok":true,"tags":["a","bc"],"next":null}`, i, i%400)
+	}
+	b.WriteString(`]},"_meta":{"progressToken":"p-1"}}}`)
+	return []byte(b.String())
+}
+
+// callText returns a tools/call with one argument, a string of size bytes.
+func callText(unit string, size int) []byte {
+	return []byte(`{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"files_write","arguments":{"text":"` +
+		strings.Repeat(unit, max(1, size/len(unit))) + `"}}}`)
+}
+
+func BenchmarkScan(b *testing.B) {
+	bodies := []struct {
+		name string
+		body []byte
+	}{
+		{"arguments=64B", call(64)},
+		{"arguments=1KB", call(1 << 10)},
+		{"arguments=16KB", call(16 << 10)},
+		{"arguments=100KB", call(100 << 10)},
+		{"arguments=1MB", call(1 << 20)},
+		{"ascii=1MB", callText("the quick brown fox ", 1<<20)},
+		{"escaped=1MB", callText(`{\"key\": \"value\"}\n`, 1<<20)},
+		{"chinese=1MB", callText("多云转晴", 1<<20)},
+		{"spaces=1MB", []byte(`{"jsonrpc":"2.0","method":"x","params":{"a":[` + strings.Repeat("\n        1,", 1<<20/11) + "\n2]}}")},
+	}
+	for _, bb := range bodies {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(bb.body)))
+			var m jsonrpc.Message
+			for b.Loop() {
+				if err := m.Scan(bb.body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
