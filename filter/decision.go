@@ -76,6 +76,9 @@ type Decision struct {
 	Revalidate bool
 	// Done tells that the stream needs no further calls.
 	Done bool
+	// Plain tells that an answer with status 200 and the type of JSON or of an
+	// event stream may leave without ResponseHeaders being called.
+	Plain bool
 	// Notes are set as dynamic metadata.
 	Notes []Note
 }

@@ -45,7 +45,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 		}
 	}
 	if i := bytes.IndexByte(s.path, '?'); i >= 0 {
-		s.path = s.path[:i]
+		s.path, s.hasQuery = s.path[:i], true
 	}
 	switch {
 	case !s.g.hostAllowed(authority):

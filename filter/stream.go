@@ -36,7 +36,8 @@ type Stream struct {
 	version   []byte
 	path      []byte
 	isDelete  bool
-	hasLength bool     // content-length
+	hasLength bool // content-length
+	hasQuery  bool
 	modern    bool     // a header that only stateless revisions have
 	owned     []string // headers of the client that belong to the gateway
 
@@ -155,6 +156,7 @@ func (s *Stream) checkVersion(body []byte) *Decision {
 func (s *Stream) toBroker() *Decision {
 	s.phase = phaseBroker
 	s.d.Action = Pass
+	s.d.Plain = !s.isDelete
 	s.dropOwned()
 	return &s.d
 }
@@ -229,11 +231,13 @@ func (s *Stream) forward(now int64) *Decision {
 	srv := s.target.server
 	s.phase = phaseServer
 	d := &s.d
-	d.Action, d.Reroute = Pass, true
+	d.Action, d.Reroute, d.Plain = Pass, true, s.label == ""
 	s.dropOwned()
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)
-	s.set(":path", srv.path)
+	if s.hasQuery || string(s.path) != string(srv.path) {
+		s.set(":path", srv.path)
+	}
 	if len(s.backend.id) > 0 {
 		s.set(mcp.HeaderSession, s.backend.id)
 	} else {

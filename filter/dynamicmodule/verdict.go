@@ -18,6 +18,7 @@ const (
 	Replace    Verdict = 1 << 9
 	Revalidate Verdict = 1 << 10
 	Done       Verdict = 1 << 11
+	Plain      Verdict = 1 << 12
 )
 
 // Kinds of records, as lib/glue.h numbers them.
@@ -45,6 +46,9 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	}
 	if d.Done {
 		v |= Done
+	}
+	if d.Plain {
+		v |= Plain
 	}
 	if d.Action == filter.Ask {
 		return c.EncodeQuestion(dst, d.Question), v

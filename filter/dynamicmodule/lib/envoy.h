@@ -38,6 +38,8 @@ enum { CALLOUT_SUCCESS = 0 };
 void CALLBACK(log)(envoy_enum level, envoy_bytes message);
 uint32_t CALLBACK(get_concurrency)(void);
 
+bool CALLBACK(http_get_header)(void* filter, envoy_enum which, envoy_bytes key, envoy_bytes* out,
+                               size_t index, size_t* count);
 size_t CALLBACK(http_get_headers_size)(void* filter, envoy_enum which);
 bool CALLBACK(http_get_headers)(void* filter, envoy_enum which, envoy_header* out);
 bool CALLBACK(http_set_header)(void* filter, envoy_enum which, envoy_bytes key, envoy_bytes value);

@@ -1,6 +1,6 @@
 // Envoy's callbacks. Everything that needs no decision stays in C: a warm
-// tools/call enters Go three times (request headers, request body, response
-// headers), and each entry carries all that the core reads and returns.
+// tools/call enters Go once, when its body is complete, and that entry carries
+// all that the core reads and returns.
 #include "glue.h"
 
 #include <stdlib.h>
@@ -9,7 +9,19 @@
 
 #include "_cgo_export.h"
 
-enum { OUT_ROOM = 2048, MAX_HEADERS = 128, MAX_EDITS = 64, SLACK = 65536 };
+enum {
+  OUT_ROOM = 2048,
+  MAX_HEADERS = 128,
+  MAX_EDITS = 64,
+  SLACK = 65536,
+  // A request that announces a larger body is judged by its headers at once;
+  // for a smaller one the first entry into Go waits for the body.
+  EARLY = 65536,
+  // Streams that a worker lets go of at its next entry into Go.
+  SPENT = 64,
+  // How often, in nanoseconds, a worker yields to Go's scheduler, see mcpYield.
+  YIELD = 5000000,
+};
 
 typedef struct {
   void* envoy;
@@ -17,9 +29,23 @@ typedef struct {
   uint64_t handle;  // of the Go stream; 0 before and after Go has to do with it
   bool need_request;
   bool need_response;
+  bool plain;       // an ordinary answer needs no decision
   bool asking;
   bool replied;
 } mcp_filter;
+
+static __thread uint64_t spent[SPENT];
+static __thread size_t spent_count;
+static __thread int64_t yielded;
+
+static void spend(mcp_filter* f) {
+  if (spent_count == SPENT) {
+    mcpClose(spent, spent_count);
+    spent_count = 0;
+  }
+  spent[spent_count++] = f->handle;
+  f->handle = 0;
+}
 
 static int64_t now(void) {
   struct timespec t;
@@ -220,8 +246,21 @@ static void finish(mcp_filter* f, int verdict, mcp_out* out) {
   if (verdict & MCP_REVALIDATE) {
     CALLBACK(http_filter_config_scheduler_commit)(f->config->scheduler, 1);
   }
-  if (verdict & MCP_DONE) f->handle = 0;  // Go has let go of it already
+  if (verdict & MCP_PLAIN) f->plain = true;
+  if ((verdict & MCP_DONE) && f->handle != 0) spend(f);
   free(out->large);
+}
+
+// Makes room for a body that is held back, so that our own limit is the one
+// that is met and not Envoy's, whose answers are not in the protocol's form.
+static void raise_limit(mcp_filter* f, uint64_t limit) {
+  uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
+  if (have != 0 && have < limit + SLACK) CALLBACK(http_set_buffer_limit)(f->envoy, limit + SLACK);
+}
+
+static void hold_request(mcp_filter* f) {
+  f->need_request = true;
+  raise_limit(f, f->config->body_limit);
 }
 
 enum outcome { GO_ON, HOLD, ENDED };
@@ -238,10 +277,7 @@ static enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, wh
         return ENDED;
       case MCP_NEED_BODY:
         finish(f, verdict, out);
-        f->need_request = true;
-        uint64_t limit = f->config->body_limit + SLACK;
-        uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
-        if (have != 0 && have < limit) CALLBACK(http_set_buffer_limit)(f->envoy, limit);
+        hold_request(f);
         return HOLD;
       case MCP_ASK: {
         bool sent = ask(f, out);
@@ -281,16 +317,51 @@ static size_t read_headers(void* envoy, envoy_enum which, envoy_header* list,
   return n;
 }
 
-envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
-  mcp_filter* f = (mcp_filter*)module;
+// Enters Go with the request's headers, and with its body if w is given.
+static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
+  int64_t t = now();
+  if (t - yielded > YIELD) {
+    mcpYield();
+    yielded = t;
+  }
   envoy_header list[MAX_HEADERS];
   envoy_header* large;
+  size_t n = read_headers(f->envoy, REQUEST_HEADERS, list, &large);
+  mcp_entry entry = {
+      .headers = large ? large : list,
+      .header_count = n,
+      .end = end,
+      .body = w ? w->ptr : NULL,
+      .body_length = w ? w->length : 0,
+      .now = t,
+      .spent = spent,
+      .spent_count = spent_count,
+  };
+  int verdict = mcpRequest(f->config->handle, &entry, out, &f->handle);
+  spent_count = 0;
+  free(large);
+  return verdict;
+}
+
+static bool announces_large(void* envoy) {
+  envoy_bytes v = {NULL, 0};
+  if (!CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL))
+    return false;
+  uint64_t n = 0;
+  for (size_t i = 0; i < v.length && n <= EARLY; i++) n = n * 10 + (uint64_t)(v.ptr[i] - '0');
+  return n > EARLY;
+}
+
+envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  if (!end && !announces_large(envoy)) {
+    hold_request(f);
+    return HEADERS_STOP;
+  }
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
-  size_t n = read_headers(envoy, REQUEST_HEADERS, list, &large);
-  int verdict = mcpRequestHeaders(f->config->handle, large ? large : list, n, end, &out, &f->handle);
-  free(large);
+  int verdict = enter(f, end, NULL, &out);
   return request_verdict(f, verdict, &out, NULL, false) == GO_ON ? HEADERS_CONTINUE : HEADERS_STOP;
 }
 
@@ -300,10 +371,21 @@ static enum outcome request_complete(mcp_filter* f, bool both) {
   out_init(&out, room);
   f->need_request = false;
   whole w = gather(f->envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both);
-  int verdict = mcpRequestBody(f->handle, (char*)w.ptr, w.length, now(), &out);
+  int verdict = f->handle == 0 ? enter(f, false, &w, &out)
+                               : mcpRequestBody(f->handle, (char*)w.ptr, w.length, now(), &out);
   enum outcome o = request_verdict(f, verdict, &out, &w, both);
   free(w.copy);
   return o;
+}
+
+static void request_too_large(mcp_filter* f) {
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  f->need_request = false;
+  int verdict = f->handle == 0 ? enter(f, false, NULL, &out) : MCP_NEED_BODY;
+  if ((verdict & MCP_ACTION_MASK) == MCP_NEED_BODY) verdict = mcpBodyTooLarge(f->handle, &out);
+  request_verdict(f, verdict, &out, NULL, false);
 }
 
 envoy_enum ON(http_filter_request_body)(void* envoy, const void* module, bool end) {
@@ -317,10 +399,7 @@ envoy_enum ON(http_filter_request_body)(void* envoy, const void* module, bool en
   size_t size = CALLBACK(http_get_body_size)(envoy, RECEIVED_REQUEST) +
                 (same ? 0 : CALLBACK(http_get_body_size)(envoy, BUFFERED_REQUEST));
   if (size > f->config->body_limit) {
-    char room[OUT_ROOM];
-    mcp_out out;
-    out_init(&out, room);
-    request_verdict(f, mcpBodyTooLarge(f->handle, &out), &out, NULL, false);
+    request_too_large(f);
     return BODY_STOP_NO_BUFFER;
   }
   if (!end) return BODY_STOP_AND_BUFFER;
@@ -378,9 +457,7 @@ static enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, b
     case MCP_NEED_BODY: {
       finish(f, verdict, out);
       f->need_response = true;
-      uint64_t limit = f->config->response_limit + SLACK;
-      uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
-      if (have != 0 && have < limit) CALLBACK(http_set_buffer_limit)(f->envoy, limit);
+      raise_limit(f, f->config->response_limit);
       return HOLD;
     }
     default: {
@@ -403,9 +480,29 @@ static enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, b
   }
 }
 
+static bool starts(envoy_bytes b, const char* with, size_t n) {
+  return b.length >= n && memcmp(b.ptr, with, n) == 0;
+}
+
+// An answer that leaves as it is, if the core asked for no more: status 200 and
+// one of the two types of an MCP answer.
+static bool ordinary(void* envoy) {
+  envoy_bytes v = {NULL, 0};
+  if (!CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes(":status", 7), &v, 0, NULL) ||
+      v.length != 3 || memcmp(v.ptr, "200", 3) != 0)
+    return false;
+  return CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes("content-type", 12), &v, 0,
+                                   NULL) &&
+         (starts(v, "application/json", 16) || starts(v, "text/event-stream", 17));
+}
+
 envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
   if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
+  if (f->plain && !end && ordinary(envoy)) {
+    spend(f);
+    return HEADERS_CONTINUE;
+  }
   envoy_header list[MAX_HEADERS];
   envoy_header* large;
   char room[OUT_ROOM];
@@ -475,7 +572,7 @@ const void* ON(http_filter_new)(const void* config, void* envoy) {
 
 void ON(http_filter_destroy)(const void* module) {
   mcp_filter* f = (mcp_filter*)module;
-  if (f->handle != 0) mcpClose(f->handle);
+  if (f->handle != 0) spend(f);
   free(f);
 }
 

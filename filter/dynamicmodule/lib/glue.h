@@ -16,6 +16,7 @@ enum {
   MCP_REPLACE = 1 << 9,
   MCP_REVALIDATE = 1 << 10,
   MCP_DONE = 1 << 11,
+  MCP_PLAIN = 1 << 12,
 };
 
 // Where Go writes the records of a verdict: data if they fit into room bytes,
@@ -43,6 +44,18 @@ enum {
   MCP_NOTE = 5,    // dynamic metadata
   MCP_COUNT = 6,   // key: reason; value: server
 };
+
+// The first entry of a request into Go.
+typedef struct {
+  const envoy_header* headers;
+  size_t header_count;
+  const char* body;  // NULL if it is still to come, or there is none (end)
+  size_t body_length;
+  bool end;
+  int64_t now;
+  const uint64_t* spent;  // streams that C is done with
+  size_t spent_count;
+} mcp_entry;
 
 enum { MCP_COUNTERS = 2 };
 

@@ -58,9 +58,6 @@ func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int 
 	b, v := st.Config.Encode(room(out), d)
 	out.status = C.uint32_t(d.Status)
 	give(out, b)
-	if d.Done {
-		streams.Release(st)
-	}
 	return C.int(v)
 }
 
@@ -156,8 +153,12 @@ func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, ou
 	return 1
 }
 
-//export mcpRequestHeaders
-func mcpRequestHeaders(config C.uint64_t, list *C.envoy_header, n C.size_t, end C.int, out *C.mcp_out, handle *C.uint64_t) (verdict C.int) {
+// mcpRequest is a request's first entry: with its headers, and with its body if
+// that has come already. The stream's number goes into handle.
+//
+//export mcpRequest
+func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uint64_t) (verdict C.int) {
+	release(e.spent, e.spent_count)
 	c := configOf(config)
 	if c == nil {
 		return gone(out)
@@ -168,7 +169,11 @@ func mcpRequestHeaders(config C.uint64_t, list *C.envoy_header, n C.size_t, end 
 	}
 	*handle = C.uint64_t(number)
 	defer rescue(st, out, &verdict)
-	return finish(st, st.RequestHeaders(headers(st, list, n), end != 0), out)
+	d := st.RequestHeaders(headers(st, e.headers, e.header_count), bool(e.end))
+	if d.Action == filter.NeedBody && e.body != nil {
+		d = st.RequestBody(host(e.body, e.body_length), int64(e.now))
+	}
+	return finish(st, d, out)
 }
 
 //export mcpRequestBody
@@ -232,8 +237,19 @@ func mcpAnswerTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
 }
 
 //export mcpClose
-func mcpClose(handle C.uint64_t) {
-	if st := streams.Get(uint64(handle)); st != nil {
-		streams.Release(st)
+func mcpClose(handles *C.uint64_t, n C.size_t) { release(handles, n) }
+
+func release(handles *C.uint64_t, n C.size_t) {
+	for _, h := range unsafe.Slice(handles, int(n)) {
+		if st := streams.Get(uint64(h)); st != nil {
+			streams.Release(st)
+		}
 	}
 }
+
+// mcpYield lets Go's scheduler see that the worker's thread has left and come
+// back. Without, its monitor counts the thread as stuck in one callback after
+// 10 ms, and from then on takes its processor away and signals it every 20 us.
+//
+//export mcpYield
+func mcpYield() { runtime.Gosched() }
