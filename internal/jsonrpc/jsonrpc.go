@@ -97,7 +97,7 @@ type Error struct {
 	// Reason is for people; it never quotes the text.
 	Reason string
 	// ID is the raw id to answer with, a string or number; empty if the text is
-	// not JSON, or the message has no id, or more than one.
+	// not JSON or nested too deep, or if the message has no id or more than one.
 	ID Span
 }
 

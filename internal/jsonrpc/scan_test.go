@@ -132,7 +132,27 @@ var accepted = []struct {
 	{
 		"Depth128",
 		nested(127, "[", "]"),
-		parts{Kind: "notification", Method: `"m"`, Params: strings.Repeat("[", 127) + strings.Repeat("]", 127)},
+		parts{Kind: "notification", Method: `"m"`, Params: brackets(127, "[", "]")},
+	},
+	{
+		"Depth128InParams",
+		`{"jsonrpc":"2.0","method":"m","params":{"name":` + brackets(126, "[", "]") + "}}",
+		parts{Kind: "notification", Method: `"m"`, Params: `{"name":` + brackets(126, "[", "]") + "}", Name: brackets(126, "[", "]")},
+	},
+	{
+		"Depth128InRef",
+		`{"jsonrpc":"2.0","method":"m","params":{"ref":{"name":` + brackets(125, "[", "]") + "}}}",
+		parts{Kind: "notification", Method: `"m"`, Params: `{"ref":{"name":` + brackets(125, "[", "]") + "}}", RefName: brackets(125, "[", "]")},
+	},
+	{
+		"DeepObjectsInArrays",
+		`{"jsonrpc":"2.0","method":"m","params":[` + brackets(100, `{"a":[],"b":`, "}") + "]}",
+		parts{Kind: "notification", Method: `"m"`, Params: "[" + brackets(100, `{"a":[],"b":`, "}") + "]"},
+	},
+	{
+		"DeepMixture",
+		nested(63, `[0,{"a":`, "}]"),
+		parts{Kind: "notification", Method: `"m"`, Params: brackets(63, `[0,{"a":`, "}]")},
 	},
 }
 
@@ -148,7 +168,12 @@ func withKeys(n int) string {
 
 // nested returns a notification whose params open n containers.
 func nested(n int, open, end string) string {
-	return `{"jsonrpc":"2.0","method":"m","params":` + strings.Repeat(open, n) + strings.Repeat(end, n) + "}"
+	return `{"jsonrpc":"2.0","method":"m","params":` + brackets(n, open, end) + "}"
+}
+
+// brackets opens n containers around a 0.
+func brackets(n int, open, end string) string {
+	return strings.Repeat(open, n) + "0" + strings.Repeat(end, n)
 }
 
 func TestScan(t *testing.T) {
@@ -280,9 +305,10 @@ var refused = []struct {
 	{"SixtyFiveKeys", withKeys(63), -32600, ""},
 	{"SixtyFiveKeysInMeta", `{"jsonrpc":"2.0","method":"m","id":3,"params":{"_meta":` + withKeys(63) + `}}`, -32600, "3"},
 	{"Depth129", nested(128, "[", "]"), -32600, ""},
-	{"Depth129InParams", nested(126, `{"a":[`, "]}"), -32600, ""},
-	{"Depth129InMeta", `{"jsonrpc":"2.0","method":"m","params":{"_meta":{"x":` + strings.Repeat("[", 126) + strings.Repeat("]", 126) + "}}}", -32600, ""},
-	{"Depth129InBatch", strings.Repeat("[", 129) + strings.Repeat("]", 129), -32600, ""},
+	{"Depth129InParams", `{"jsonrpc":"2.0","method":"m","params":{"x":` + brackets(127, "[", "]") + "}}", -32600, ""},
+	{"Depth129InMeta", `{"jsonrpc":"2.0","method":"m","params":{"_meta":{"x":` + brackets(126, "[", "]") + "}}}", -32600, ""},
+	{"Depth129InRef", `{"jsonrpc":"2.0","method":"m","params":{"ref":{"x":` + brackets(126, `{"a":`, "}") + "}}}", -32600, ""},
+	{"Depth129InBatch", brackets(129, "[", "]"), -32600, ""},
 	{"DeepWithoutEnd", strings.Repeat(`{"a":`, 100_000), -32600, ""},
 }
 

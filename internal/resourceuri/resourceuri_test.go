@@ -19,6 +19,7 @@ func TestLabel(t *testing.T) {
 		{"a.b-c", "a.b-c", true},
 		{"zürich 云", "z-rich--", true},
 		{"to\u212Aen\u017f", "to-en-", true}, // not k and s: folding must not reach ASCII
+		{"b\u0161", "b-", true},              // its low byte is an a
 		{"b\xffc", "b-c", true},
 		{"", "", false},
 		{"1st", "", false},

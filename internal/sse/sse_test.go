@@ -88,6 +88,7 @@ var streams = []struct {
 	{"IDWithoutData", "id: 1\n\n", []event{{ID: "1", HasID: true}}},
 	{"EmptyEventNameAlone", "event:\n\n", nil},
 	{"EventWithoutData", "event: ping\n\n", []event{{Name: "ping"}}},
+	{"BadRetryKeepsTheFormer", "retry: 5\nretry:\nretry: x\n\n", []event{{Retry: "5"}}},
 	{"RetryWithoutData", "retry: 10\n\n", []event{{Retry: "10"}}},
 	{"RetryOnlyDigits", "retry: 10s\nretry: -1\nretry: 1.0\nretry:\nretry:  5\nretry: \u0663\ndata: x\n\n", []event{data("x")}},
 	{"Priming", "id: 0\ndata:\n\n", []event{{ID: "0", HasID: true, HasData: true}}},
