@@ -3,9 +3,13 @@ package filter
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"mcp-gateway/internal/mcp"
 )
+
+// usualAccept is what the official client libraries send.
+const usualAccept = "application/json, text/event-stream"
 
 // RequestHeaders decides a request by its headers alone: refused, passed on
 // (GET, DELETE), or NeedBody. end tells that no body follows.
@@ -87,7 +91,7 @@ func (s *Stream) post(contentType, accept, length []byte, end bool) *Decision {
 	switch {
 	case !mediaType(contentType, "application/json"):
 		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
-	case !accepts(accept, "application/json") || !accepts(accept, "text/event-stream"):
+	case string(accept) != usualAccept && !(accepts(accept, "application/json") && accepts(accept, "text/event-stream")):
 		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
@@ -130,7 +134,7 @@ func accepts(list []byte, want string) bool {
 	if len(list) == 0 {
 		return true
 	}
-	family := want[:bytes.IndexByte([]byte(want), '/')+1] + "*"
+	family := want[:strings.IndexByte(want, '/')+1] + "*"
 	for len(list) > 0 {
 		item := list
 		if i := bytes.IndexByte(list, ','); i >= 0 {

@@ -1,0 +1,161 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+)
+
+func answerHeaders(status, contentType string) []Header {
+	return []Header{{[]byte(":status"), []byte(status)}, {[]byte("content-type"), []byte(contentType)}}
+}
+
+func TestAnswersOfServers(t *testing.T) {
+	t.Parallel()
+	const mine = `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"bad city","data":{"x":1.0}}}`
+	tests := []struct {
+		name, status, contentType, body string
+		want                            string // the whole answer, or a part of the error
+	}{
+		{"JSON", "200", "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":1,"result":{}}`},
+		{"ErrorWithStatusOfItsOwn", "400", "application/json; charset=utf-8", mine, mine},
+		{"ErrorForAnotherRequest", "400", "application/json", strings.Replace(mine, `"id":1`, `"id":null`, 1), "HTTP status 400"},
+		{"ErrorThatIsNone", "500", "application/json", `{"stack":"at 10.1.1.1"}`, "HTTP status 500"},
+		{"PlainText", "500", "text/plain", "at 10.1.1.1", "HTTP status 500"},
+		{"Down", "503", "text/plain", "upstream connect error 10.1.1.1", "could not be reached"},
+		{"Timeout", "504", "text/plain", "", "did not answer in time"},
+		{"Credentials", "401", "text/html", "", "refused the gateway's credentials"},
+		{"Redirect", "302", "text/html", "", "HTTP status 302"},
+		{"Accepted", "202", "", "", "HTTP status 202"},
+		{"WrongType", "200", "text/html", "<html>", "HTTP status 200"},
+		{"SessionLost", "404", "application/json", `{}`, "lost its session"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := post(newGateway(t), call("search"))
+			d := s.ResponseHeaders(answerHeaders(tt.status, tt.contentType), tt.body == "")
+			body := tt.body
+			if d.Action == NeedBody {
+				d = s.ResponseBody([]byte(tt.body), true)
+			}
+			if d.Replace || d.Action == Reply {
+				body = string(d.Body)
+			}
+			if d.Action == Reply && (d.Status != 200 || !strings.Contains(body, "server docs") || !strings.HasPrefix(body, `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,`)) {
+				t.Errorf("status %d, body %s", d.Status, body)
+			}
+			if !strings.Contains(body, tt.want) || d.Action == Reply == (tt.want == tt.body) {
+				t.Errorf("got %s, want %s", body, tt.want)
+			}
+			if strings.Contains(body, "10.1.1.1") {
+				t.Errorf("the answer names an address: %s", body)
+			}
+			if tt.status != "200" && d.Action == Pass && edits(d)[":status"] != "200" {
+				t.Errorf("status stays %s: %v", tt.status, edits(d))
+			}
+		})
+	}
+}
+
+func TestLostSessionIsReplaced(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	s, _ := post(g, call("search"))
+	s.ResponseHeaders(answerHeaders("404", "text/plain"), true)
+	_, d := post(g, call("search"))
+	if d.Action != Ask || string(d.Question.Body) != `{"session":"s1","server":"docs","stale":"b-docs"}` {
+		t.Errorf("question %+v %s", d.Question, d.Question.Body)
+	}
+	if _, d = post(g, call("weather_get_weather")); d.Action != Pass {
+		t.Error("another server's session is gone, too")
+	}
+}
+
+func TestBrokerAway(t *testing.T) {
+	t.Parallel()
+	s, _ := post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"tools/list"}`)
+	if d := s.ResponseHeaders(answerHeaders("503", "text/plain"), false); d.Status != 200 || !strings.HasPrefix(string(d.Body), `{"jsonrpc":"2.0","id":5,"error":{"code":-32603,`) {
+		t.Errorf("list: %d %s", d.Status, d.Body)
+	}
+	s, _ = post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"initialize"}`)
+	if d := s.ResponseHeaders(answerHeaders("503", "text/plain"), false); d.Status != 503 || edits(d)["retry-after"] == "" {
+		t.Errorf("initialize: %d %v", d.Status, edits(d))
+	}
+	s, _ = post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"initialize"}`)
+	if d := s.ResponseHeaders(answerHeaders("503", "application/json"), false); d.Action != Pass {
+		t.Errorf("the broker's own error is replaced: %+v", d)
+	}
+}
+
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	const label = "docs"
+	tests := []struct{ name, in, want string }{
+		{"Contents", `{"result":{"contents":[{"uri":"file:///a","text":"\"uri\": \"x\""}]}}`, `{"result":{"contents":[{"uri":"docs+file:///a","text":"\"uri\": \"x\""}]}}`},
+		{"Link", ` {"id":1,"result":{"content":[{"type":"text","text":"t"},{"type":"resource_link","uri":"ui://x/y","n":1e400}]}}`, ` {"id":1,"result":{"content":[{"type":"text","text":"t"},{"type":"resource_link","uri":"ui://docs+x/y","n":1e400}]}}`},
+		{"Embedded", `{"result":{"content":[{"type":"resource","resource":{"uri":"a:b"}}]}}`, `{"result":{"content":[{"type":"resource","resource":{"uri":"docs+a:b"}}]}}`},
+		{"Prompt", `{"result":{"messages":[{"content":{"resource":{"uri":"a:b"}}},{"content":[{"uri":"c:d"}]}]}}`, `{"result":{"messages":[{"content":{"resource":{"uri":"docs+a:b"}}},{"content":[{"uri":"docs+c:d"}]}]}}`},
+		{"Error", `{"error":{"code":-32002,"data":{"uri":"a:b"}}}`, `{"error":{"code":-32002,"data":{"uri":"docs+a:b"}}}`},
+		{"EscapedURI", `{"result":{"contents":[{"uri":"a:\u00e4\/"}]}}`, `{"result":{"contents":[{"uri":"docs+a:ä/"}]}}`},
+		{"StructuredStays", `{"result":{"structuredContent":{"uri":"a:b","content":[{"uri":"a:b"}]}}}`, ""},
+		{"ParamsStay", `{"method":"x","params":{"uri":"a:b"}}`, ""},
+		{"NoString", `{"result":{"contents":[{"uri":1}]}}`, ""},
+		{"NoJSON", `"uri" {`, ""},
+		{"BrokenTail", `{"result":{"contents":[{"uri":"a:b"}]}`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := tt.want
+			if want == "" {
+				want = tt.in
+			}
+			if got := string(relabel(nil, []byte(tt.in), label)); got != want {
+				t.Errorf("\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestLabelsInEventsAsTheyCome(t *testing.T) {
+	t.Parallel()
+	s, d := post(newGateway(t), call("search"))
+	if d.Plain {
+		t.Fatal("an answer that needs labels is called plain")
+	}
+	if d = s.ResponseHeaders(answerHeaders("200", "text/event-stream"), false); d.Action != Pass || d.Done {
+		t.Fatalf("%+v", d)
+	}
+	var got strings.Builder
+	for _, chunk := range []string{": hi\n\nid: 7\ndata: {\"method\":\"notifications/progress\"}\r\n\r", "\ndata: {\"result\":{\"content\":[{\"uri\":\"a", ":b\"}]}}\n\n"} {
+		d = s.ResponseBody([]byte(chunk), false)
+		if !d.Replace {
+			t.Fatalf("%q passes as it is", chunk)
+		}
+		got.Write(d.Body)
+		if strings.HasPrefix(chunk, ": hi") && !strings.Contains(got.String(), "progress") {
+			t.Error("an event is held back")
+		}
+	}
+	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), "id: 7\n") {
+		t.Errorf("got %q", got.String())
+	}
+}
+
+func TestLargeAnswerLeavesAsItIs(t *testing.T) {
+	t.Parallel()
+	s, _ := post(newGateway(t), call("search"))
+	if d := s.ResponseHeaders(append(answerHeaders("200", "application/json"), Header{[]byte("content-length"), []byte("4097")}), false); d.Action != Pass || !d.Done {
+		t.Errorf("announced: %+v", d)
+	}
+	s, _ = post(newGateway(t), call("search"))
+	s.ResponseHeaders(answerHeaders("200", "application/json"), false)
+	if d := s.AnswerTooLarge(); d.Action != Pass || !d.Done || d.Replace {
+		t.Errorf("found out: %+v", d)
+	}
+	s, _ = post(newGateway(t), call("search"))
+	s.ResponseHeaders(answerHeaders("500", "application/json"), false)
+	if d := s.AnswerTooLarge(); d.Action != Reply {
+		t.Errorf("an error: %+v", d)
+	}
+}

@@ -1,0 +1,160 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+const resolved = `{"session":"b-9","version":"2025-06-18","ttlMs":30000}`
+
+func TestColdSessionIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	s, d := post(g, call("search"), "mcp-session-id", "cold")
+	if d.Action != Ask || d.Question.Path != "/v1/resolve" || string(d.Question.Body) != `{"session":"cold","server":"docs"}` {
+		t.Fatalf("question %+v %s", d.Question, d.Question.Body)
+	}
+	d = s.Answer(200, []byte(resolved), second)
+	if e := edits(d); d.Action != Pass || e["mcp-session-id"] != "b-9" || e["mcp-protocol-version"] != "2025-06-18" {
+		t.Fatalf("action %v, edits %v", d.Action, e)
+	}
+	if spliced(call("search"), d) != call("search") {
+		t.Error("the body changed")
+	}
+	if _, d = post(g, call("search"), "mcp-session-id", "cold"); d.Action != Pass {
+		t.Error("the answer is not remembered")
+	}
+	s = new(Stream)
+	s.Reset(g)
+	s.RequestHeaders(postHeaders("mcp-session-id", "cold"), false)
+	if d = s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask {
+		t.Error("the answer is remembered for longer than it holds")
+	}
+}
+
+func TestResolveFailures(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		answer int
+		body   string
+		status int
+		code   string
+	}{
+		{404, ``, 404, "-32600"},
+		{410, ``, 200, "-32602"},
+		{502, `connect 10.1.1.2:9001 refused`, 200, "-32603"},
+		{503, ``, 200, "-32603"},
+		{0, ``, 200, "-32603"},
+		{200, `{"session":"x","unknown":1}`, 200, "-32603"},
+		{200, ``, 200, "-32603"},
+	}
+	for _, tt := range tests {
+		s, _ := post(newGateway(t), call("search"), "mcp-session-id", "cold")
+		d := s.Answer(tt.answer, []byte(tt.body), second)
+		if d.Action != Reply || d.Status != tt.status || !strings.Contains(string(d.Body), tt.code) {
+			t.Errorf("%d: %d %s", tt.answer, d.Status, d.Body)
+		}
+		if strings.Contains(string(d.Body), "10.1.1.2") {
+			t.Errorf("%d: the answer names an address: %s", tt.answer, d.Body)
+		}
+	}
+}
+
+func TestFirstTableIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	g, err := New(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, d := post(g, call("search"))
+	if d.Action != Ask || d.Question.Path != "/v1/table" || d.Question.ETag != "" {
+		t.Fatalf("question %+v", d.Question)
+	}
+	if d = s.Answer(0, nil, second); d.Action != Reply || d.Status != 200 {
+		t.Fatalf("without broker: %+v", d)
+	}
+	s, _ = post(g, call("search"))
+	d = s.Answer(200, []byte(`{"version":"1","servers":[{"name":"a","authority":"x","path":"/","listed":true}],"tools":{"search":{"s":0,"n":"search"}},"prompts":{}}`), second)
+	if d.Action != Ask || d.Question.Path != "/v1/resolve" {
+		t.Fatalf("after the table: %+v", d)
+	}
+}
+
+func TestUnknownNameLooksTwice(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	g.fetched.Store(0)
+	s, d := post(g, call("weather_fresh"))
+	if d.Action != Ask || d.Question.Path != "/v1/table" || d.Question.ETag != "v1" {
+		t.Fatalf("question %+v", d)
+	}
+	table := testTable()
+	table.Version = "v2"
+	table.Tools["weather_fresh"] = gatewayconfig.Target{Server: 0, Name: "fresh"}
+	putTable(t, g, table)
+	if d = s.Answer(304, nil, second); d.Action != Pass || spliced(call("weather_fresh"), d) != call("fresh") {
+		t.Fatalf("after the new table: %+v", d)
+	}
+	// A flood of made-up names does not become a flood of questions.
+	if _, d = post(g, call("made_up")); d.Action != Reply {
+		t.Errorf("asked again at once: %+v", d)
+	}
+}
+
+func TestBadTableKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	for _, body := range []string{``, `{`, `{"version":"x","servers":[],"tools":{"a":{"s":3,"n":"a"}},"prompts":{}}`, `{"version":"x","servers":[{"name":"a"}],"tools":{},"prompts":{}}`} {
+		if g.TakeTable(200, []byte(body)) == nil {
+			t.Errorf("%s: taken", body)
+		}
+	}
+	if g.TakeTable(500, nil) == nil {
+		t.Error("status 500: taken")
+	}
+	if _, d := post(g, call("search")); d.Action != Pass {
+		t.Error("the old table has gone")
+	}
+}
+
+func TestTableIsRevalidatedOncePerSecond(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	g.fetched.Store(0)
+	_, first := post(g, call("search"))
+	_, again := post(g, call("search"))
+	if !first.Revalidate || again.Revalidate {
+		t.Errorf("revalidate: first %v, again %v", first.Revalidate, again.Revalidate)
+	}
+}
+
+func TestStaticTableAsksForNoOther(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	table := testTable()
+	cfg.Table = &table
+	g, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, d := post(g, call("nope")); d.Action != Reply {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestSoleServerKeepsItsURIs(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	table := testTable()
+	table.Servers = table.Servers[1:2]
+	table.Servers[0].Label = ""
+	table.Tools, table.Prompts = nil, nil
+	putTable(t, g, table)
+	const body = `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"git+ssh://x"}}`
+	_, d := post(g, body)
+	if d.Action != Pass || spliced(body, d) != body || !d.Plain {
+		t.Errorf("%+v", d)
+	}
+}

@@ -1,0 +1,165 @@
+package dynamicmodule
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcp-gateway/filter"
+)
+
+const minimal = `{"path":"/mcp","bodyLimit":1000,"responseLimit":1000,"internalCluster":"internal","askTimeout":"5s"}`
+
+func newConfig(t *testing.T, secret string) *Config {
+	t.Helper()
+	c, err := NewConfig([]byte(minimal), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// records reads a verdict as glue.c does.
+func records(t *testing.T, b []byte) []string {
+	t.Helper()
+	var out []string
+	for len(b) > 0 {
+		if len(b) < 12 {
+			t.Fatalf("%d bytes behind the last record", len(b))
+		}
+		kind, key, value := binary.NativeEndian.Uint32(b), int(binary.NativeEndian.Uint32(b[4:])), int(binary.NativeEndian.Uint32(b[8:]))
+		b = b[12:]
+		k := string(b[:key])
+		if kind == recordSplice {
+			k = fmt.Sprint(binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]))
+		}
+		out = append(out, fmt.Sprintf("%d %s=%s", kind, k, b[key:key+value]))
+		b = b[key+value:]
+	}
+	return out
+}
+
+func TestEncode(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t, "s3cret")
+	tests := []struct {
+		name    string
+		d       filter.Decision
+		verdict Verdict
+		want    []string
+	}{
+		{
+			"Forward",
+			filter.Decision{
+				Action: filter.Pass, Reroute: true, Plain: true, Revalidate: true,
+				Edits:  []filter.Edit{{Name: "x-mcp-server", Value: []byte("a")}, {Name: "x-mcp-x", Remove: true}},
+				Splice: filter.Splice{Start: 3, End: 70000, With: []byte(`"n"`)},
+				Notes:  []filter.Note{{Key: "server", Value: []byte("a")}},
+			},
+			Verdict(filter.Pass) | Reroute | Plain | Revalidate,
+			[]string{"1 x-mcp-server=a", "2 x-mcp-x=", `3 3 70000="n"`},
+		},
+		{
+			"Reply",
+			filter.Decision{
+				Action: filter.Reply, Status: 200, Body: []byte("{}"), Reason: "unknown_tool", Done: true,
+				Edits: []filter.Edit{{Name: "content-type", Value: []byte("application/json")}},
+				Notes: []filter.Note{{Key: "error", Value: []byte("unknown_tool")}},
+			},
+			Verdict(filter.Reply) | Done,
+			[]string{"1 content-type=application/json", "4 ={}", "5 error=unknown_tool", "6 unknown_tool="},
+		},
+		{
+			"Ask",
+			filter.Decision{Action: filter.Ask, Question: filter.Question{Method: "POST", Path: "/v1/resolve", Body: []byte("{}")}},
+			Verdict(filter.Ask),
+			[]string{"1 :method=POST", "1 :path=/v1/resolve", "1 host=mcp-broker", "1 authorization=Bearer s3cret", "1 content-type=application/json", "4 ={}"},
+		},
+		{
+			"EmptiedChunk",
+			filter.Decision{Action: filter.Pass, Replace: true},
+			Verdict(filter.Pass) | Replace,
+			[]string{"4 ="},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b, v := c.Encode(nil, &tt.d)
+			if v != tt.verdict {
+				t.Errorf("verdict %x, want %x", v, tt.verdict)
+			}
+			if diff := cmp.Diff(tt.want, records(t, b)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTableQuestionWithoutSecret(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t, "")
+	got := records(t, c.EncodeQuestion(nil, filter.Question{Method: "GET", Path: "/v1/table", ETag: `"x"`}))
+	want := []string{"1 :method=GET", "1 :path=/v1/table", "1 host=mcp-broker", `1 if-none-match="x"`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestConfigIsStrict(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "{}", `{"path":"/mcp","bodyLimit":1,"responseLimit":1,"internalCluster":"x","askTimeout":"5s","more":1}`, minimal + "{}"} {
+		if _, err := NewConfig([]byte(text), ""); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
+	}
+}
+
+func TestStaleNumbersFindNothing(t *testing.T) {
+	t.Parallel()
+	var s Streams
+	c := newConfig(t, "")
+	st, first := s.Acquire(c)
+	if first == 0 || s.Get(first) != st {
+		t.Fatalf("number %d finds %p, want %p", first, s.Get(first), st)
+	}
+	s.Release(st)
+	if s.Get(first) != nil {
+		t.Error("a released stream is found")
+	}
+	again, second := s.Acquire(c)
+	if again != st {
+		t.Error("a released stream is not used again")
+	}
+	if second == first || s.Get(first) != nil || s.Get(second) != again {
+		t.Error("an old number finds the new use")
+	}
+	if s.Get(0) != nil || s.Get(^uint64(0)) != nil {
+		t.Error("a number that was never given finds a stream")
+	}
+}
+
+func TestStreamsOfManyWorkers(t *testing.T) {
+	t.Parallel()
+	var s Streams
+	c := newConfig(t, "")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5000 {
+				st, n := s.Acquire(c)
+				if s.Get(n) != st {
+					t.Error("a stream is not found under its number")
+				}
+				s.Release(st)
+			}
+		})
+	}
+	wg.Wait()
+	if s.next > 8 {
+		t.Errorf("%d streams were made for 8 at a time", s.next)
+	}
+}
