@@ -100,6 +100,7 @@ var streams = []struct {
 	{"NoFinalBlankLine", "data: a\n\ndata: b\n", []event{data("a")}},
 	{"NoFinalLineEnd", "data: a\n\ndata: b", []event{data("a")}},
 	{"NotUTF8", "data: \xff\xfe\n\n", []event{data("\xff\xfe")}},
+	{"NULInName", "event: a\x00\ndata: x\n\n", []event{{Name: "a\x00", Data: "x", HasData: true}}},
 	{"NULInData", "data: a\x00b\n\n", []event{data("a\x00b")}},
 }
 
