@@ -43,7 +43,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.modern = true
 		default:
-			if len(h.Name) >= len(mcp.HeaderOwnedPrefix) && string(h.Name[:len(mcp.HeaderOwnedPrefix)]) == mcp.HeaderOwnedPrefix {
+			if hasPrefix(h.Name, mcp.HeaderOwnedPrefix) || hasPrefix(h.Name, mcp.HeaderEnvoyPrefix) {
 				s.owned = append(s.owned, string(h.Name))
 			}
 		}
@@ -147,4 +147,8 @@ func accepts(list []byte, want string) bool {
 		}
 	}
 	return false
+}
+
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }

@@ -56,8 +56,8 @@ func (s *Stream) note(key string, value []byte) {
 	s.d.Notes = append(s.d.Notes, Note{Key: key, Value: value})
 }
 
-// dropOwned removes the client's headers that belong to the gateway, and the
-// query, which is nothing a server was configured to see.
+// dropOwned removes the client's headers that belong to the gateway or steer
+// Envoy.
 func (s *Stream) dropOwned() {
 	for _, name := range s.owned {
 		s.remove(name)

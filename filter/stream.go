@@ -39,7 +39,7 @@ type Stream struct {
 	hasLength bool // content-length
 	hasQuery  bool
 	modern    bool     // a header that only stateless revisions have
-	owned     []string // headers of the client that belong to the gateway
+	owned     []string // headers of the client that are the gateway's or Envoy's to set
 
 	// From the request's body, copied.
 	msg     jsonrpc.Message

@@ -27,9 +27,9 @@ func testTable() gatewayconfig.Table {
 			{Name: "new", Authority: "10.1.1.3:9001", Path: "/mcp", Prefix: "new_", Label: "new"},
 		},
 		Tools: map[string]gatewayconfig.Target{
-			"weather_get_weather": {Server: 0, Name: "get_weather"},
-			"weather_wetter\u00e4":  {Server: 0, Name: "wetter\u00e4"},
-			"search":              {Server: 1, Name: "search"},
+			"weather_get_weather":  {Server: 0, Name: "get_weather"},
+			"weather_wetter\u00e4": {Server: 0, Name: "wetter\u00e4"},
+			"search":               {Server: 1, Name: "search"},
 		},
 		Prompts: map[string]gatewayconfig.Target{"weather_brief": {Server: 0, Name: "brief"}},
 	}
@@ -150,7 +150,7 @@ func TestForward(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, d := post(newGateway(t), tt.body, "x-mcp-server", "evil", "x-mcp-anything", "1", "content-length", "123")
+			_, d := post(newGateway(t), tt.body, "x-mcp-server", "evil", "x-mcp-anything", "1", "x-envoy-retry-on", "5xx", "content-length", "123")
 			if d.Action != Pass || !d.Reroute {
 				t.Fatalf("action %v, reroute %v, body %s", d.Action, d.Reroute, d.Body)
 			}
@@ -158,7 +158,7 @@ func TestForward(t *testing.T) {
 				t.Errorf("body\n got %s\nwant %s", got, tt.want)
 			}
 			e := edits(d)
-			if e["x-mcp-server"] != tt.server || e["x-mcp-anything"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
+			if e["x-mcp-server"] != tt.server || e["x-mcp-anything"] != "(removed)" || e["x-envoy-retry-on"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
 				t.Errorf("edits %v", e)
 			}
 			if want := fmt.Sprint(len(tt.want)); e["content-length"] != want {

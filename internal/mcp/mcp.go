@@ -55,6 +55,9 @@ const (
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"
+	// HeaderEnvoyPrefix starts the headers by which a client could steer
+	// Envoy's router (retries, timeouts); they are removed, too.
+	HeaderEnvoyPrefix = "x-envoy-"
 )
 
 // JSON-RPC and MCP error codes.
