@@ -1,0 +1,110 @@
+# make help lists the targets. CI runs .ci/run, which only calls make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+# Tools that scripts/tools.sh installed come before the machine's.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LISTEN ?= 127.0.0.1:8888
+FUZZTIME ?= 10s
+BENCHFLAGS ?=
+
+# End-to-end tests start real Envoys, so they are a stage of their own. The
+# library of the module is the only package with cgo.
+NOT_UNIT := /test/e2e$$|/test/compose$$|/test/layout$$|/lib$$
+PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
+ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
+
+.PHONY: all
+all: build ## build everything (the default)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin ## bin/mcp-gateway, bin/mcp-demo, bin/libmcp_gateway.so and the pinned Envoy
+	@scripts/tools.sh envoy >/dev/null
+
+.PHONY: bin
+bin:
+	@echo "    building bin/mcp-gateway, bin/mcp-demo, bin/libmcp_gateway.so"
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mcp-gateway ./cmd/mcp-demo
+	@CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-s -w' -o bin/libmcp_gateway.so ./filter/dynamicmodule/lib
+	@rm -f bin/libmcp_gateway.h
+
+.PHONY: generate
+generate: ## write generated files anew
+	go generate ./...
+
+.PHONY: tools
+tools: ## install everything that the tests need under .tools/
+	@scripts/tools.sh all
+
+.PHONY: run
+run: build ## two demo servers and the gateway on LISTEN (127.0.0.1:8888) until Ctrl-C
+	@LISTEN=$(LISTEN) scripts/run.sh
+
+.PHONY: up
+up: ## the same as containers: docker compose up
+	docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## end the containers and remove their volumes
+	docker compose down --volumes --remove-orphans
+
+.PHONY: test
+test: ## set up everything, then lint, layout, unit, race and end-to-end on three Envoys
+	@rm -rf dist/results
+	@scripts/stages.sh 'tools:1200:tools!' 'build:900:build!' lint:900:lint layout:300:layout unit:900:unit race:1500:race \
+	  $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
+
+.PHONY: unit
+unit: ## tests of every package, without cgo
+	@CGO_ENABLED=0 scripts/gotest.sh unit $(PACKAGES)
+
+.PHONY: race
+race: ## the same under the race detector
+	@scripts/gotest.sh race -race $(PACKAGES)
+
+.PHONY: layout
+layout: ## rules of the repository: imports, sizes, words
+	@scripts/gotest.sh layout -count=1 ./test/layout
+
+.PHONY: e2e
+e2e: build tools ## end-to-end tests on every pinned Envoy
+	@for version in $(ENVOY_VERSIONS); do $(MAKE) "e2e-$$version"; done
+
+e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
+	@echo "    Envoy $*"
+	@ENVOY="$$(scripts/tools.sh envoy $*)" scripts/gotest.sh e2e-$* -count=1 -timeout 14m ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## cost beside direct, plain Envoy and mcp_router; BENCHFLAGS=-quick
+	@go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, shellcheck
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  [[ -z $$unformatted ]] || { echo "error: not formatted; run gofmt -w:" >&2; echo "$$unformatted" >&2; exit 1; }
+	@go vet ./...
+	@go tool -modfile=tools/go.mod staticcheck ./...
+	@"$$(scripts/tools.sh shellcheck)" --external-sources $$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+
+.PHONY: check
+check: lint layout ## lint, layout, and that nothing generated or required is out of date
+	@go mod tidy -diff
+	@$(MAKE) generate
+	@git diff --exit-code || { echo "error: make generate changed the files above; commit them" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built; .tools/ stays
+	rm -rf bin dist
