@@ -42,6 +42,7 @@ func BenchmarkScan(b *testing.B) {
 		{"ascii=1MB", callText("the quick brown fox ", 1<<20)},
 		{"escaped=1MB", callText(`{\"key\": \"value\"}\n`, 1<<20)},
 		{"chinese=1MB", callText("多云转晴", 1<<20)},
+		{"keys=1MB", []byte(`{"jsonrpc":"2.0","method":"x",` + longKeys(62, 1<<20) + "}")},
 		{"spaces=1MB", []byte(`{"jsonrpc":"2.0","method":"x","params":{"a":[` + strings.Repeat("\n        1,", 1<<20/11) + "\n2]}}")},
 	}
 	for _, bb := range bodies {
@@ -56,4 +57,14 @@ func BenchmarkScan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// longKeys returns n members whose escaped keys differ at the end only, about
+// size bytes together: the worst case of looking for duplicates.
+func longKeys(n, size int) string {
+	members := make([]string, n)
+	for i := range members {
+		members[i] = `"` + strings.Repeat(`\u0061`, size/n/6) + fmt.Sprint(i) + `":0`
+	}
+	return strings.Join(members, ",")
 }
