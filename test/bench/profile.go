@@ -53,10 +53,15 @@ func (l *lane) perf(ctx context.Context, file string, spec load.Spec) error {
 	if err != nil {
 		return err
 	}
-	text, err := exec.CommandContext(ctx, "perf", "report", "-i", data, "--stdio", "--no-children", "-g", "none",
-		"--sort", "comm,dso,symbol", "--percent-limit", "0.2").Output()
-	if err != nil {
-		return fmt.Errorf("perf report: %w", err)
+	// Libraries first: a stripped Envoy has addresses in place of functions.
+	var text []byte
+	for _, by := range []string{"comm,dso", "comm,dso,symbol"} {
+		table, err := exec.CommandContext(ctx, "perf", "report", "-i", data, "--stdio", "--no-children", "-g", "none",
+			"--sort", by, "--percent-limit", "0.2").Output()
+		if err != nil {
+			return fmt.Errorf("perf report: %w", err)
+		}
+		text = append(text, table...)
 	}
 	return os.WriteFile(file+".txt", text, 0o644)
 }
