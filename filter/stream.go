@@ -248,6 +248,9 @@ func (s *Stream) forward(now int64) *Decision {
 		s.reply = append(s.reply[:0], s.backend.version...)
 		s.set(mcp.HeaderProtocolVersion, s.reply)
 	}
+	if s.label != "" {
+		s.remove("accept-encoding") // an answer that is looked into must be plain
+	}
 	if s.target.token != nil {
 		d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
 		if s.hasLength {
