@@ -74,3 +74,23 @@ func TestStartDirectNeedsTheBackendOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStartGivesTheGatewayTheSameEnvoyAndOneWorker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	gateway := filepath.Join(dir, "mcp-gateway")
+	if err := os.WriteFile(gateway, []byte("#!/bin/sh\necho \"args $*\"\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := target.Start(t.Context(), target.Gateway, target.Options{
+		Envoy: "/opt/envoy", GatewayBinary: gateway, GatewayArgs: []string{"--log-level", "warn"}, Backend: "127.0.0.1:1", Dir: dir,
+	})
+	if err == nil {
+		t.Fatal("a gateway that ended was ready")
+	}
+	for _, want := range []string{"args run --config " + filepath.Join(dir, "gateway.yaml"), "--listen 127.0.0.1:", "--envoy /opt/envoy --concurrency 1 --log-level warn"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+}
