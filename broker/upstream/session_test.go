@@ -10,30 +10,31 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/mcp"
 )
 
 func TestOpenSessionPresentsTheClientWithoutCapabilities(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor("{}"), session: "of-the-client"}
-		transport, _ := serve(t, sc)
+		sc := &rawserver.Server{Hello: rawserver.Hello("{}"), Session: "of-the-client"}
+		transport, _ := rawserver.Serve(t, sc)
 		s := newServer(t, transport, nil)
 		id, version, err := s.OpenSession(t.Context(), mcp.Revision20250326, []byte(`{"name":"cli","n":1e400}`))
 		if err != nil || id != "of-the-client" || version != mcp.Revision20251125 {
 			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
 		}
 		const want = `"params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"cli","n":1e400}}`
-		if got := sc.requests("POST", "initialize"); len(got) != 1 || !strings.Contains(got[0].body, want) {
+		if got := sc.Requests("POST", "initialize"); len(got) != 1 || !strings.Contains(got[0].Body, want) {
 			t.Errorf("initialize %+v", got)
 		}
-		if got := sc.requests("POST", "notifications/initialized"); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != id {
+		if got := sc.Requests("POST", "notifications/initialized"); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != id {
 			t.Errorf("initialized %+v", got)
 		}
 		if err := s.EndSession(t.Context(), id, version); err != nil {
 			t.Error(err)
 		}
-		if got := sc.requests("DELETE", ""); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != id || got[0].header.Get("Mcp-Protocol-Version") != "2025-11-25" {
+		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != id || got[0].Header.Get("Mcp-Protocol-Version") != "2025-11-25" {
 			t.Errorf("end %+v", got)
 		}
 	})
@@ -42,18 +43,18 @@ func TestOpenSessionPresentsTheClientWithoutCapabilities(t *testing.T) {
 func TestSessionlessServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor("{}")}
-		transport, _ := serve(t, sc)
+		sc := &rawserver.Server{Hello: rawserver.Hello("{}")}
+		transport, _ := rawserver.Serve(t, sc)
 		s := newServer(t, transport, nil)
 		id, version, err := s.OpenSession(t.Context(), mcp.LatestLegacy, nil)
 		if err != nil || id != "" || version != mcp.LatestLegacy {
 			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
 		}
-		if got := sc.requests("POST", "initialize"); !strings.Contains(got[0].body, `"clientInfo":{"name":"gw","version":"9"}`) {
-			t.Errorf("without clientInfo the gateway presents itself: %s", got[0].body)
+		if got := sc.Requests("POST", "initialize"); !strings.Contains(got[0].Body, `"clientInfo":{"name":"gw","version":"9"}`) {
+			t.Errorf("without clientInfo the gateway presents itself: %s", got[0].Body)
 		}
-		if err := s.EndSession(t.Context(), id, version); err != nil || len(sc.requests("DELETE", "")) != 0 {
-			t.Errorf("EndSession: %v, %d DELETE", err, len(sc.requests("DELETE", "")))
+		if err := s.EndSession(t.Context(), id, version); err != nil || len(sc.Requests("DELETE", "")) != 0 {
+			t.Errorf("EndSession: %v, %d DELETE", err, len(sc.Requests("DELETE", "")))
 		}
 	})
 }
@@ -64,7 +65,7 @@ func TestEndSessionAcceptsWhatServersAnswer(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+				transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 				err := newServer(t, transport, nil).EndSession(t.Context(), "s", mcp.LatestLegacy)
 				if (err == nil) != ok {
 					t.Errorf("EndSession = %v", err)
@@ -77,9 +78,9 @@ func TestEndSessionAcceptsWhatServersAnswer(t *testing.T) {
 func TestFailedOpenSessionLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor("{}"), session: "orphan"}
+		sc := &rawserver.Server{Hello: rawserver.Hello("{}"), Session: "orphan"}
 		ctx, cancel := context.WithCancel(t.Context())
-		sc.intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
+		sc.Intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
 			if method == "notifications/initialized" {
 				cancel()
 				<-r.Context().Done()
@@ -87,11 +88,11 @@ func TestFailedOpenSessionLeavesNothingBehind(t *testing.T) {
 			}
 			return false
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		if _, _, err := newServer(t, transport, nil).OpenSession(ctx, mcp.LatestLegacy, nil); err == nil {
 			t.Fatal("OpenSession succeeded")
 		}
-		if got := sc.requests("DELETE", ""); len(got) != 1 || got[0].header.Get("Mcp-Session-Id") != "orphan" {
+		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != "orphan" {
 			t.Errorf("DELETE %+v", got)
 		}
 	})
@@ -108,8 +109,8 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 			now += n
 			most = max(most, now)
 		}
-		sc := &script{hello: helloFor("{}"), session: "s"}
-		sc.intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+		sc := &rawserver.Server{Hello: rawserver.Hello("{}"), Session: "s"}
+		sc.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
 			if method == "initialize" {
 				enter(1)
 				time.Sleep(time.Second)
@@ -117,7 +118,7 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 			}
 			return false
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		s := newServer(t, transport, nil)
 		var wg sync.WaitGroup
 		for range 100 {

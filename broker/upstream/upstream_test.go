@@ -10,25 +10,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
-
-const allCapabilities = `{"tools":{"listChanged":true},"prompts":{},"resources":{}}`
-
-func emptyLists() map[string]string {
-	return map[string]string{
-		"tools/list": `{"tools":[]}`, "prompts/list": `{"prompts":[]}`,
-		"resources/list": `{"resources":[]}`, "resources/templates/list": `{"resourceTemplates":[]}`,
-	}
-}
 
 func TestReadsEveryByteOfEveryPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		odd := `{ "name" : "a", "n":9007199254740993, "x":1.0,"y":1e400, "inputSchema":{"$defs":{"a":true},"type":["object"]},
 			"execution":{"taskSupport":"optional"},"icons":[{"src":"data:,","?":[]}],"_meta":{"a/b":null} }`
-		sc := &script{hello: helloFor(allCapabilities), session: "s-1", results: map[string]string{
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s-1", Results: map[string]string{
 			"tools/list":               `{"tools":[` + odd + `,7],"nextCursor":"","_meta":{}}`,
 			`tools/list ""`:            `{"nextCursor":"\u0041","tools":[]}`,
 			`tools/list "\u0041"`:      `{"tools":[{"name":"b"}],"nextCursor":null}`,
@@ -37,7 +29,7 @@ func TestReadsEveryByteOfEveryPage(t *testing.T) {
 			`resources/list "2"`:       `{"resources":[{"uri":"file:///s"}]}`,
 			"resources/templates/list": `{"resourceTemplates":[{"uriTemplate":"file:///{t}"}]}`,
 		}}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
 		got := s.Snapshot()
@@ -50,7 +42,7 @@ func TestReadsEveryByteOfEveryPage(t *testing.T) {
 		if got.State != Ready || !got.Listed || got.Err != nil || got.Version != mcp.LatestLegacy || !got.ListedAt.Equal(time.Now()) {
 			t.Errorf("snapshot %+v", got)
 		}
-		if !got.Tools || !got.Prompts || !got.Resources || got.Instructions != "be kind" || string(got.Info) != `{"name":"script","version":"1"}` {
+		if !got.Tools || !got.Prompts || !got.Resources || got.Instructions != "be kind" || string(got.Info) != `{"name":"raw","version":"1"}` {
 			t.Errorf("snapshot %+v", got)
 		}
 	})
@@ -59,11 +51,11 @@ func TestReadsEveryByteOfEveryPage(t *testing.T) {
 func TestHandshakeOnTheWire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{
-			hello:   strings.Replace(helloFor(`{"tools":{}}`), "2025-11-25", "2024-11-05", 1),
-			session: "s-1", results: emptyLists(),
+		sc := &rawserver.Server{
+			Hello:   strings.Replace(rawserver.Hello(`{"tools":{}}`), "2025-11-25", "2024-11-05", 1),
+			Session: "s-1", Results: rawserver.Empty(),
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		_, stop := start(t, transport, func(cfg *gatewayconfig.Server, _ *Options) {
 			cfg.Host = "tools.example"
 			cfg.Headers = map[string]string{"Authorization": "Bearer x", "accept": "text/html", "mcp-session-id": "forged"}
@@ -72,27 +64,27 @@ func TestHandshakeOnTheWire(t *testing.T) {
 		stop()
 
 		const params = `"params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"gw","version":"9"}}`
-		hello := sc.requests("POST", "initialize")
-		if len(hello) != 1 || !strings.Contains(hello[0].body, params) {
+		hello := sc.Requests("POST", "initialize")
+		if len(hello) != 1 || !strings.Contains(hello[0].Body, params) {
 			t.Fatalf("initialize: %+v", hello)
 		}
-		if h := hello[0].header; h.Get("Mcp-Protocol-Version") != "" || h.Get("Accept") != "application/json, text/event-stream" {
+		if h := hello[0].Header; h.Get("Mcp-Protocol-Version") != "" || h.Get("Accept") != "application/json, text/event-stream" {
 			t.Errorf("headers of initialize: %v", h)
 		}
 		var order []string
-		for _, r := range sc.seen {
-			order = append(order, r.verb+" "+r.method)
-			if r.host != "tools.example" || r.header.Get("Authorization") != "Bearer x" {
-				t.Errorf("%s %s: host %q, headers %v", r.verb, r.method, r.host, r.header)
+		for _, r := range sc.Seen() {
+			order = append(order, r.Verb+" "+r.Method)
+			if r.Host != "tools.example" || r.Header.Get("Authorization") != "Bearer x" {
+				t.Errorf("%s %s: host %q, headers %v", r.Verb, r.Method, r.Host, r.Header)
 			}
-			if _, sent := r.header["Idempotency-Key"]; sent {
-				t.Errorf("%s %s sends Idempotency-Key", r.verb, r.method)
+			if _, sent := r.Header["Idempotency-Key"]; sent {
+				t.Errorf("%s %s sends Idempotency-Key", r.Verb, r.Method)
 			}
-			if r.method == "initialize" {
+			if r.Method == "initialize" {
 				continue
 			}
-			if v, id := r.header.Get("Mcp-Protocol-Version"), r.header["Mcp-Session-Id"]; v != "2024-11-05" || len(id) != 1 || id[0] != "s-1" {
-				t.Errorf("%s %s: version %q, session %q", r.verb, r.method, v, id)
+			if v, id := r.Header.Get("Mcp-Protocol-Version"), r.Header["Mcp-Session-Id"]; v != "2024-11-05" || len(id) != 1 || id[0] != "s-1" {
+				t.Errorf("%s %s: version %q, session %q", r.Verb, r.Method, v, id)
 			}
 		}
 		// Only what is declared is listed; the server has no stream.
@@ -106,8 +98,8 @@ func TestHandshakeOnTheWire(t *testing.T) {
 func TestListAnswersAsEventStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor(`{"tools":{}}`), session: "s", results: emptyLists()}
-		sc.intercept = func(w http.ResponseWriter, _ *http.Request, method, id string) bool {
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"tools":{}}`), Session: "s", Results: rawserver.Empty()}
+		sc.Intercept = func(w http.ResponseWriter, _ *http.Request, method, id string) bool {
 			if method != "tools/list" {
 				return false
 			}
@@ -120,14 +112,14 @@ func TestListAnswersAsEventStream(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			return true
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
 		if got := texts(s.Snapshot().Lists.Tools); len(got) != 1 || got[0] != `{"name":"a"}` {
 			t.Errorf("tools %q, %v", got, s.Snapshot().Err)
 		}
-		pongs := sc.requests("POST", "")
-		if len(pongs) != 1 || pongs[0].body != `{"jsonrpc":"2.0","id":"p","result":{}}` {
+		pongs := sc.Requests("POST", "")
+		if len(pongs) != 1 || pongs[0].Body != `{"jsonrpc":"2.0","id":"p","result":{}}` {
 			t.Errorf("answers to the server's requests: %+v", pongs)
 		}
 	})
@@ -178,7 +170,7 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 		{"odd hello", "initialize", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":7}`), "decode the result"},
 		{"odd session id", "initialize", func(w http.ResponseWriter, id string) {
 			w.Header().Set("Mcp-Session-Id", "a b")
-			respond(w, id, helloFor("{}"))
+			rawserver.Respond(w, id, rawserver.Hello("{}"))
 		}, "session id is malformed"},
 		{"initialized refused", "notifications/initialized", answer(403, "", ""), "initialize: the server answers with HTTP status 403"},
 	}
@@ -186,9 +178,9 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists()}
-				sc.results["prompts/list"] = `{"prompts":[{"name":"p"}]}`
-				sc.intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+				sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty()}
+				sc.Results["prompts/list"] = `{"prompts":[{"name":"p"}]}`
+				sc.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
 					if method != test.method {
 						return false
 					}
@@ -199,7 +191,7 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 					test.answer(w, id)
 					return true
 				}
-				transport, _ := serve(t, sc)
+				transport, _ := rawserver.Serve(t, sc)
 				s, stop := startWith(t, transport, func(s *Server) {
 					s.limits = limits{pages: 3, items: 5, bytes: 1 << 20}
 					s.client.bodyLimit = 64 << 10
@@ -220,7 +212,7 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 					t.Error("Listed, although the tools were never read")
 				}
 				stop()
-				if ids := len(sc.requests("DELETE", "")); ids > 1 || ids == 0 && !strings.HasPrefix(test.method, "init") {
+				if ids := len(sc.Requests("DELETE", "")); ids > 1 || ids == 0 && !strings.HasPrefix(test.method, "init") {
 					t.Errorf("%d sessions ended, want 1", ids)
 				}
 			})

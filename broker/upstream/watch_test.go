@@ -10,70 +10,38 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 )
-
-// feed is an event stream that the test writes to.
-type feed struct {
-	opened atomic.Int32
-	out    chan string // raw bytes for the open stream, or end
-}
-
-// end makes a feed end the open stream.
-const end = "end"
-
-func newFeed() *feed { return &feed{out: make(chan string)} }
-
-func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.opened.Add(1)
-	w.Header().Set("Content-Type", "text/event-stream")
-	_ = http.NewResponseController(w).Flush()
-	for {
-		select {
-		case text := <-f.out:
-			if text == end {
-				return
-			}
-			_, _ = w.Write([]byte(text))
-			_ = http.NewResponseController(w).Flush()
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-func notification(method string) string {
-	return fmt.Sprintf("data: {\"jsonrpc\":\"2.0\",\"method\":%q}\n\n", method)
-}
 
 func (s *Server) toolsNow() string { return fmt.Sprint(texts(s.Snapshot().Lists.Tools)) }
 
 func TestListChangedReadsThatListOnceAfterTheDebounce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		events := newFeed()
-		sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists(), stream: events.ServeHTTP}
-		transport, _ := serve(t, sc)
+		events := rawserver.NewFeed()
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty(), Stream: events.ServeHTTP}
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
-		if n := len(sc.requests("POST", "tools/list")); n != 1 || s.Snapshot().State != Ready {
+		if n := len(sc.Requests("POST", "tools/list")); n != 1 || s.Snapshot().State != Ready {
 			t.Fatalf("%d listings with an open stream, state %s", n, s.Snapshot().State)
 		}
 		before := s.Snapshot()
 
-		sc.set("tools/list", `{"tools":[{"name":"new"}]}`)
+		sc.Set("tools/list", `{"tools":[{"name":"new"}]}`)
 		for range 20 {
-			events.out <- ": x\n" + notification("notifications/tools/list_changed")
+			events.Out <- ": x\n" + rawserver.Notification("notifications/tools/list_changed")
 		}
-		events.out <- "data: garbage\n\n"
+		events.Out <- "data: garbage\n\n"
 		time.Sleep(99 * time.Millisecond)
 		synctest.Wait()
-		if n := len(sc.requests("POST", "tools/list")); n != 1 {
+		if n := len(sc.Requests("POST", "tools/list")); n != 1 {
 			t.Errorf("%d listings within the debounce, want 1", n)
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		if n, p := len(sc.requests("POST", "tools/list")), len(sc.requests("POST", "prompts/list")); n != 2 || p != 1 {
+		if n, p := len(sc.Requests("POST", "tools/list")), len(sc.Requests("POST", "prompts/list")); n != 2 || p != 1 {
 			t.Errorf("%d listings of tools and %d of prompts, want 2 and 1", n, p)
 		}
 		if got := s.toolsNow(); got != `[{"name":"new"}]` {
@@ -83,10 +51,10 @@ func TestListChangedReadsThatListOnceAfterTheDebounce(t *testing.T) {
 			t.Errorf("an older snapshot has changed: %q", before.Lists.Tools)
 		}
 
-		events.out <- notification("notifications/resources/list_changed")
+		events.Out <- rawserver.Notification("notifications/resources/list_changed")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if r, rt := len(sc.requests("POST", "resources/list")), len(sc.requests("POST", "resources/templates/list")); r != 2 || rt != 2 {
+		if r, rt := len(sc.Requests("POST", "resources/list")), len(sc.Requests("POST", "resources/templates/list")); r != 2 || rt != 2 {
 			t.Errorf("%d listings of resources and %d of templates, want 2 and 2", r, rt)
 		}
 	})
@@ -95,14 +63,14 @@ func TestListChangedReadsThatListOnceAfterTheDebounce(t *testing.T) {
 func TestUnchangedListsKeepTheirPointer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		events := newFeed()
-		sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists(), stream: events.ServeHTTP}
-		sc.set("tools/list", `{"tools":[{"name":"a"}]}`)
-		transport, _ := serve(t, sc)
+		events := rawserver.NewFeed()
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty(), Stream: events.ServeHTTP}
+		sc.Set("tools/list", `{"tools":[{"name":"a"}]}`)
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
 		before := s.Snapshot()
-		events.out <- notification("notifications/tools/list_changed")
+		events.Out <- rawserver.Notification("notifications/tools/list_changed")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if after := s.Snapshot(); after.Lists != before.Lists || !after.ListedAt.After(before.ListedAt) {
@@ -114,16 +82,16 @@ func TestUnchangedListsKeepTheirPointer(t *testing.T) {
 func TestPingOnTheStreamIsAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		events := newFeed()
-		sc := &script{hello: helloFor("{}"), session: "s", stream: events.ServeHTTP}
-		transport, _ := serve(t, sc)
+		events := rawserver.NewFeed()
+		sc := &rawserver.Server{Hello: rawserver.Hello("{}"), Session: "s", Stream: events.ServeHTTP}
+		transport, _ := rawserver.Serve(t, sc)
 		start(t, transport, nil)
 		synctest.Wait()
-		events.out <- "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"ping\"}\n\n"
-		events.out <- "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\n"
+		events.Out <- "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"ping\"}\n\n"
+		events.Out <- "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\n"
 		synctest.Wait()
-		pongs := sc.requests("POST", "")
-		if len(pongs) != 1 || pongs[0].body != `{"jsonrpc":"2.0","id":9007199254740993,"result":{}}` {
+		pongs := sc.Requests("POST", "")
+		if len(pongs) != 1 || pongs[0].Body != `{"jsonrpc":"2.0","id":9007199254740993,"result":{}}` {
 			t.Errorf("answers %+v", pongs)
 		}
 	})
@@ -132,26 +100,26 @@ func TestPingOnTheStreamIsAnswered(t *testing.T) {
 func TestReopenedStreamReadsTheListsAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		events := newFeed()
-		sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists(), stream: events.ServeHTTP}
-		transport, _ := serve(t, sc)
+		events := rawserver.NewFeed()
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty(), Stream: events.ServeHTTP}
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
-		events.out <- "retry: 5000\n\n"
-		sc.set("tools/list", `{"tools":[{"name":"missed"}]}`)
-		events.out <- end
+		events.Out <- "retry: 5000\n\n"
+		sc.Set("tools/list", `{"tools":[{"name":"missed"}]}`)
+		events.Out <- rawserver.End
 		synctest.Wait()
 		time.Sleep(4900 * time.Millisecond)
 		synctest.Wait()
-		if n := events.opened.Load(); n != 1 {
+		if n := events.Opened.Load(); n != 1 {
 			t.Errorf("stream opened %d times within its retry time", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := events.opened.Load(); n != 2 || s.toolsNow() != `[{"name":"missed"}]` {
+		if n := events.Opened.Load(); n != 2 || s.toolsNow() != `[{"name":"missed"}]` {
 			t.Errorf("stream opened %d times, tools %s", n, s.toolsNow())
 		}
-		if n := len(sc.requests("POST", "initialize")); n != 1 {
+		if n := len(sc.Requests("POST", "initialize")); n != 1 {
 			t.Errorf("%d sessions for one server", n)
 		}
 	})
@@ -161,12 +129,12 @@ func TestStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var opened atomic.Int32
-		sc := &script{hello: helloFor(`{"tools":{}}`), session: "s", results: emptyLists()}
-		sc.stream = func(w http.ResponseWriter, _ *http.Request) {
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"tools":{}}`), Session: "s", Results: rawserver.Empty()}
+		sc.Stream = func(w http.ResponseWriter, _ *http.Request) {
 			opened.Add(1)
 			w.Header().Set("Content-Type", "text/event-stream")
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		start(t, transport, nil)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -179,11 +147,11 @@ func TestStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 func TestServerWithoutStreamIsReadNowAndThenAndOnRecheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists()}
-		transport, _ := serve(t, sc)
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty()}
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		synctest.Wait()
-		sc.set("tools/list", `{"tools":[{"name":"a"}]}`)
+		sc.Set("tools/list", `{"tools":[{"name":"a"}]}`)
 		s.Recheck() // too early
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
@@ -195,13 +163,13 @@ func TestServerWithoutStreamIsReadNowAndThenAndOnRecheck(t *testing.T) {
 		if got := s.toolsNow(); got != `[{"name":"a"}]` {
 			t.Errorf("tools %s after Recheck", got)
 		}
-		sc.set("tools/list", `{"tools":[{"name":"b"}]}`)
+		sc.Set("tools/list", `{"tools":[{"name":"b"}]}`)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if got := s.toolsNow(); got != `[{"name":"b"}]` {
 			t.Errorf("tools %s after 5 minutes", got)
 		}
-		if n := len(sc.requests("GET", "")); n != 1 {
+		if n := len(sc.Requests("GET", "")); n != 1 {
 			t.Errorf("%d GET to a server without stream", n)
 		}
 	})
@@ -213,19 +181,19 @@ func TestRestartedServerGetsANewSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				events := newFeed()
+				events := rawserver.NewFeed()
 				var current atomic.Pointer[string]
 				set := func(id string) { current.Store(&id) }
 				set("first")
-				sc := &script{hello: helloFor(allCapabilities), results: emptyLists()}
+				sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Results: rawserver.Empty()}
 				if withStream {
-					sc.stream = events.ServeHTTP
+					sc.Stream = events.ServeHTTP
 				}
-				sc.intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+				sc.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
 					switch {
 					case method == "initialize":
 						w.Header().Set("Mcp-Session-Id", *current.Load())
-						respond(w, id, sc.hello)
+						rawserver.Respond(w, id, sc.Hello)
 						return true
 					case r.Header.Get("Mcp-Session-Id") != *current.Load():
 						w.WriteHeader(http.StatusNotFound)
@@ -233,13 +201,13 @@ func TestRestartedServerGetsANewSession(t *testing.T) {
 					}
 					return false
 				}
-				transport, _ := serve(t, sc)
+				transport, _ := rawserver.Serve(t, sc)
 				s, _ := start(t, transport, nil)
 				time.Sleep(6 * time.Second)
-				sc.set("tools/list", `{"tools":[{"name":"second life"}]}`)
+				sc.Set("tools/list", `{"tools":[{"name":"second life"}]}`)
 				set("second")
 				if withStream {
-					events.out <- end
+					events.Out <- rawserver.End
 				} else {
 					s.Recheck()
 				}
@@ -248,7 +216,7 @@ func TestRestartedServerGetsANewSession(t *testing.T) {
 				if got := s.Snapshot(); got.State != Ready || s.toolsNow() != `[{"name":"second life"}]` {
 					t.Errorf("state %s, error %v, tools %s", got.State, got.Err, s.toolsNow())
 				}
-				if n := len(sc.requests("POST", "initialize")); n != 2 {
+				if n := len(sc.Requests("POST", "initialize")); n != 2 {
 					t.Errorf("%d sessions, want 2", n)
 				}
 			})
@@ -259,12 +227,12 @@ func TestRestartedServerGetsANewSession(t *testing.T) {
 func TestLostServerKeepsItsListsAndComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor(allCapabilities), session: "s", results: emptyLists()}
-		sc.set("tools/list", `{"tools":[{"name":"a"}]}`)
-		events := newFeed()
-		sc.stream = events.ServeHTTP
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty()}
+		sc.Set("tools/list", `{"tools":[{"name":"a"}]}`)
+		events := rawserver.NewFeed()
+		sc.Stream = events.ServeHTTP
 		var attempts atomic.Int32
-		down, stop := serve(t, sc)
+		down, stop := rawserver.Serve(t, sc)
 		via := &swap{}
 		via.use(down)
 		s, _ := start(t, via, nil)
@@ -281,7 +249,7 @@ func TestLostServerKeepsItsListsAndComesBack(t *testing.T) {
 		if n := attempts.Load(); n < 100 || n > 300 {
 			t.Errorf("%d attempts in an hour, want one each 15s to 30s", n)
 		}
-		up, _ := serve(t, sc)
+		up, _ := rawserver.Serve(t, sc)
 		via.use(up)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
@@ -294,8 +262,8 @@ func TestLostServerKeepsItsListsAndComesBack(t *testing.T) {
 func TestListsOfTheServerBeforeServeUntilTheFirstListing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{hello: helloFor(`{"tools":{}}`), session: "s", results: emptyLists()}
-		sc.intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"tools":{}}`), Session: "s", Results: rawserver.Empty()}
+		sc.Intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
 			if method != "initialize" {
 				return false
 			}
@@ -306,7 +274,7 @@ func TestListsOfTheServerBeforeServeUntilTheFirstListing(t *testing.T) {
 				return true
 			}
 		}
-		transport, _ := serve(t, sc)
+		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, func(_ *gatewayconfig.Server, o *Options) {
 			o.Log = zaptest.NewLogger(t)
 			o.Before = &Snapshot{State: Ready, Listed: true, Lists: &Lists{
