@@ -1,0 +1,121 @@
+// Package gateway is what an operator declared, in one validated value: the
+// endpoint, its servers, its sessions. Every source fills it, everything after
+// it (Envoy's resources, the broker's and the filter's configuration) is
+// computed from it. It knows neither YAML nor Envoy nor Kubernetes.
+package gateway
+
+import "time"
+
+// Gateway is one endpoint in front of many MCP servers. Start from Default.
+type Gateway struct {
+	// Listen is the public address, an IP or "localhost" with a port. An empty
+	// host means all IPv4 addresses.
+	Listen string
+	// Path of the endpoint, "/mcp".
+	Path string
+	// Hostnames that a request's Host may name: lower case, no port, no
+	// wildcards. Empty allows any.
+	Hostnames []string
+	// AllowedOrigins are full origins ("https://app.example") allowed besides
+	// those of Hostnames. A request without Origin is allowed.
+	AllowedOrigins []string
+	// BodyLimit is the largest request body, ResponseLimit the largest answer
+	// that is held back to rewrite resource URIs; bytes.
+	BodyLimit     int64
+	ResponseLimit int64
+	// Name is the gateway's serverInfo.name; Instructions are its own, put
+	// before those of the servers.
+	Name         string
+	Instructions string
+	// AccessLog is AccessLogOff, AccessLogStdout or the path of a file.
+	AccessLog string
+	// Servers in the order in which lists show them.
+	Servers  []Server
+	Sessions Sessions
+}
+
+// Values of Gateway.AccessLog; anything else is the path of a file.
+const (
+	AccessLogOff    = "off"
+	AccessLogStdout = "stdout"
+)
+
+// Server is one MCP server behind the gateway. Start from DefaultServer.
+type Server struct {
+	// Name identifies the server everywhere: ^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$.
+	Name string
+	// URL is the Streamable HTTP endpoint, http or https.
+	URL string
+	// Host replaces the Host header that the URL implies; empty keeps it.
+	Host string
+	// Prefix goes before each tool and prompt name; empty means none.
+	Prefix string
+	// Enabled is false for a server that is declared but not served.
+	Enabled bool
+	// Timeout bounds a call from its last request byte to its last answer
+	// byte; 0 means no bound.
+	Timeout time.Duration
+	// IdleTimeout ends a call on which nothing moves; 0 means never.
+	IdleTimeout time.Duration
+	// ConnectTimeout bounds the opening of a connection.
+	ConnectTimeout time.Duration
+	// ListTimeout bounds one request of the broker for a list.
+	ListTimeout time.Duration
+	// Headers are sent with every request to the server, by name. Values are
+	// secrets: never log them.
+	Headers map[string]string
+	// Credential is an Authorization value that only the broker sends, when it
+	// reads the server's lists; calls go without it. A secret.
+	Credential string
+}
+
+// Sessions says where client sessions live and how long.
+type Sessions struct {
+	// Store is "memory" or a redis:// or rediss:// URL. The URL may hold a
+	// password: never log it.
+	Store string
+	// IdleTimeout ends a session that was not used so long, Lifetime any.
+	IdleTimeout time.Duration
+	Lifetime    time.Duration
+}
+
+// StoreMemory keeps sessions in the broker's memory.
+const StoreMemory = "memory"
+
+// Default is a gateway without servers, with every default in place.
+func Default() Gateway {
+	return Gateway{
+		Listen:        "127.0.0.1:8888",
+		Path:          "/mcp",
+		BodyLimit:     4 << 20,
+		ResponseLimit: 16 << 20,
+		Name:          "mcp-gateway",
+		AccessLog:     AccessLogOff,
+		Sessions: Sessions{
+			Store:       StoreMemory,
+			IdleTimeout: 24 * time.Hour,
+			Lifetime:    7 * 24 * time.Hour,
+		},
+	}
+}
+
+// DefaultServer is a server without name and URL, with every default in place.
+func DefaultServer() Server {
+	return Server{
+		Enabled:        true,
+		IdleTimeout:    5 * time.Minute,
+		ConnectTimeout: 5 * time.Second,
+		ListTimeout:    10 * time.Second,
+	}
+}
+
+// EnabledServers are the servers that are served, in order.
+func (g *Gateway) EnabledServers() []Server {
+	var enabled []Server
+	for _, s := range g.Servers {
+		if s.Enabled {
+			enabled = append(enabled, s)
+		}
+	}
+	return enabled
+}

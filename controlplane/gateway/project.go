@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"maps"
+	"strings"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/resourceuri"
+)
+
+// askTimeout bounds one question of the filter to the broker. The longest is
+// for a backend session: the broker connects to a server and initializes it.
+// A constant, because the filter's configuration must not change with a server.
+const askTimeout = 15 * time.Second
+
+// Broker is the broker's configuration for a valid g; version goes into the
+// gateway's serverInfo.
+func (g *Gateway) Broker(version string) gatewayconfig.Broker {
+	b := gatewayconfig.Broker{
+		Name:         g.Name,
+		Version:      version,
+		Instructions: g.Instructions,
+		Servers:      []gatewayconfig.Server{},
+		Sessions: gatewayconfig.Sessions{
+			Store:       g.Sessions.Store,
+			IdleTimeout: gatewayconfig.Duration(g.Sessions.IdleTimeout),
+			Lifetime:    gatewayconfig.Duration(g.Sessions.Lifetime),
+		},
+		BodyLimit: g.BodyLimit,
+	}
+	enabled := g.EnabledServers()
+	for _, s := range enabled {
+		server := gatewayconfig.Server{
+			Name:        s.Name,
+			URL:         s.URL,
+			Host:        s.Host,
+			Prefix:      s.Prefix,
+			Headers:     maps.Clone(s.Headers),
+			ListTimeout: gatewayconfig.Duration(s.ListTimeout),
+		}
+		if len(enabled) > 1 {
+			server.Label, _ = resourceuri.Label(s.Name) // Validate has seen to it
+		}
+		if s.Credential != "" {
+			if server.Headers == nil {
+				server.Headers = map[string]string{}
+			}
+			server.Headers["Authorization"] = s.Credential
+		}
+		b.Servers = append(b.Servers, server)
+	}
+	return b
+}
+
+// Filter is the filter's configuration for a valid g. It depends on the
+// endpoint alone, so that no server's change makes Envoy replace the filter.
+// internalCluster is Envoy's cluster of the broker's internal API.
+func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
+	var hostnames []string
+	for _, h := range g.Hostnames {
+		hostnames = append(hostnames, strings.Trim(h, "[]"))
+	}
+	return gatewayconfig.Filter{
+		Path:            g.Path,
+		Hostnames:       hostnames,
+		AllowedOrigins:  g.AllowedOrigins,
+		BodyLimit:       int(g.BodyLimit),
+		ResponseLimit:   int(g.ResponseLimit),
+		InternalCluster: internalCluster,
+		AskTimeout:      gatewayconfig.Duration(askTimeout),
+		// The access log is the only reader of the metadata so far.
+		Metadata: g.AccessLog != AccessLogOff,
+	}
+}

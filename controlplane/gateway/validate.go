@@ -1,0 +1,272 @@
+package gateway
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+)
+
+// Problem is one fault of a Gateway. Messages hold no secret: neither header
+// values nor URLs.
+type Problem struct {
+	// Path of the faulty value as the configuration spells it,
+	// "servers[1].prefix".
+	Path    string
+	Message string
+	// Warning marks what works but is likely not meant.
+	Warning bool
+}
+
+// Limits of what a Gateway may ask for.
+const (
+	minLimit    = 1 << 10 // bytes, of BodyLimit and ResponseLimit
+	maxLimit    = 1 << 30
+	maxPrefix   = 48 // bytes; a name of 64 keeps its prefix when it is cut
+	maxDuration = 365 * 24 * time.Hour
+)
+
+var (
+	serverName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$`)
+	prefix     = regexp.MustCompile(`^[a-zA-Z0-9_.-]*$`)
+	endpoint   = regexp.MustCompile(`^/[a-zA-Z0-9._~/-]*$`)
+	token      = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 section 5.6.2
+)
+
+// Validate returns every problem of g, errors and warnings, in the order of
+// the configuration. Without an error among them g is fit for all projections.
+func (g *Gateway) Validate() []Problem {
+	v := &validation{}
+	v.endpoint(g)
+	v.servers(g)
+	v.sessions(&g.Sessions)
+	return v.problems
+}
+
+type validation struct{ problems []Problem }
+
+func (v *validation) errorf(path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *validation) warnf(path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+func (v *validation) endpoint(g *Gateway) {
+	if _, err := SplitListen(g.Listen); err != nil {
+		v.errorf("gateway.listen", "%v", err)
+	}
+	if !endpoint.MatchString(g.Path) || path.Clean(g.Path) != g.Path {
+		v.errorf("gateway.path", "%q is no plain absolute path, as /mcp", g.Path)
+	}
+	for i, h := range g.Hostnames {
+		if why := badHostname(h); why != "" {
+			v.errorf(index("gateway.hostnames", i), "%q %s", h, why)
+		}
+	}
+	for i, o := range g.AllowedOrigins {
+		if !isOrigin(o) {
+			v.errorf(index("gateway.allowedOrigins", i), "%q is no origin: want scheme://host or scheme://host:port in lower case", o)
+		}
+	}
+	v.limit("gateway.bodyLimit", g.BodyLimit)
+	v.limit("gateway.responseLimit", g.ResponseLimit)
+	if g.Name == "" {
+		v.errorf("gateway.name", "must not be empty")
+	}
+	if g.AccessLog == "" || strings.ContainsRune(g.AccessLog, 0) {
+		v.errorf("gateway.accessLog", "want off, stdout or the path of a file")
+	}
+}
+
+func (v *validation) limit(path string, n int64) {
+	if n < minLimit || n > maxLimit {
+		v.errorf(path, "%d bytes: want 1KiB to 1GiB", n)
+	}
+}
+
+func (v *validation) duration(path string, d time.Duration, zero bool) {
+	switch {
+	case d < 0:
+		v.errorf(path, "must not be negative")
+	case d == 0 && !zero:
+		v.errorf(path, "must be more than 0")
+	case d%time.Millisecond != 0:
+		v.errorf(path, "must be whole milliseconds")
+	case d > maxDuration:
+		v.errorf(path, "must not be more than a year (%s)", maxDuration)
+	}
+}
+
+func (v *validation) sessions(s *Sessions) {
+	if why := badStore(s.Store); why != "" {
+		v.errorf("sessions.store", "%s", why)
+	}
+	v.duration("sessions.idleTimeout", s.IdleTimeout, false)
+	v.duration("sessions.lifetime", s.Lifetime, false)
+	if s.Lifetime > 0 && s.IdleTimeout > s.Lifetime {
+		v.warnf("sessions.idleTimeout", "%s has no effect: lifetime (%s) ends every session sooner", s.IdleTimeout, s.Lifetime)
+	}
+}
+
+func badStore(store string) string {
+	if store == StoreMemory {
+		return ""
+	}
+	u, err := url.Parse(store)
+	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Host == "" {
+		return "want memory, or a URL as redis://host:6379 or rediss://user:password@host:6380/0"
+	}
+	return ""
+}
+
+func (v *validation) servers(g *Gateway) {
+	enabled := len(g.EnabledServers())
+	if enabled == 0 {
+		v.warnf("servers", "no server is enabled: every list is empty")
+	}
+	names := map[string]int{}
+	labels := map[string]int{}
+	for i := range g.Servers {
+		s, at := &g.Servers[i], index("servers", i)
+		v.server(g, s, at)
+		if first, taken := names[s.Name]; taken && s.Name != "" {
+			v.errorf(at+".name", "%q is the name of servers[%d] already", s.Name, first)
+			continue
+		}
+		names[s.Name] = i
+		if !s.Enabled || !serverName.MatchString(s.Name) || enabled < 2 {
+			continue
+		}
+		label, err := resourceuri.Label(s.Name)
+		if err != nil {
+			v.errorf(at+".name", "%v", err)
+		} else if first, taken := labels[label]; taken {
+			v.errorf(at+".name", "%q and %q (servers[%d]) both mark their resource URIs with %q: rename one", s.Name, g.Servers[first].Name, first, label)
+		} else {
+			labels[label] = i
+		}
+	}
+	v.prefixes(g.Servers)
+}
+
+// prefixes looks for equal ones, which leave the owner of a name open, and for
+// nested ones, where the longest that fits wins.
+func (v *validation) prefixes(servers []Server) {
+	for i := range servers {
+		for j := range servers[:i] {
+			a, b := &servers[j], &servers[i]
+			if !a.Enabled || !b.Enabled || a.Prefix == "" || b.Prefix == "" {
+				continue
+			}
+			at := index("servers", i) + ".prefix"
+			switch {
+			case a.Prefix == b.Prefix:
+				v.errorf(at, "%q is the prefix of %q (servers[%d]) already", b.Prefix, a.Name, j)
+			case strings.HasPrefix(a.Prefix, b.Prefix), strings.HasPrefix(b.Prefix, a.Prefix):
+				v.warnf(at, "%q and %q of %q (servers[%d]) overlap: a name that fits both belongs to the longer prefix", b.Prefix, a.Prefix, a.Name, j)
+			}
+		}
+	}
+}
+
+func (v *validation) server(g *Gateway, s *Server, at string) {
+	switch {
+	case s.Name == "":
+		v.errorf(at+".name", "is missing")
+	case !serverName.MatchString(s.Name):
+		v.errorf(at+".name", "%q: want 1 to 63 letters, digits, dots, hyphens or underscores, beginning with a letter or digit", s.Name)
+	}
+	v.url(g, s, at+".url")
+	if s.Host != "" && !isAuthority(s.Host) {
+		v.errorf(at+".host", "%q is no host or host:port", s.Host)
+	}
+	switch {
+	case !prefix.MatchString(s.Prefix):
+		v.errorf(at+".prefix", "%q: want letters, digits, underscores, dots and hyphens only", s.Prefix)
+	case len(s.Prefix) > maxPrefix:
+		v.errorf(at+".prefix", "is longer than %d characters", maxPrefix)
+	}
+	v.duration(at+".timeout", s.Timeout, true)
+	v.duration(at+".idleTimeout", s.IdleTimeout, true)
+	v.duration(at+".connectTimeout", s.ConnectTimeout, false)
+	v.duration(at+".listTimeout", s.ListTimeout, false)
+	v.headers(s, at)
+}
+
+func (v *validation) url(g *Gateway, s *Server, at string) {
+	if s.URL == "" {
+		v.errorf(at, "is missing")
+		return
+	}
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil:
+		v.errorf(at, "is no URL") // the error of url.Parse quotes it, secrets and all
+	case u.Scheme != "http" && u.Scheme != "https":
+		v.errorf(at, "want http:// or https://")
+	case u.User != nil:
+		v.errorf(at, "must not hold a user or password: use headers")
+	case strings.Contains(s.URL, "#"):
+		v.errorf(at, "must not have a fragment (#)")
+	case strings.ContainsFunc(s.URL, func(r rune) bool { return r <= ' ' || r > '~' }):
+		v.errorf(at, "must be printable ASCII without spaces: escape with %%")
+	case !isAuthority(u.Host):
+		v.errorf(at, "has no valid host")
+	case pointsTo(u, g.Listen):
+		v.errorf(at, "is the gateway's own address (gateway.listen)")
+	case u.Path == "" || u.Path == "/":
+		v.warnf(at, "has no path; most MCP servers answer at /mcp")
+	}
+}
+
+// owned are the headers that the gateway, Envoy or HTTP itself sets.
+var owned = map[string]bool{
+	"host": true, "connection": true, "content-length": true, "content-type": true, "accept": true,
+	"accept-encoding": true, "keep-alive": true, "proxy-connection": true, "te": true, "trailer": true,
+	"transfer-encoding": true, "upgrade": true, "expect": true, "last-event-id": true,
+	mcp.HeaderSession: true, mcp.HeaderProtocolVersion: true, mcp.HeaderMethod: true, mcp.HeaderName: true,
+}
+
+func (v *validation) headers(s *Server, at string) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		here, lower := at+".headers."+name, strings.ToLower(name)
+		first, taken := seen[lower]
+		switch {
+		case !token.MatchString(name):
+			v.errorf(at+".headers", "%q is no header name", name)
+		case lower == "host":
+			v.errorf(here, "set the Host header with host:")
+		case owned[lower] || strings.HasPrefix(lower, mcp.HeaderOwnedPrefix):
+			v.errorf(here, "belongs to the gateway")
+		case taken:
+			v.errorf(here, "is the same header as %s", first)
+		case s.Headers[name] == "":
+			v.errorf(here, "has no value")
+		case strings.ContainsFunc(s.Headers[name], func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }):
+			v.errorf(here, "value must be printable ASCII without line breaks")
+		}
+		seen[lower] = name
+	}
+	if s.Credential == "" {
+		return
+	}
+	if _, both := seen["authorization"]; both {
+		v.errorf(at+".credential", "headers.Authorization is set too: keep one")
+	}
+	if strings.ContainsFunc(s.Credential, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+		v.errorf(at+".credential", "must be printable ASCII without line breaks")
+	}
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,184 @@
+package file
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"mcp-gateway/controlplane/gateway"
+)
+
+// decode turns YAML into a valid gateway. read opens a file that a header
+// refers to.
+func decode(file string, data []byte, env func(string) (string, bool), read func(string) ([]byte, error)) (*gateway.Gateway, []Problem) {
+	d := &decoder{file: file, env: env, read: read, at: map[string]*yaml.Node{}, failed: map[string]bool{}}
+	g := gateway.Default()
+	if root := d.parse(data); root != nil {
+		d.object(root, "", d.document(&g))
+		if _, ok := d.at["servers"]; !ok && root.Kind == yaml.MappingNode {
+			d.errorf(root, "servers", "is missing (write servers: [] for none)")
+		}
+		for _, p := range g.Validate() {
+			d.adopt(p)
+		}
+	}
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	if HasErrors(d.problems) {
+		return nil, d.problems
+	}
+	return &g, d.problems
+}
+
+// decoder walks the nodes of one file and collects problems.
+type decoder struct {
+	file     string
+	env      func(string) (string, bool)
+	read     func(string) ([]byte, error)
+	problems []Problem
+	// at has the node of every path that was decoded, so that a fault found
+	// later in the model has a line; failed has the paths already reported.
+	at     map[string]*yaml.Node
+	failed map[string]bool
+}
+
+// adopt adds a problem of the model, at the node that it speaks of or the
+// nearest one around it.
+func (d *decoder) adopt(p gateway.Problem) {
+	if d.failed[p.Path] {
+		return
+	}
+	at := p.Path
+	for d.at[at] == nil && at != "" {
+		at = at[:max(0, strings.LastIndexAny(at, ".["))]
+	}
+	if at != p.Path && d.failed[at] {
+		return // a broken parent explains what is missing in it
+	}
+	d.report(d.at[at], Problem{Path: p.Path, Message: p.Message, Warning: p.Warning})
+}
+
+func (d *decoder) report(n *yaml.Node, p Problem) {
+	p.File = d.file
+	if n != nil {
+		p.Line, p.Column = n.Line, n.Column
+	}
+	if !p.Warning {
+		d.failed[p.Path] = true
+	}
+	d.problems = append(d.problems, p)
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// parse returns the root of the only document in data, or nil with the problem
+// reported.
+func (d *decoder) parse(data []byte) *yaml.Node {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	err := dec.Decode(&doc)
+	if errors.Is(err, io.EOF) || err == nil && isNull(doc.Content[0]) {
+		d.report(nil, Problem{Line: 1, Column: 1, Message: "the file is empty"})
+		return nil
+	}
+	if err == nil {
+		err = dec.Decode(&more)
+		if err == nil {
+			d.report(&more, Problem{Message: "the file holds more than one document: keep one"})
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err != nil {
+		p := Problem{Message: "no valid YAML: " + yamlLine.ReplaceAllString(err.Error(), "")}
+		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
+			p.Line, _ = strconv.Atoi(m[1])
+			p.Column = 1
+		}
+		d.report(nil, p)
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// unwrapPath drops the path from an error of package os.
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// document is the file's top.
+func (d *decoder) document(g *gateway.Gateway) fields {
+	return fields{
+		"gateway": func(n *yaml.Node, at string) { d.object(n, at, d.gateway(g)) },
+		"servers": func(n *yaml.Node, at string) {
+			d.list(n, at, func(n *yaml.Node, at string) {
+				s, state := gateway.DefaultServer(), ""
+				d.object(n, at, d.server(&s, &state))
+				d.reconcile(&s, state, at)
+				g.Servers = append(g.Servers, s)
+			})
+		},
+		"sessions": func(n *yaml.Node, at string) { d.object(n, at, d.sessions(&g.Sessions)) },
+
+		"gatewayCACertPEM": d.unsupported("additional certificate authorities: Envoy and the broker trust those of the system"),
+		"virtualServers":   d.unsupported("virtual servers: every client would see every tool"),
+	}
+}
+
+func (d *decoder) gateway(g *gateway.Gateway) fields {
+	return fields{
+		"listen":         d.text(&g.Listen),
+		"path":           d.text(&g.Path),
+		"hostnames":      d.texts(&g.Hostnames),
+		"allowedOrigins": d.texts(&g.AllowedOrigins),
+		"bodyLimit":      d.size(&g.BodyLimit),
+		"responseLimit":  d.size(&g.ResponseLimit),
+		"name":           d.text(&g.Name),
+		"instructions":   d.text(&g.Instructions),
+		"accessLog":      d.text(&g.AccessLog),
+	}
+}
+
+func (d *decoder) sessions(s *gateway.Sessions) fields {
+	return fields{
+		"store":       d.text(&s.Store),
+		"idleTimeout": d.duration(&s.IdleTimeout),
+		"lifetime":    d.duration(&s.Lifetime),
+	}
+}
+
+func (d *decoder) server(s *gateway.Server, state *string) fields {
+	f := fields{
+		"name":           d.text(&s.Name),
+		"url":            d.text(&s.URL),
+		"host":           d.text(&s.Host),
+		"prefix":         d.text(&s.Prefix),
+		"enabled":        d.boolean(&s.Enabled),
+		"timeout":        d.duration(&s.Timeout),
+		"idleTimeout":    d.duration(&s.IdleTimeout),
+		"connectTimeout": d.duration(&s.ConnectTimeout),
+		"listTimeout":    d.duration(&s.ListTimeout),
+		"headers":        d.headers(&s.Headers),
+		"credential":     d.text(&s.Credential),
+		"command":        d.unsupported("servers over stdio: give the url of a Streamable HTTP server"),
+	}
+	for key, read := range d.kuadrantServer(state) {
+		f[key] = read
+	}
+	return f
+}
