@@ -80,12 +80,17 @@ static bool next_record(const mcp_out* out, size_t* at, mcp_record* r, envoy_byt
 
 // ---- bodies ----------------------------------------------------------------
 
-// A body as one piece of memory: Envoy's own if it is in one chunk.
+// A body as one piece of memory, good until the next is made on this thread:
+// Envoy's own if it is in one chunk, else a copy in the worker's scratch memory.
+// The scratch grows to the largest body met, at most the limits, and is kept: a
+// fresh megabyte costs more in page faults than in copying.
 typedef struct {
   const char* ptr;
   size_t length;
-  char* copy;
 } whole;
+
+static __thread char* scratch;
+static __thread size_t scratch_size;
 
 static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_t have,
                          size_t room) {
@@ -96,7 +101,7 @@ static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_
 }
 
 static whole join_chunks(const envoy_bytes* list, size_t n) {
-  whole w = {"", 0, NULL};
+  whole w = {"", 0};
   size_t filled = 0;
   const envoy_bytes* only = NULL;
   for (size_t i = 0; i < n; i++) {
@@ -111,13 +116,17 @@ static whole join_chunks(const envoy_bytes* list, size_t n) {
     w.ptr = only->ptr;
     return w;
   }
-  w.copy = malloc(w.length);
-  char* p = w.copy;
+  if (w.length > scratch_size) {
+    free(scratch);
+    scratch_size = w.length + w.length / 2;
+    scratch = malloc(scratch_size);
+  }
+  char* p = scratch;
   for (size_t i = 0; i < n; i++) {
     memcpy(p, list[i].ptr, list[i].length);
     p += list[i].length;
   }
-  w.ptr = w.copy;
+  w.ptr = scratch;
   return w;
 }
 
@@ -374,7 +383,6 @@ static enum outcome request_complete(mcp_filter* f, bool both) {
   int verdict = f->handle == 0 ? enter(f, false, &w, &out)
                                : mcpRequestBody(f->handle, (char*)w.ptr, w.length, now(), &out);
   enum outcome o = request_verdict(f, verdict, &out, &w, both);
-  free(w.copy);
   return o;
 }
 
@@ -438,12 +446,10 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
   out_init(&out, room);
   whole answer = join_chunks(chunks, status ? chunk_count : 0);
   int verdict = mcpAnswer(f->handle, status, (char*)answer.ptr, answer.length, now(), &out);
-  free(answer.copy);
   whole w = gather(envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, false);
   if (request_verdict(f, verdict, &out, &w, false) == GO_ON) {
     CALLBACK(http_filter_continue_decoding)(envoy);
   }
-  free(w.copy);
 }
 
 // Carries out the verdict on an answer; both as in request_verdict.
@@ -523,7 +529,6 @@ static enum outcome response_complete(mcp_filter* f, bool both) {
   whole w = gather(f->envoy, BUFFERED_RESPONSE, RECEIVED_RESPONSE, both);
   int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, true, &out);
   enum outcome o = response_verdict(f, verdict, &out, false, both);
-  free(w.copy);
   return o;
 }
 
@@ -542,7 +547,6 @@ envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool e
     if (list != small) free(list);
     int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, end, &out);
     enum outcome o = response_verdict(f, verdict, &out, true, false);
-    free(w.copy);
     return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
   }
   bool same = CALLBACK(http_received_buffered_response_body)(envoy);
@@ -647,7 +651,6 @@ void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, u
     CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
     free(out.large);
   }
-  free(w.copy);
 }
 
 // ---- hooks that the ABI demands and the gateway has no use for -----------------
