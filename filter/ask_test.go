@@ -87,7 +87,7 @@ func TestUnknownNameLooksTwice(t *testing.T) {
 	g := newGateway(t)
 	g.fetched.Store(0)
 	s, d := post(g, call("weather_fresh"))
-	if d.Action != Ask || d.Question.Path != "/v1/table" || d.Question.ETag != "v1" {
+	if d.Action != Ask || d.Question.Path != "/v1/table" || d.Question.ETag != `"v1"` {
 		t.Fatalf("question %+v", d)
 	}
 	table := testTable()

@@ -37,7 +37,7 @@ type Splice struct {
 type Question struct {
 	Method string
 	Path   string
-	// ETag goes into If-None-Match when not empty.
+	// ETag goes into If-None-Match when not empty, quotes included.
 	ETag string
 	Body []byte
 }

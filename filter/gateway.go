@@ -74,7 +74,7 @@ func (g *Gateway) Config() gatewayconfig.Filter { return g.cfg }
 func (g *Gateway) TableQuestion() Question {
 	q := Question{Method: "GET", Path: gatewayconfig.PathTable}
 	if t := g.table.Load(); t != nil {
-		q.ETag = t.version
+		q.ETag = `"` + t.version + `"`
 	}
 	return q
 }
