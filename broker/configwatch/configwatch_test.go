@@ -276,6 +276,25 @@ func TestOverRealSockets(t *testing.T) {
 	}
 }
 
+func TestSecretDoesNotFollowARedirect(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane("a")
+		plane, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/config" {
+				http.Redirect(w, r, "/elsewhere/v1/config", http.StatusTemporaryRedirect)
+				return
+			}
+			p.ServeHTTP(w, r)
+		}))
+		watch(t, configwatch.Options{URL: "http://plane", Secret: "x", Transport: plane})
+		time.Sleep(time.Minute)
+		if got := p.questions(); got != nil {
+			t.Errorf("asked elsewhere: %v", got)
+		}
+	})
+}
+
 func TestRunRefusesWhatIsNoURL(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "plane:80", "ftp://plane", "unix://", "unix://host/path", "http://", "http://a b"} {

@@ -15,6 +15,7 @@ type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
+	open  sync.WaitGroup // connections
 }
 
 func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
@@ -22,6 +23,7 @@ func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(ch
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
+		p.open.Add(1)
 		return c, nil
 	case <-p.done:
 		return nil, net.ErrClosed
@@ -48,14 +50,24 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // Serve runs a handler on a network without sockets until the test ends or stop
-// is called. The transport reaches it under any address; after stop it reports
-// refused connections.
+// is called, which waits for its connections to end. The transport reaches it
+// under any address; after stop it reports refused connections.
 func Serve(t testing.TB, handler http.Handler) (transport *http.Transport, stop func()) {
 	t.Helper()
 	p := newPipes()
-	server := &http.Server{Handler: handler}
-	go func() { _ = server.Serve(p) }()
-	stop = func() { _ = p.Close(); _ = server.Close() }
+	server := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			p.open.Done()
+		}
+	}}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(p) }()
+	stop = func() {
+		_ = p.Close()
+		_ = server.Close()
+		<-ended
+		p.open.Wait()
+	}
 	transport = &http.Transport{DialContext: p.dial, DisableCompression: true}
 	t.Cleanup(func() { stop(); transport.CloseIdleConnections() })
 	return transport, stop

@@ -130,16 +130,12 @@ func (c *client) send(ctx context.Context, method, accept string, p peer, body [
 
 // readAll reads an answer of at most bodyLimit bytes.
 func (c *client) readAll(resp *http.Response) ([]byte, error) {
-	tooLarge := fmt.Errorf("the answer has more than %d bytes", c.bodyLimit)
-	if resp.ContentLength > int64(c.bodyLimit) {
-		return nil, tooLarge
-	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.bodyLimit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if len(body) > c.bodyLimit {
-		return nil, tooLarge
+		return nil, fmt.Errorf("the answer has more than %d bytes", c.bodyLimit)
 	}
 	return body, nil
 }

@@ -73,9 +73,10 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
+// request encodes a request, or without id a notification. params is raw JSON.
 func request(id []byte, method string, params []byte) []byte {
-	b := append([]byte(`{"jsonrpc":"2.0",`), `"method":"`...)
-	b = append(append(b, method...), '"')
+	b := append([]byte(`{"jsonrpc":"2.0","method":"`), method...)
+	b = append(b, '"')
 	if id != nil {
 		b = append(append(b, `,"id":`...), id...)
 	}

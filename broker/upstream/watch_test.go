@@ -60,6 +60,29 @@ func TestListChangedReadsThatListOnceAfterTheDebounce(t *testing.T) {
 	})
 }
 
+func TestServerThatChangesAllTheTimeIsAskedAFifthOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		events := rawserver.NewFeed()
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"tools":{}}`), Session: "s", Results: rawserver.Empty(), Stream: events.ServeHTTP}
+		sc.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+			if method == "tools/list" {
+				time.Sleep(time.Second)
+			}
+			return false
+		}
+		transport, _ := rawserver.Serve(t, sc)
+		start(t, transport, nil)
+		for range 100 * 10 {
+			time.Sleep(100 * time.Millisecond)
+			events.Out <- rawserver.Notification("notifications/tools/list_changed")
+		}
+		if n := len(sc.Requests("POST", "tools/list")); n < 18 || n > 21 {
+			t.Errorf("%d listings of a second each in 100 seconds, want 20", n)
+		}
+	})
+}
+
 func TestUnchangedListsKeepTheirPointer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
