@@ -1,0 +1,320 @@
+// Package memory keeps sessions in the memory of one process: the store of a
+// gateway with a single broker. They end with the process.
+package memory
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"mcp-gateway/broker/session"
+)
+
+// Options configure a Store.
+type Options struct {
+	session.Timeouts
+	// MaxSessions bounds the live sessions; at least 1. As many expired ones may
+	// wait for Expired besides.
+	MaxSessions int
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store implements session.Store. One mutex guards it: no call holds it longer
+// than a map access and a step in the heap, and the data path has a cache of
+// its own in front.
+type Store struct {
+	opts   Options
+	events session.Broadcast
+
+	mu       sync.Mutex
+	sessions map[session.Key]*entry
+	byExpiry expiryHeap
+	// swept are expired sessions that had to make room before Expired asked.
+	swept []session.Ended
+}
+
+var _ session.Store = (*Store)(nil)
+
+// New returns an empty store.
+func New(o Options) (*Store, error) {
+	err := o.Timeouts.Validate()
+	if o.MaxSessions < 1 {
+		err = errors.Join(err, fmt.Errorf("maximum of %d sessions: want at least 1", o.MaxSessions))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memory session store: %w", err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Store{opts: o, sessions: make(map[session.Key]*entry)}, nil
+}
+
+// entry is one session. The plain id is not in it.
+type entry struct {
+	key      session.Key
+	session  session.Session // without ID
+	deadline time.Time       // the earlier of idle and lifetime
+	end      time.Time       // lifetime
+	index    int             // in the heap
+	servers  map[string]backend
+}
+
+// backend is a claim while token is set, else a backend session.
+type backend struct {
+	token    session.Token
+	lease    time.Time // end of the claim
+	existing session.Backend
+}
+
+// Create implements session.Store.
+func (s *Store) Create(ctx context.Context, v session.Session) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	key := v.ID.Key()
+	v.ID = ""
+	v.ClientInfo = bytes.Clone(v.ClientInfo)
+	v.Capabilities = bytes.Clone(v.Capabilities)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.sessions[key]; ok {
+		if !same(e.session, v) {
+			return session.ErrExists
+		}
+		return nil
+	}
+	now := s.opts.Now()
+	if len(s.sessions) >= s.opts.MaxSessions && !s.makeRoom(now) {
+		return session.ErrFull
+	}
+	e := &entry{key: key, session: v, end: now.Add(s.opts.Lifetime)}
+	e.deadline = earlier(now.Add(s.opts.Idle), e.end)
+	s.sessions[key] = e
+	heap.Push(&s.byExpiry, e)
+	return nil
+}
+
+func same(a, b session.Session) bool {
+	return a.Version == b.Version && a.Principal == b.Principal &&
+		bytes.Equal(a.ClientInfo, b.ClientInfo) && bytes.Equal(a.Capabilities, b.Capabilities)
+}
+
+// makeRoom sets the oldest expired session aside for Expired.
+func (s *Store) makeRoom(now time.Time) bool {
+	e := s.oldestExpired(now)
+	if e == nil || len(s.swept) >= s.opts.MaxSessions {
+		return false
+	}
+	s.remove(e)
+	s.swept = append(s.swept, session.Ended{Key: e.key, Backends: e.held()})
+	return true
+}
+
+// Get implements session.Store.
+func (s *Store) Get(ctx context.Context, id session.ID) (session.Session, error) {
+	if err := ctx.Err(); err != nil {
+		return session.Session{}, err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.use(key)
+	if e == nil {
+		return session.Session{}, session.ErrNotFound
+	}
+	v := e.session
+	v.ID = id
+	return v, nil
+}
+
+// Delete implements session.Store.
+func (s *Store) Delete(ctx context.Context, id session.ID) ([]session.Held, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.live(key, s.opts.Now())
+	if e == nil {
+		return nil, session.ErrNotFound
+	}
+	s.remove(e)
+	return e.held(), nil
+}
+
+// Claim implements session.Store.
+func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease time.Duration) (session.Claim, error) {
+	if err := ctx.Err(); err != nil {
+		return session.Claim{}, err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.use(key)
+	if e == nil {
+		return session.Claim{State: session.Gone}, nil
+	}
+	now := s.opts.Now()
+	b, ok := e.servers[server]
+	switch {
+	case ok && b.token == "":
+		return session.Claim{State: session.Have, Backend: b.existing}, nil
+	case ok && now.Before(b.lease):
+		return session.Claim{State: session.Wait, Wait: b.lease.Sub(now)}, nil
+	}
+	if e.servers == nil {
+		e.servers = make(map[string]backend)
+	}
+	b = backend{token: session.Token(rand.Text()), lease: now.Add(lease)}
+	e.servers[server] = b
+	return session.Claim{State: session.Claimed, Token: b.token}, nil
+}
+
+// Commit implements session.Store.
+func (s *Store) Commit(ctx context.Context, id session.ID, server string, t session.Token, v session.Backend) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.live(key, s.opts.Now())
+	if e == nil {
+		return false, nil
+	}
+	b, ok := e.servers[server]
+	switch {
+	case !ok:
+		return false, nil
+	case b.token == "": // our own, the second time, or somebody else's
+		return b.existing == v, nil
+	case b.token != t:
+		return false, nil
+	}
+	e.servers[server] = backend{existing: v}
+	return true, nil
+}
+
+// Abandon implements session.Store.
+func (s *Store) Abandon(ctx context.Context, id session.ID, server string, t session.Token) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.sessions[key]; e != nil && t != "" && e.servers[server].token == t {
+		delete(e.servers, server)
+	}
+	return nil
+}
+
+// Drop implements session.Store.
+func (s *Store) Drop(ctx context.Context, id session.ID, server, stale string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.sessions[key]
+	if e == nil {
+		return nil
+	}
+	if b, ok := e.servers[server]; ok && b.token == "" && b.existing.ID == stale {
+		delete(e.servers, server)
+		s.events.Publish(session.Invalidation{Key: key, Server: server})
+	}
+	return nil
+}
+
+// Expired implements session.Store.
+func (s *Store) Expired(ctx context.Context, limit int) ([]session.Ended, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := max(0, min(limit, len(s.swept)))
+	out := slices.Clone(s.swept[:n])
+	s.swept = slices.Delete(s.swept, 0, n)
+	now := s.opts.Now()
+	for len(out) < limit {
+		e := s.oldestExpired(now)
+		if e == nil {
+			break
+		}
+		s.remove(e)
+		out = append(out, session.Ended{Key: e.key, Backends: e.held()})
+	}
+	return out, nil
+}
+
+// Invalidations implements session.Store.
+func (s *Store) Invalidations(ctx context.Context) <-chan session.Invalidation {
+	return s.events.Subscribe(ctx, session.Invalidation{Flush: true})
+}
+
+// live returns the session if it has not expired.
+func (s *Store) live(key session.Key, now time.Time) *entry {
+	if e := s.sessions[key]; e != nil && now.Before(e.deadline) {
+		return e
+	}
+	return nil
+}
+
+// use is live and moves the idle deadline.
+func (s *Store) use(key session.Key) *entry {
+	now := s.opts.Now()
+	e := s.live(key, now)
+	if e == nil || e.deadline.Sub(now) >= s.opts.Idle/2 {
+		return e
+	}
+	if d := earlier(now.Add(s.opts.Idle), e.end); d.After(e.deadline) {
+		e.deadline = d
+		heap.Fix(&s.byExpiry, e.index)
+	}
+	return e
+}
+
+func (s *Store) oldestExpired(now time.Time) *entry {
+	if len(s.byExpiry) == 0 || now.Before(s.byExpiry[0].deadline) {
+		return nil
+	}
+	return s.byExpiry[0]
+}
+
+// remove forgets the session and says so.
+func (s *Store) remove(e *entry) {
+	heap.Remove(&s.byExpiry, e.index)
+	delete(s.sessions, e.key)
+	s.events.Publish(session.Invalidation{Key: e.key})
+}
+
+// held returns the backend sessions, without claims under way.
+func (e *entry) held() []session.Held {
+	var out []session.Held
+	for server, b := range e.servers {
+		if b.token == "" {
+			out = append(out, session.Held{Server: server, Backend: b.existing})
+		}
+	}
+	return out
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
