@@ -1,0 +1,13 @@
+-- ARGV 6 lifetime in ms, 7 revision, 8 principal, 9 client document
+-- 1: created, or there already with the same content. 0: another session.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local f = redis.call('HMGET', KEYS[1], 'v', 'p')
+  local document = redis.call('GET', KEYS[2])
+  if f[1] == ARGV[7] and f[2] == ARGV[8] and document == ARGV[9] then return 1 end
+  return 0
+end
+local last = now + tonumber(ARGV[6])
+redis.call('HSET', KEYS[1], 'v', ARGV[7], 'p', ARGV[8], 'm', int(last))
+redis.call('SET', KEYS[2], ARGV[9])
+schedule(math.min(now + idle, last))
+return 1

@@ -1,0 +1,64 @@
+-- Common to all scripts of the session store.
+--
+-- KEYS, all in one hash slot:
+--   1 hash of the session
+--       v, p     revision, principal
+--       x, m     deadline in ms since 1970: the one in force, and the lifetime's
+--       b:<server>  i:<token>:<end of the lease in ms>  or  s:<revision>:<backend id>
+--   2 string with clientInfo and capabilities; apart, because its length would
+--     cost the hash its compact encoding
+--   3 sorted set of the bucket: session key by deadline
+-- ARGV:
+--   1 session key  2 clock in ms, '' for this server's own  3 idle timeout in ms
+--   4 ms that a record outlives its deadline  5 invalidation channel
+--   6... as each script says
+
+local member, idle, grace, channel = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+
+local now = tonumber(ARGV[2])
+if not now then
+  local t = redis.call('TIME')
+  now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- Lua would write a time as 1.7e+12.
+local function int(n) return string.format('%.0f', n) end
+
+-- schedule sets the deadline. Every key carries a TTL, so that nothing stays in
+-- a Redis that no broker uses any more.
+local function schedule(deadline)
+  local ttl = deadline - now + grace
+  redis.call('HSET', KEYS[1], 'x', int(deadline))
+  redis.call('PEXPIRE', KEYS[1], int(ttl))
+  redis.call('PEXPIRE', KEYS[2], int(ttl))
+  redis.call('ZADD', KEYS[3], int(deadline), member)
+  if redis.call('PTTL', KEYS[3]) < ttl then
+    redis.call('PEXPIRE', KEYS[3], int(ttl))
+  end
+end
+
+-- deadline of the session, nil if there is no record.
+local function deadline() return tonumber(redis.call('HGET', KEYS[1], 'x')) end
+
+local function live()
+  local x = deadline()
+  return x ~= nil and now < x
+end
+
+-- use is live and moves the idle deadline when less than half is left.
+local function use()
+  local f = redis.call('HMGET', KEYS[1], 'x', 'm')
+  local x, m = tonumber(f[1]), tonumber(f[2])
+  if not x or now >= x then return false end
+  if x - now < idle / 2 then
+    local later = math.min(now + idle, m)
+    if later > x then schedule(later) end
+  end
+  return true
+end
+
+-- claimant returns token and end of the lease if v is a claim.
+local function claimant(v)
+  local token, lease = string.match(v, '^i:([^:]*):(%d+)$')
+  return token, tonumber(lease)
+end

@@ -1,0 +1,70 @@
+package redis
+
+import (
+	"context"
+	"embed"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"mcp-gateway/broker/session"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// scripts are the steps of the contract.
+type scripts struct {
+	create, get, claim, commit, abandon, drop, end *goredis.Script
+}
+
+func newScripts() scripts {
+	prelude := luaSource("prelude")
+	load := func(name string) *goredis.Script {
+		return goredis.NewScript(prelude + luaSource(name))
+	}
+	return scripts{
+		create:  load("create"),
+		get:     load("get"),
+		claim:   load("claim"),
+		commit:  load("commit"),
+		abandon: load("abandon"),
+		drop:    load("drop"),
+		end:     load("end"),
+	}
+}
+
+func luaSource(name string) string {
+	b, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // the file is part of the binary
+	}
+	return string(b)
+}
+
+// run runs a script on the session's keys and returns its reply; goredis.Nil is
+// the error for a nil reply.
+func (s *Store) run(ctx context.Context, script *goredis.Script, key session.Key, args ...any) *goredis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	member := key.String()
+	bucket := s.bucket(key[0])
+	all := make([]any, 0, 9)
+	all = append(all, member, s.clock(), s.idleMillis, s.graceMillis, s.channel)
+	all = append(all, args...)
+	return script.Run(ctx, s.client, []string{bucket + "s:" + member, bucket + "c:" + member, bucket + "x"}, all...)
+}
+
+// bucket starts the keys of all sessions whose key begins with b.
+func (s *Store) bucket(b byte) string {
+	const hex = "0123456789abcdef"
+	return s.prefix + "{" + string([]byte{hex[b>>4], hex[b&15]}) + "}:"
+}
+
+// clock is the time in milliseconds, or empty for the script to ask the server.
+func (s *Store) clock() string {
+	if s.now == nil {
+		return ""
+	}
+	return strconv.FormatInt(s.now().UnixMilli(), 10)
+}

@@ -1,0 +1,180 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/mcp"
+)
+
+// Create implements session.Store.
+func (s *Store) Create(ctx context.Context, v session.Session) error {
+	created, err := s.run(ctx, s.scripts.create, v.ID.Key(),
+		millis(s.timeouts.Lifetime), string(v.Version), v.Principal, document(v)).Bool()
+	if err != nil {
+		return failed(ctx, "create", err)
+	}
+	if !created {
+		return session.ErrExists
+	}
+	return nil
+}
+
+// Get implements session.Store.
+func (s *Store) Get(ctx context.Context, id session.ID) (session.Session, error) {
+	f, err := s.run(ctx, s.scripts.get, id.Key()).StringSlice()
+	if errors.Is(err, goredis.Nil) {
+		return session.Session{}, session.ErrNotFound
+	}
+	if err != nil {
+		return session.Session{}, failed(ctx, "get", err)
+	}
+	if len(f) != 3 {
+		return session.Session{}, malformed("get")
+	}
+	v := session.Session{ID: id, Version: mcp.Revision(f[0]), Principal: f[1]}
+	if err := readDocument(&v, f[2]); err != nil {
+		return session.Session{}, err
+	}
+	return v, nil
+}
+
+// Delete implements session.Store.
+func (s *Store) Delete(ctx context.Context, id session.ID) ([]session.Held, error) {
+	held, err := s.end(ctx, id.Key(), "live")
+	if errors.Is(err, goredis.Nil) {
+		return nil, session.ErrNotFound
+	}
+	return held, err
+}
+
+// Claim implements session.Store.
+func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease time.Duration) (session.Claim, error) {
+	token := rand.Text()
+	reply, err := s.run(ctx, s.scripts.claim, id.Key(), server, token, millis(max(lease, time.Millisecond))).Slice()
+	if err != nil {
+		return session.Claim{}, failed(ctx, "claim", err)
+	}
+	if len(reply) == 0 {
+		return session.Claim{}, malformed("claim")
+	}
+	switch reply[0] {
+	case int64(0):
+		return session.Claim{State: session.Gone}, nil
+	case int64(1):
+		v, _ := reply[len(reply)-1].(string)
+		b, err := parseBackend(v)
+		return session.Claim{State: session.Have, Backend: b}, err
+	case int64(2):
+		ms, _ := reply[len(reply)-1].(int64)
+		return session.Claim{State: session.Wait, Wait: time.Duration(ms) * time.Millisecond}, nil
+	case int64(3):
+		return session.Claim{State: session.Claimed, Token: session.Token(token)}, nil
+	}
+	return session.Claim{}, malformed("claim")
+}
+
+// Commit implements session.Store.
+func (s *Store) Commit(ctx context.Context, id session.ID, server string, t session.Token, b session.Backend) (bool, error) {
+	v, err := formatBackend(b)
+	if err != nil {
+		return false, err
+	}
+	won, err := s.run(ctx, s.scripts.commit, id.Key(), server, string(t), v).Bool()
+	if err != nil {
+		return false, failed(ctx, "commit", err)
+	}
+	return won, nil
+}
+
+// Abandon implements session.Store.
+func (s *Store) Abandon(ctx context.Context, id session.ID, server string, t session.Token) error {
+	if err := s.run(ctx, s.scripts.abandon, id.Key(), server, string(t)).Err(); err != nil {
+		return failed(ctx, "abandon", err)
+	}
+	return nil
+}
+
+// Drop implements session.Store.
+func (s *Store) Drop(ctx context.Context, id session.ID, server, stale string) error {
+	if err := s.run(ctx, s.scripts.drop, id.Key(), server, stale).Err(); err != nil {
+		return failed(ctx, "drop", err)
+	}
+	return nil
+}
+
+// end removes the session and returns what it held: when is "live" for one that
+// has not expired, "due" for one that has. goredis.Nil if there is none.
+func (s *Store) end(ctx context.Context, key session.Key, when string) ([]session.Held, error) {
+	f, err := s.run(ctx, s.scripts.end, key, when).StringSlice()
+	if errors.Is(err, goredis.Nil) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, failed(ctx, "end", err)
+	}
+	var held []session.Held
+	for ; len(f) >= 2; f = f[2:] {
+		b, err := parseBackend(f[1])
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, session.Held{Server: f[0], Backend: b})
+	}
+	return held, nil
+}
+
+// A backend session is stored as "<revision>:<id>".
+
+func formatBackend(b session.Backend) (string, error) {
+	if strings.Contains(string(b.Version), ":") {
+		return "", fmt.Errorf("redis session store: revision %q holds a colon", b.Version)
+	}
+	return string(b.Version) + ":" + b.ID, nil
+}
+
+func parseBackend(v string) (session.Backend, error) {
+	version, id, ok := strings.Cut(v, ":")
+	if !ok {
+		return session.Backend{}, malformed("backend session")
+	}
+	return session.Backend{ID: id, Version: mcp.Revision(version)}, nil
+}
+
+// document holds what the client said of itself: the length of ClientInfo in
+// decimal, a colon, ClientInfo, Capabilities.
+func document(v session.Session) string {
+	return strconv.Itoa(len(v.ClientInfo)) + ":" + string(v.ClientInfo) + string(v.Capabilities)
+}
+
+func readDocument(v *session.Session, doc string) error {
+	length, rest, _ := strings.Cut(doc, ":")
+	n, err := strconv.Atoi(length)
+	if err != nil || n < 0 || n > len(rest) {
+		return malformed("client document")
+	}
+	v.ClientInfo = raw(rest[:n])
+	v.Capabilities = raw(rest[n:])
+	return nil
+}
+
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// malformed says that something else has written to the store's keys.
+func malformed(what string) error {
+	return fmt.Errorf("redis session store: %s: unexpected content", what)
+}
