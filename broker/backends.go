@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// openBackend returns the backend session of a client session at a server,
+// opened if there is none. Errors: session.ErrNotFound, session.ErrUnavailable,
+// or why the server did not open one.
+func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gatewayconfig.ResolveRequest) (session.Backend, error) {
+	if r.Stale != "" {
+		up.Recheck() // it may have restarted with other lists
+	}
+	id := session.ID(r.Session)
+	return b.opener.Open(ctx, session.Request{
+		ID: id, Server: r.Server, Stale: r.Stale,
+		Open: func(ctx context.Context) (session.Backend, error) {
+			client, err := b.store.Get(ctx, id)
+			if err != nil {
+				return session.Backend{}, err
+			}
+			opened, version, err := up.OpenSession(ctx, client.Version, client.ClientInfo)
+			return session.Backend{ID: opened, Version: version}, err
+		},
+		Discard: func(backend session.Backend) { b.endings.add(up, backend) },
+	})
+}
+
+// endBackends ends backend sessions in the background. Those of servers that
+// are gone from the configuration end by their own timeout.
+func (b *Broker) endBackends(held []session.Held) {
+	servers := b.view.Load().servers
+	for _, h := range held {
+		if up := servers[h.Server]; up != nil {
+			b.endings.add(up, h.Backend)
+		}
+	}
+}
+
+const (
+	endingWorkers = 8
+	endingQueue   = 4096
+	// endTimeout bounds one goodbye, closeTimeout all that are left at the end.
+	endTimeout   = 5 * time.Second
+	closeTimeout = time.Second
+)
+
+// endings ends backend sessions at their servers, a few at a time and without
+// anybody waiting. When too many are queued the rest is left to the servers'
+// own timeouts.
+type endings struct {
+	log   *zap.Logger
+	queue chan ending
+}
+
+type ending struct {
+	up      *upstream.Server
+	backend session.Backend
+}
+
+func newEndings(log *zap.Logger) *endings {
+	return &endings{log: log, queue: make(chan ending, endingQueue)}
+}
+
+// add queues a backend session and never blocks.
+func (e *endings) add(up *upstream.Server, backend session.Backend) {
+	if backend.ID == "" {
+		return
+	}
+	select {
+	case e.queue <- ending{up, backend}:
+	default:
+		e.log.Warn("too many backend sessions to end, leaving one to its server's timeout")
+	}
+}
+
+// run works off the queue until ctx ends, and then what is left in it, but for
+// no longer than closeTimeout.
+func (e *endings) run(ctx context.Context) {
+	patience, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	context.AfterFunc(ctx, func() { time.AfterFunc(closeTimeout, giveUp) })
+	var wg sync.WaitGroup
+	for range endingWorkers {
+		wg.Go(func() {
+			for e.work(ctx, patience) {
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// work ends one backend session; false if there is no more to do.
+func (e *endings) work(ctx, patience context.Context) bool {
+	var next ending
+	select {
+	case next = <-e.queue:
+	default:
+		select {
+		case next = <-e.queue:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if patience.Err() != nil {
+		return false
+	}
+	within, cancel := context.WithTimeout(patience, endTimeout)
+	defer cancel()
+	if err := next.up.EndSession(within, next.backend.ID, next.backend.Version); err != nil {
+		e.log.Debug("backend session could not be ended", zap.Error(err))
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+// Package broker answers what no single MCP server can: initialize, ping, all
+// lists, the event stream of list changes, and the end of a session. It owns
+// the client sessions, and tells the filter in Envoy who owns which name and
+// which backend session belongs to a client session. Calls do not pass here:
+// the filter sends them to their server.
+//
+// A request is served by public.go (clients, through Envoy) or internal.go (the
+// filter, operators). What they serve from is a view: an immutable state that
+// fleet.go replaces when the configuration or a server's lists change.
+package broker
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// Options adjust a Broker. The zero value is right for a gateway whose internal
+// API is on a unix socket.
+type Options struct {
+	// Secret guards the internal API but for its health checks: requests must
+	// carry it as bearer token. Empty means no guard.
+	Secret string
+	// SessionTTL is how long the filter may reuse the answer about a backend
+	// session; 0 means 30 s. It is also how long a call can still reach a server
+	// after its client session was ended through another Envoy.
+	SessionTTL time.Duration
+	// Transport makes the requests to all servers; nil means one for each.
+	Transport http.RoundTripper
+}
+
+const (
+	defaultSessionTTL = 30 * time.Second
+	defaultBodyLimit  = 4 << 20
+	// openLease is how long opening a backend session may take.
+	openLease = 30 * time.Second
+)
+
+// Broker serves the clients and the filters of one gateway.
+type Broker struct {
+	log     *zap.Logger
+	store   session.Store
+	opener  *session.Opener
+	opts    Options
+	methods map[string]func(*call)
+	hub     *hub
+	endings *endings
+
+	startup
+	view atomic.Pointer[view]
+	life context.Context // of streams and servers
+	stop context.CancelFunc
+
+	// stale tells that a view newer than the one being made is due.
+	stale atomic.Bool
+
+	mu      sync.Mutex
+	ended   bool
+	config  gatewayconfig.Broker
+	servers []*server
+	running sync.WaitGroup // one for each server that runs
+}
+
+// New returns a Broker that has no configuration yet. Its sessions live in
+// store. Run must be called, and ends it.
+func New(log *zap.Logger, store session.Store, opts Options) *Broker {
+	if opts.SessionTTL <= 0 {
+		opts.SessionTTL = defaultSessionTTL
+	}
+	b := &Broker{
+		log:     log,
+		store:   store,
+		opener:  session.NewOpener(store, openLease),
+		opts:    opts,
+		hub:     newHub(),
+		endings: newEndings(log),
+		startup: newStartup(),
+	}
+	b.methods = b.methodTable()
+	b.life, b.stop = context.WithCancel(context.Background())
+	b.view.Store(emptyView())
+	return b
+}
+
+// Run keeps house until ctx ends: it ends expired sessions, follows what other
+// replicas do with sessions, and says goodbye to servers. Then it closes all
+// streams and servers and returns nil.
+func (b *Broker) Run(ctx context.Context) error {
+	if b.life.Err() != nil {
+		return errors.New("broker: run twice")
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { b.sweep(ctx) })
+	wg.Go(func() { b.follow(ctx) })
+	wg.Go(func() { b.endings.run(ctx) })
+	<-ctx.Done()
+
+	b.mu.Lock()
+	b.ended = true
+	b.stop()
+	b.mu.Unlock()
+	b.running.Wait()
+	wg.Wait()
+	return nil
+}
+
+// sweepEvery is how often expired sessions are looked for.
+const sweepEvery = 30 * time.Second
+
+// sweep ends the backend sessions of expired client sessions.
+func (b *Broker) sweep(ctx context.Context) {
+	const batch = 128
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for ctx.Err() == nil {
+			ended, err := b.store.Expired(ctx, batch)
+			for _, e := range ended {
+				b.hub.end(e.Key)
+				b.endBackends(e.Backends)
+			}
+			if err != nil {
+				b.log.Warn("expired sessions cannot be collected", zap.Error(err))
+			}
+			if err != nil || len(ended) < batch {
+				break
+			}
+		}
+	}
+}
+
+// follow closes the streams of sessions that ended anywhere.
+func (b *Broker) follow(ctx context.Context) {
+	for inv := range b.store.Invalidations(ctx) {
+		// After a Flush the streams find out by themselves, see touchEvery.
+		if !inv.Flush && inv.Server == "" {
+			b.hub.end(inv.Key)
+		}
+	}
+}

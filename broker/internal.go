@@ -1,0 +1,143 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// largestQuestion bounds the body of a ResolveRequest.
+const largestQuestion = 16 << 10
+
+// Internal returns the handler of the internal API: the filter's questions,
+// health checks, and the status for operators. It must not be reachable for
+// clients. Its errors are plain text.
+func (b *Broker) Internal() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+gatewayconfig.PathTable, b.guarded(b.table))
+	mux.HandleFunc("POST "+gatewayconfig.PathResolve, b.guarded(b.resolve))
+	mux.HandleFunc("GET /status", b.guarded(b.status))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", b.readyz)
+	return mux
+}
+
+// guarded lets a request through that carries the secret, if there is one. The
+// digests are compared, so that the time tells nothing about the secret.
+func (b *Broker) guarded(h http.HandlerFunc) http.HandlerFunc {
+	if b.opts.Secret == "" {
+		return h
+	}
+	want := sha256.Sum256([]byte(b.opts.Secret))
+	return func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(token))
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "the internal API needs its secret", http.StatusUnauthorized)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// table answers gatewayconfig.Table, or 304 to who has it.
+func (b *Broker) table(w http.ResponseWriter, r *http.Request) {
+	v := b.view.Load()
+	if !v.configured {
+		http.Error(w, "no configuration yet", http.StatusServiceUnavailable)
+		return
+	}
+	tag := `"` + v.catalog.Table().Version + `"`
+	w.Header().Set("ETag", tag)
+	if hasTag(r, tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	body := v.catalog.EncodedTable()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}
+
+// hasTag reports whether If-None-Match names the tag (RFC 9110, section 13.1.2).
+func hasTag(r *http.Request, tag string) bool {
+	for item := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
+		if item == tag || item == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve answers gatewayconfig.ResolveRequest. The statuses are described at
+// ResolveResponse.
+func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestQuestion))
+	if err != nil {
+		http.Error(w, "the question is too large or ends too early", http.StatusBadRequest)
+		return
+	}
+	var question gatewayconfig.ResolveRequest
+	if err := gatewayconfig.Decode(body, &question); err != nil {
+		http.Error(w, "the question is malformed: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	up := b.view.Load().servers[question.Server]
+	if up == nil {
+		http.Error(w, "no such server", http.StatusGone)
+		return
+	}
+	// Even if the filter gives up meanwhile, the session is opened to its end:
+	// the next call finds it, however slow the server is to begin one.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)
+	defer cancel()
+	backend, err := b.openBackend(ctx, up, question)
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		http.Error(w, "no such client session", http.StatusNotFound)
+	case errors.Is(err, session.ErrUnavailable):
+		b.log.Warn("session store fails", zap.Error(err))
+		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
+	case err != nil:
+		b.log.Warn("server opens no session", zap.String("server", question.Server), zap.Error(err))
+		http.Error(w, "the server opens no session", http.StatusBadGateway)
+	default:
+		writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
+			Session: backend.ID, Version: backend.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
+		})
+	}
+}
+
+func (b *Broker) readyz(w http.ResponseWriter, _ *http.Request) {
+	if !b.isReady() {
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "the answer cannot be encoded", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,240 @@
+package broker
+
+import (
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+// methodTable maps each method that is answered here to its function. All of
+// them but initialize are called with a session.
+func (b *Broker) methodTable() map[string]func(*call) {
+	return map[string]func(*call){
+		mcp.MethodInitialize:         b.initialize,
+		mcp.MethodPing:               b.ping,
+		mcp.MethodToolsList:          b.list,
+		mcp.MethodPromptsList:        b.list,
+		mcp.MethodResourcesList:      b.list,
+		mcp.MethodResourcesTemplates: b.list,
+		mcp.MethodToolsCall:          b.notRouted,
+		mcp.MethodPromptsGet:         b.notRouted,
+		mcp.MethodResourcesRead:      b.notRouted,
+	}
+}
+
+// call is one request of a client on its way through the broker.
+type call struct {
+	w *response
+	r *http.Request
+	// view stays the same for the whole request.
+	view *view
+	body []byte
+	msg  jsonrpc.Message
+	// id is the raw id to answer with; nil before it is known.
+	id []byte
+	// method is the JSON-RPC method, decoded.
+	method string
+	// session is the client's, set for everything but initialize.
+	session session.Session
+}
+
+// Public returns the handler for clients: the MCP endpoint, on any path, since
+// Envoy has routed by path already. Envoy's filter has checked what is checked
+// here too; the broker trusts only its own eyes.
+func (b *Broker) Public() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
+		defer b.recoverCall(c)
+		switch r.Method {
+		case http.MethodPost:
+			b.post(c)
+		case http.MethodGet:
+			b.get(c)
+		case http.MethodDelete:
+			b.delete(c)
+		default:
+			w.Header().Set("Allow", "GET, POST, DELETE")
+			c.fail(http.StatusMethodNotAllowed, mcp.CodeInvalidRequest, "method not allowed")
+		}
+	})
+}
+
+// recoverCall answers for a request whose handler panicked. An answer that has
+// begun is cut off, so that nobody takes it for complete.
+func (b *Broker) recoverCall(c *call) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	b.log.Error("request handler panicked", zap.String("method", c.method), zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+	if c.w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	c.fail(http.StatusOK, mcp.CodeInternalError, "internal error")
+}
+
+// post handles one JSON-RPC message (2025-11-25, basic/transports, Sending
+// Messages to the Server). The answer is always JSON.
+func (b *Broker) post(c *call) {
+	switch {
+	case !isMediaType(c.r.Header.Get("Content-Type"), "application/json"):
+		c.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
+	case !accepts(c.r, "application/json") || !accepts(c.r, "text/event-stream"):
+		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream")
+	case c.readBody() && c.scan() && c.checkRevision() && b.openedBy(c):
+		b.dispatch(c)
+	}
+}
+
+// readBody reads the body up to the limit. Like all steps of post it answers
+// and returns false if the request ends here.
+func (c *call) readBody() bool {
+	limit := c.view.bodyLimit
+	tooLarge := c.r.ContentLength > limit
+	if !tooLarge {
+		body, err := io.ReadAll(io.LimitReader(c.r.Body, limit+1))
+		if err != nil {
+			c.fail(http.StatusBadRequest, mcp.CodeParseError, "request body ends too early")
+			return false
+		}
+		c.body, tooLarge = body, int64(len(body)) > limit
+	}
+	if tooLarge {
+		c.fail(http.StatusRequestEntityTooLarge, mcp.CodeInvalidRequest, "request body exceeds the limit")
+	}
+	return !tooLarge
+}
+
+func (c *call) scan() bool {
+	if err := c.msg.Scan(c.body); err != nil {
+		c.id = err.ID.Of(c.body)
+		c.fail(http.StatusBadRequest, err.Code, err.Reason)
+		return false
+	}
+	if c.msg.Kind == jsonrpc.Batch {
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "batches are not supported")
+		return false
+	}
+	c.id = c.msg.ID.Of(c.body)
+	method, _ := jsonrpc.Unquote(nil, c.msg.Method.Of(c.body))
+	c.method = string(method)
+	return true
+}
+
+// checkRevision refuses what is not served. To a request of a stateless
+// revision it says which are, so that the client falls back to initialize.
+func (c *call) checkRevision() bool {
+	h := c.r.Header
+	requested := h.Get(mcp.HeaderProtocolVersion)
+	modern := mcp.Modern(mcp.Revision(requested)) || h.Get(mcp.HeaderMethod) != "" || h.Get(mcp.HeaderName) != ""
+	if meta, _ := jsonrpc.Unquote(nil, c.msg.MetaVersion.Of(c.body)); len(meta) > 0 {
+		modern, requested = true, string(meta)
+	}
+	switch {
+	case modern:
+		c.failUnsupported(requested)
+		return false
+	case requested != "" && !mcp.Served(mcp.Revision(requested)):
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version")
+		return false
+	}
+	return true
+}
+
+// openedBy finds the session of a request, which only initialize does without.
+func (b *Broker) openedBy(c *call) bool {
+	if c.msg.Kind == jsonrpc.Request && c.method == mcp.MethodInitialize {
+		return true
+	}
+	return b.findSession(c)
+}
+
+// findSession sets c.session from the Mcp-Session-Id header.
+func (b *Broker) findSession(c *call) bool {
+	values := c.r.Header.Values(mcp.HeaderSession)
+	switch {
+	case len(values) == 0 || values[0] == "":
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first")
+		return false
+	case len(values) > 1:
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "more than one Mcp-Session-Id header")
+		return false
+	}
+	s, err := b.store.Get(c.r.Context(), session.ID(values[0]))
+	if err != nil {
+		b.failStore(c, err)
+		return false
+	}
+	s.ID = session.ID(values[0])
+	c.session = s
+	return true
+}
+
+// dispatch answers a message. Only requests have an answer.
+func (b *Broker) dispatch(c *call) {
+	if c.msg.Kind != jsonrpc.Request {
+		c.w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	if answer, ok := b.methods[c.method]; ok {
+		answer(c)
+		return
+	}
+	c.fail(http.StatusOK, mcp.CodeMethodNotFound, "method not found")
+}
+
+func (b *Broker) ping(c *call) { c.reply([]byte(`,"result":{}}`)) }
+
+// notRouted answers the calls that the filter sends to their server. They come
+// here only if there is no filter in front.
+func (b *Broker) notRouted(c *call) {
+	c.fail(http.StatusOK, mcp.CodeInternalError, c.method+" was not routed to a server: the gateway's filter is not active")
+}
+
+// delete ends a session: here at once, at the servers in the background.
+func (b *Broker) delete(c *call) {
+	if !c.checkRevision() || !b.findSession(c) {
+		return
+	}
+	held, err := b.store.Delete(c.r.Context(), c.session.ID)
+	if err != nil {
+		b.failStore(c, err)
+		return
+	}
+	b.hub.end(c.session.ID.Key())
+	b.endBackends(held)
+	c.w.WriteHeader(http.StatusNoContent)
+}
+
+// isMediaType reports whether a Content-Type, or one range of an Accept list, is
+// the media type want; parameters do not count.
+func isMediaType(value, want string) bool {
+	value, _, _ = strings.Cut(value, ";")
+	return strings.EqualFold(strings.TrimSpace(value), want)
+}
+
+// accepts reports whether the Accept header admits the media type want. None
+// admits everything (RFC 9110 section 12.5.1).
+func accepts(r *http.Request, want string) bool {
+	values := r.Header.Values("Accept")
+	if len(values) == 0 {
+		return true
+	}
+	family, _, _ := strings.Cut(want, "/")
+	for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if isMediaType(item, want) || isMediaType(item, "*/*") || isMediaType(item, family+"/*") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+// response is a ResponseWriter that knows whether the answer has begun.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *response) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController find what is beneath.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// reply answers a request: tail is what follows the id, to the last byte.
+// Writing it apart keeps a large one from being copied.
+func (c *call) reply(tail []byte) {
+	head := make([]byte, 0, 64)
+	head = append(head, `{"jsonrpc":"2.0","id":`...)
+	head = append(head, c.id...)
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(head)+len(tail)))
+	// A client that is gone needs no answer.
+	_, _ = c.w.Write(head)
+	_, _ = c.w.Write(tail)
+}
+
+// fail answers with a JSON-RPC error under the id of the request, if that is
+// known. The message goes to clients: no addresses in it.
+func (c *call) fail(status, code int, message string) { c.failData(status, code, message, nil) }
+
+func (c *call) failData(status, code int, message string, data []byte) {
+	body := jsonrpc.AppendError(nil, c.id, code, message, data)
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(body)
+}
+
+// failUnsupported answers a request of a stateless revision (2026-07-28,
+// basic/index, Error Codes).
+func (c *call) failUnsupported(requested string) {
+	data := []byte(`{"supported":[`)
+	for i, r := range mcp.Supported() {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = jsonrpc.AppendQuote(data, []byte(r))
+	}
+	data = append(data, `],"requested":`...)
+	data = jsonrpc.AppendQuote(data, []byte(requested))
+	c.failData(http.StatusBadRequest, mcp.CodeUnsupportedVersion, "unsupported protocol version", append(data, '}'))
+}
+
+// failStore answers for an error of the session store.
+func (b *Broker) failStore(c *call, err error) {
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		c.fail(http.StatusNotFound, mcp.CodeInvalidRequest, "session not found: initialize again")
+	case errors.Is(err, session.ErrFull):
+		c.failLater("too many sessions")
+	default:
+		if c.r.Context().Err() == nil {
+			b.log.Warn("session store fails", zap.String("method", c.method), zap.Error(err))
+		}
+		c.failLater("sessions are not available now")
+	}
+}
+
+// failLater answers with 503: the same request may succeed soon.
+func (c *call) failLater(message string) {
+	c.w.Header().Set("Retry-After", "5")
+	c.fail(http.StatusServiceUnavailable, mcp.CodeInternalError, message)
+}
