@@ -27,6 +27,9 @@ type Process struct {
 	Path string
 	Args []string
 	Env  []string
+	// Stdout gets standard output as it is, without a copy in between; nil means
+	// that OnLine gets its lines.
+	Stdout *os.File
 	// Grace lies between SIGTERM and SIGKILL when Run is told to end.
 	Grace time.Duration
 	// Quick is the age before which a death counts as quick. After MaxQuick
@@ -36,8 +39,8 @@ type Process struct {
 	// MinDelay lies before the first start after a death; it doubles with each
 	// quick death up to MaxDelay.
 	MinDelay, MaxDelay time.Duration
-	// OnLine gets each line of standard output and standard error, without its
-	// end. OnStart gets the process id. OnExit gets the reason of a death, nil
+	// OnLine gets each line of standard error, and of standard output if Stdout
+	// is nil, without its end. OnStart gets the process id. OnExit gets the reason of a death, nil
 	// for exit status 0, and when the next start is due; it is not called for
 	// the last one. All may be nil; none is called after Run returned.
 	OnLine  func(line string)
@@ -120,6 +123,9 @@ func (p *Process) once(ctx context.Context) ([]string, error) {
 	c := exec.CommandContext(ctx, p.Path, p.Args...)
 	c.Env = append(os.Environ(), p.Env...)
 	c.Stdout, c.Stderr = out, out
+	if p.Stdout != nil {
+		c.Stdout = p.Stdout
+	}
 	c.SysProcAttr = attributes()
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = p.Grace

@@ -56,6 +56,27 @@ func TestHandsOverEachLine(t *testing.T) {
 	}
 }
 
+func TestPassesStandardOutputThrough(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	p := shell(`echo out; echo err >&2`)
+	p.MaxQuick = 1
+	p.Stdout = file
+	p.OnLine = func(line string) { lines = append(lines, line) }
+	_ = p.Run(t.Context())
+	got, err := os.ReadFile(file.Name())
+	if err != nil || string(got) != "out\n" {
+		t.Errorf("standard output %q, %v", got, err)
+	}
+	if diff := cmp.Diff([]string{"err"}, lines); diff != "" {
+		t.Errorf("lines, -want +got:\n%s", diff)
+	}
+}
+
 func TestCutsALineWithoutEnd(t *testing.T) {
 	t.Parallel()
 	longest, total := 0, 0
