@@ -1,0 +1,83 @@
+package mcpserver
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+)
+
+// Stream is an open text/event-stream answer.
+type Stream struct {
+	mu sync.Mutex
+	w  http.ResponseWriter
+}
+
+// Stream begins an SSE answer and sends its headers at once.
+func (x *Exchange) Stream() *Stream {
+	x.w.Header().Set("Content-Type", "text/event-stream")
+	x.w.Header().Set("Cache-Control", "no-cache")
+	x.w.WriteHeader(http.StatusOK)
+	s := &Stream{w: x.w}
+	s.flush()
+	return s
+}
+
+// Send sends one message as an event of its own, at once.
+func (s *Stream) Send(message string) { s.Raw("event: message\ndata: " + message + "\n\n") }
+
+// Raw sends any bytes at once, so that a test can split events as it likes.
+func (s *Stream) Raw(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.w.Write([]byte(text)) // a reader that went away ends the request's context
+	_ = http.NewResponseController(s.w).Flush()
+}
+
+func (s *Stream) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = http.NewResponseController(s.w).Flush()
+}
+
+// Progress sends a progress notification for a raw token.
+func (s *Stream) Progress(token []byte, progress, total int) {
+	s.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/progress","params":`+
+		`{"progressToken":%s,"progress":%d,"total":%d}}`, token, progress, total))
+}
+
+// Streams is the number of open GET streams.
+func (s *Server) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
+// Notify sends a notification without params on every open GET stream.
+func (s *Server) Notify(method string) {
+	s.mu.Lock()
+	streams := make([]*Stream, 0, len(s.streams))
+	for stream := range s.streams {
+		streams = append(streams, stream)
+	}
+	s.mu.Unlock()
+	for _, stream := range streams {
+		stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":%q}`, method))
+	}
+}
+
+func (s *Server) serveStream(x *Exchange) {
+	if s.script.NoStream {
+		x.Respond(http.StatusMethodNotAllowed, "", nil)
+		return
+	}
+	stream := x.Stream()
+	s.mu.Lock()
+	s.streams[stream] = true
+	s.wake()
+	s.mu.Unlock()
+	Hang(x)
+	s.mu.Lock()
+	delete(s.streams, stream)
+	s.wake()
+	s.mu.Unlock()
+}
