@@ -21,7 +21,7 @@ const (
 type answerState struct {
 	mode   answerMode
 	status int
-	parser sse.Parser
+	parser *sse.Parser
 	buf    []byte
 }
 
@@ -31,13 +31,13 @@ type answerState struct {
 func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
-	var contentType, length []byte
+	var contentType, length string
 	status := 0
 	for i := range headers {
 		h := &headers[i]
-		switch string(h.Name) {
+		switch h.Name {
 		case ":status":
-			status, _ = strconv.Atoi(string(h.Value))
+			status, _ = strconv.Atoi(h.Value)
 		case "content-type":
 			contentType = h.Value
 		case "content-length":
@@ -56,7 +56,7 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 
 // fromBroker passes the broker's answers; only Envoy's own, made in place of a
 // broker that is away, are put into the protocol's form.
-func (s *Stream) fromBroker(status int, contentType []byte) *Decision {
+func (s *Stream) fromBroker(status int, contentType string) *Decision {
 	if s.isDelete {
 		s.g.sessions.forget(s.session)
 	}
@@ -67,7 +67,7 @@ func (s *Stream) fromBroker(status int, contentType []byte) *Decision {
 	return &s.d
 }
 
-func (s *Stream) fromServer(status int, contentType, length []byte, end bool) *Decision {
+func (s *Stream) fromServer(status int, contentType, length string, end bool) *Decision {
 	srv := s.target.server
 	s.d.Server = srv.name
 	isJSON := mediaType(contentType, "application/json")
@@ -75,7 +75,7 @@ func (s *Stream) fromServer(status int, contentType, length []byte, end bool) *D
 	case status == 200 && end:
 		return s.fail("bad_answer", "server "+srv.name+" gave an empty answer")
 	case status == 200 && isJSON:
-		if n, err := strconv.Atoi(string(length)); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
+		if n, err := strconv.Atoi(length); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
 			return &s.d
 		}
@@ -88,7 +88,7 @@ func (s *Stream) fromServer(status int, contentType, length []byte, end bool) *D
 			return &s.d
 		}
 		s.answer.mode = answerEvents
-		s.answer.parser = sse.Parser{Limit: s.g.cfg.ResponseLimit}
+		s.answer.parser = &sse.Parser{Limit: s.g.cfg.ResponseLimit}
 		s.remove("content-length")
 		return &s.d
 	case status == 404 && len(s.backend.id) > 0:

@@ -6,7 +6,7 @@ import (
 )
 
 func answerHeaders(status, contentType string) []Header {
-	return []Header{{[]byte(":status"), []byte(status)}, {[]byte("content-type"), []byte(contentType)}}
+	return []Header{{":status", status}, {"content-type", contentType}}
 }
 
 func TestAnswersOfServers(t *testing.T) {
@@ -145,7 +145,7 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 func TestLargeAnswerLeavesAsItIs(t *testing.T) {
 	t.Parallel()
 	s, _ := post(newGateway(t), call("search"))
-	if d := s.ResponseHeaders(append(answerHeaders("200", "application/json"), Header{[]byte("content-length"), []byte("4097")}), false); d.Action != Pass || !d.Done {
+	if d := s.ResponseHeaders(append(answerHeaders("200", "application/json"), Header{"content-length", "4097"}), false); d.Action != Pass || !d.Done {
 		t.Errorf("announced: %+v", d)
 	}
 	s, _ = post(newGateway(t), call("search"))

@@ -16,8 +16,9 @@ const (
 )
 
 // Header is one header as the host sees it, name in lower case. In a call of
-// the host both slices are host memory, valid during that call only.
-type Header struct{ Name, Value []byte }
+// the host both strings may be host memory, valid during that call only: what
+// is kept is copied.
+type Header struct{ Name, Value string }
 
 // Edit sets one header, or removes it when Remove is set.
 type Edit struct {

@@ -3,7 +3,6 @@ package filter
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -114,28 +113,28 @@ func (g *Gateway) begin(now, every int64) bool {
 }
 
 // hostAllowed checks a Host or :authority value, port ignored.
-func (g *Gateway) hostAllowed(authority []byte) bool {
+func (g *Gateway) hostAllowed(authority string) bool {
 	if len(g.hostnames) == 0 {
 		return true
 	}
 	host := authority
-	if i := slices.Index(host, ']'); len(host) > 0 && host[0] == '[' && i > 0 {
+	if i := strings.IndexByte(host, ']'); i > 0 && host[0] == '[' {
 		host = host[1:i]
-	} else if i := slices.Index(host, ':'); i >= 0 {
+	} else if i := strings.IndexByte(host, ':'); i >= 0 {
 		host = host[:i]
 	}
-	return g.hostnames[string(host)] || g.hostnames[strings.ToLower(string(host))]
+	return g.hostnames[host] || g.hostnames[strings.ToLower(host)]
 }
 
 // originAllowed checks an Origin value: listed as a whole, or naming a host of
 // the gateway itself (2025-11-25, basic/transports, Security Warning).
-func (g *Gateway) originAllowed(origin []byte) bool {
-	o := strings.ToLower(string(origin))
-	if g.origins[o] {
+func (g *Gateway) originAllowed(origin string) bool {
+	origin = strings.ToLower(origin)
+	if g.origins[origin] {
 		return true
 	}
-	_, host, found := strings.Cut(o, "://")
-	return found && len(g.hostnames) > 0 && !strings.ContainsAny(host, "/@") && g.hostAllowed([]byte(host))
+	_, host, found := strings.Cut(origin, "://")
+	return found && len(g.hostnames) > 0 && !strings.ContainsAny(host, "/@") && g.hostAllowed(host)
 }
 
 // supportedVersions is the data of a -32022 error, without its last member.

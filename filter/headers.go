@@ -15,12 +15,12 @@ const usualAccept = "application/json, text/event-stream"
 // (GET, DELETE), or NeedBody. end tells that no body follows.
 func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 	s.d.reset()
-	var method, authority, contentType, accept, origin, length []byte
+	var method, authority, contentType, accept, origin, length string
 	var sessionCount int
 	hasOrigin := false
 	for i := range headers {
 		h := &headers[i]
-		switch string(h.Name) {
+		switch h.Name {
 		case ":method":
 			method = h.Value
 		case ":path":
@@ -39,12 +39,12 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 			sessionCount++
 			s.session = append(s.session[:0], h.Value...)
 		case mcp.HeaderProtocolVersion:
-			s.version = append(s.version[:0], bytes.TrimSpace(h.Value)...)
+			s.version = append(s.version[:0], strings.TrimSpace(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.modern = true
 		default:
-			if hasPrefix(h.Name, mcp.HeaderOwnedPrefix) || hasPrefix(h.Name, mcp.HeaderEnvoyPrefix) {
-				s.owned = append(s.owned, string(h.Name))
+			if strings.HasPrefix(h.Name, mcp.HeaderOwnedPrefix) || strings.HasPrefix(h.Name, mcp.HeaderEnvoyPrefix) {
+				s.owned = append(s.owned, strings.Clone(h.Name))
 			}
 		}
 	}
@@ -61,7 +61,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 	case sessionCount > 1:
 		return s.refuse(400, mcp.CodeInvalidRequest, "more than one Mcp-Session-Id header", "session_header")
 	}
-	switch string(method) {
+	switch method {
 	case "POST":
 		return s.post(contentType, accept, length, end)
 	case "GET":
@@ -87,16 +87,16 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 	return s.toBroker()
 }
 
-func (s *Stream) post(contentType, accept, length []byte, end bool) *Decision {
+func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 	switch {
 	case !mediaType(contentType, "application/json"):
 		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
-	case string(accept) != usualAccept && !(accepts(accept, "application/json") && accepts(accept, "text/event-stream")):
+	case accept != usualAccept && !(accepts(accept, "application/json") && accepts(accept, "text/event-stream")):
 		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}
-	if n, err := strconv.ParseUint(string(length), 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
+	if n, err := strconv.ParseUint(length, 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
 		return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
 	}
 	s.phase = phaseBody
@@ -111,44 +111,34 @@ func (s *Stream) BodyTooLarge() *Decision {
 }
 
 // join appends a repeated header's value as RFC 9110 section 5.3 has it.
-func join(list, value []byte) []byte {
-	if list == nil {
+func join(list, value string) string {
+	if list == "" {
 		return value
 	}
-	return append(append(bytes.Clone(list), ','), value...)
+	return list + "," + value
 }
 
 // mediaType reports whether value names the media type want (lower case),
 // parameters ignored.
-func mediaType(value []byte, want string) bool {
-	if i := bytes.IndexByte(value, ';'); i >= 0 {
-		value = value[:i]
+func mediaType(value, want string) bool {
+	if value == want {
+		return true
 	}
-	value = bytes.TrimSpace(value)
-	return len(value) == len(want) && bytes.EqualFold(value, []byte(want))
+	value, _, _ = strings.Cut(value, ";")
+	return strings.EqualFold(strings.TrimSpace(value), want)
 }
 
 // accepts reports whether an Accept list admits the media type want, itself or
 // by a range. No list admits everything (RFC 9110 section 12.5.1).
-func accepts(list []byte, want string) bool {
-	if len(list) == 0 {
+func accepts(list, want string) bool {
+	if list == "" {
 		return true
 	}
-	family := want[:strings.IndexByte(want, '/')+1] + "*"
-	for len(list) > 0 {
-		item := list
-		if i := bytes.IndexByte(list, ','); i >= 0 {
-			item, list = list[:i], list[i+1:]
-		} else {
-			list = nil
-		}
-		if mediaType(item, want) || mediaType(item, "*/*") || mediaType(item, family) {
+	family := want[:strings.IndexByte(want, '/')]
+	for item := range strings.SplitSeq(list, ",") {
+		if mediaType(item, want) || mediaType(item, "*/*") || mediaType(item, family+"/*") {
 			return true
 		}
 	}
 	return false
-}
-
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }

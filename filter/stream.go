@@ -60,14 +60,15 @@ type Stream struct {
 }
 
 // Reset makes s ready for a new request of g and forgets the last one. Memory
-// is kept for reuse.
+// is kept for reuse, and what every request sets anew is not cleared: this is
+// on the path of each call.
 func (s *Stream) Reset(g *Gateway) {
-	*s = Stream{
-		g: g, d: Decision{Edits: s.d.Edits[:0], Notes: s.d.Notes[:0]},
-		session: s.session[:0], version: s.version[:0], path: s.path[:0], owned: s.owned[:0],
-		id: s.id[:0], name: s.name[:0], scratch: s.scratch[:0], reply: s.reply[:0], length: s.length[:0],
-		answer: answerState{buf: s.answer.buf[:0]},
-	}
+	s.g, s.phase = g, phaseNew
+	s.session, s.version, s.path, s.owned = s.session[:0], s.version[:0], s.path[:0], s.owned[:0]
+	s.isDelete, s.hasLength, s.hasQuery, s.modern = false, false, false, false
+	s.id, s.method, s.name = s.id[:0], "", s.name[:0]
+	s.target, s.label, s.backend = target{}, "", backend{}
+	s.answer.mode, s.answer.parser = answerPlain, nil
 }
 
 // RequestBody decides a POST by its whole body. now is the host's time in

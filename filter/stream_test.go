@@ -79,7 +79,7 @@ func postHeaders(extra ...string) []Header {
 	var out []Header
 	for _, n := range names {
 		if values[n] != "-" {
-			out = append(out, Header{Name: []byte(n), Value: []byte(values[n])})
+			out = append(out, Header{Name: n, Value: values[n]})
 		}
 	}
 	return out

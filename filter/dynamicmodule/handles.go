@@ -11,8 +11,6 @@ import (
 type Stream struct {
 	filter.Stream
 	Config *Config
-	// Headers is room for the headers of the call at hand.
-	Headers []filter.Header
 
 	handle uint64
 }

@@ -75,16 +75,19 @@ func gone(out *C.mcp_out) C.int {
 	return C.int(filter.Reply)
 }
 
-func headers(st *dynamicmodule.Stream, p *C.envoy_header, n C.size_t) []filter.Header {
-	st.Headers = st.Headers[:0]
-	for _, h := range unsafe.Slice(p, int(n)) {
-		st.Headers = append(st.Headers, filter.Header{
-			Name:  host(h.key, h.key_length),
-			Value: host(h.value, h.value_length),
-		})
-	}
-	return st.Headers
+// headers is the array of C as it stands: an envoy_header is two pointers with
+// lengths, and so is a filter.Header, two strings.
+func headers(p *C.envoy_header, n C.size_t) []filter.Header {
+	return unsafe.Slice((*filter.Header)(unsafe.Pointer(p)), int(n))
 }
+
+// A change of either layout must not compile.
+const (
+	_ = unsafe.Sizeof(filter.Header{}) - unsafe.Sizeof(C.envoy_header{})
+	_ = unsafe.Sizeof(C.envoy_header{}) - unsafe.Sizeof(filter.Header{})
+	_ = unsafe.Offsetof(filter.Header{}.Value) - unsafe.Offsetof(C.envoy_header{}.value)
+	_ = unsafe.Offsetof(C.envoy_header{}.value) - unsafe.Offsetof(filter.Header{}.Value)
+)
 
 //export mcpInit
 func mcpInit(workers C.uint32_t) {
@@ -169,7 +172,7 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 	}
 	*handle = C.uint64_t(number)
 	defer rescue(st, out, &verdict)
-	d := st.RequestHeaders(headers(st, e.headers, e.header_count), bool(e.end))
+	d := st.RequestHeaders(headers(e.headers, e.header_count), bool(e.end))
 	if d.Action == filter.NeedBody && e.body != nil {
 		d = st.RequestBody(host(e.body, e.body_length), int64(e.now))
 	}
@@ -213,7 +216,7 @@ func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end
 		return gone(out)
 	}
 	defer rescue(st, out, &verdict)
-	return finish(st, st.ResponseHeaders(headers(st, list, n), end != 0), out)
+	return finish(st, st.ResponseHeaders(headers(list, n), end != 0), out)
 }
 
 //export mcpResponseBody
