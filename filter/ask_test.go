@@ -158,3 +158,36 @@ func TestSoleServerKeepsItsURIs(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+func TestOpenSessionsOutliveTheBroker(t *testing.T) {
+	t.Parallel()
+	late := func(g *Gateway, answer int) *Decision {
+		s := new(Stream)
+		s.Reset(g)
+		s.RequestHeaders(postHeaders(), false)
+		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask {
+			t.Fatalf("%+v", d)
+		}
+		return s.Answer(answer, nil, 31*second)
+	}
+	for _, answer := range []int{0, 500, 503} {
+		g := newGateway(t)
+		if d := late(g, answer); d.Action != Pass || edits(d)["mcp-session-id"] != "b-docs" {
+			t.Errorf("%d: %d %s", answer, d.Status, d.Body)
+		}
+		s := new(Stream)
+		s.Reset(g)
+		s.RequestHeaders(postHeaders(), false)
+		if d := s.RequestBody([]byte(call("search")), 32*second); d.Action != Pass {
+			t.Errorf("%d: the broker is asked again at once", answer)
+		}
+	}
+	if d := late(newGateway(t), 404); d.Status != 404 {
+		t.Errorf("an ended session goes on: %+v", d)
+	}
+	g := newGateway(t)
+	g.sessions.spoil([]byte("s1"), "docs", []byte("b-docs"))
+	if d := late(g, 0); d.Action != Reply {
+		t.Errorf("a lost session goes on: %+v", d)
+	}
+}

@@ -19,6 +19,9 @@ const (
 	// for because it names what the table does not know. It bounds what a
 	// client with made-up names can cause.
 	recheckEvery = int64(50 * time.Millisecond)
+	// keepWithoutBroker is how long a known backend session is used before a
+	// broker that was away is asked again.
+	keepWithoutBroker = int64(10 * time.Second)
 )
 
 // Gateway is what all streams of one filter configuration share: the

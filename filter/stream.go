@@ -189,10 +189,11 @@ func (s *Stream) route(now int64) *Decision {
 		s.backend = b
 		return s.forward(now)
 	}
-	if !b.stale {
-		b.id = nil
+	s.backend = b // for the case that the broker is away
+	if b.stale {
+		return s.askSession(srv.name, b.id)
 	}
-	return s.askSession(srv.name, b.id)
+	return s.askSession(srv.name, nil)
 }
 
 // find looks s.name up and sets s.target.
@@ -319,16 +320,29 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 	case 502:
 		return s.fail("server_down", "server "+srv.name+" could not be reached")
 	default:
-		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+		return s.withoutBroker(now)
 	}
 	var r gatewayconfig.ResolveResponse
 	if err := gatewayconfig.Decode(body, &r); err != nil {
-		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+		return s.withoutBroker(now)
 	}
 	s.backend = backend{
 		server: srv.name, id: []byte(r.Session), version: r.Version,
 		expires: now + r.TTLMillis*1e6,
 	}
+	s.g.sessions.put(s.session, s.backend)
+	return s.forward(now)
+}
+
+// withoutBroker goes on with the backend session that was known last, if there
+// is one: as long as the broker or its store is away nobody can end a session,
+// and open ones keep working.
+func (s *Stream) withoutBroker(now int64) *Decision {
+	srv := s.target.server
+	if s.backend.server == "" || s.backend.stale {
+		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+	}
+	s.backend.expires = now + keepWithoutBroker
 	s.g.sessions.put(s.session, s.backend)
 	return s.forward(now)
 }
