@@ -1,0 +1,127 @@
+package publish
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// longestWait bounds how long a broker may have its question kept open.
+const longestWait = time.Minute
+
+// Config serves the broker's configuration at gatewayconfig.PathConfig. A
+// broker that has the current one (If-None-Match) may ask to wait for the next
+// with "Prefer: wait=SECONDS" (RFC 7240, section 4.3); 304 tells that none came.
+type Config struct {
+	secret string
+
+	mu      sync.Mutex
+	body    []byte
+	tag     string
+	changed chan struct{} // closed when body is replaced
+}
+
+// NewConfig returns a Config without configuration: brokers wait for one.
+// secret guards it; empty for none, which is right on a unix socket only.
+func NewConfig(secret string) *Config {
+	return &Config{secret: secret, changed: make(chan struct{})}
+}
+
+// Publish replaces the configuration.
+func (c *Config) Publish(b gatewayconfig.Broker) error {
+	body, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("publish: encode the broker's configuration: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if tag == c.tag {
+		return nil
+	}
+	c.body, c.tag = body, tag
+	close(c.changed)
+	c.changed = make(chan struct{})
+	return nil
+}
+
+func (c *Config) current() (body []byte, tag string, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.body, c.tag, c.changed
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Config) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/healthz":
+		_, _ = w.Write([]byte("ok\n"))
+		return
+	case r.URL.Path != gatewayconfig.PathConfig:
+		http.NotFound(w, r)
+		return
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	case !c.admits(r):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "the configuration needs its secret", http.StatusUnauthorized)
+		return
+	}
+	timeout := time.NewTimer(wait(r))
+	defer timeout.Stop()
+	for {
+		body, tag, changed := c.current()
+		if tag != "" && r.Header.Get("If-None-Match") != tag {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("ETag", tag)
+			_, _ = w.Write(body)
+			return
+		}
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+			return
+		case <-timeout.C:
+			if tag == "" {
+				http.Error(w, "no configuration yet", http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("ETag", tag)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+}
+
+func (c *Config) admits(r *http.Request) bool {
+	if c.secret == "" {
+		return true
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	want, got := sha256.Sum256([]byte(c.secret)), sha256.Sum256([]byte(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// wait reads the preference; none means not to wait.
+func wait(r *http.Request) time.Duration {
+	for _, preference := range strings.Split(r.Header.Get("Prefer"), ",") {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(preference), "wait="); ok {
+			if n, err := strconv.Atoi(value); err == nil && n > 0 {
+				return min(time.Duration(n)*time.Second, longestWait)
+			}
+		}
+	}
+	return 0
+}
