@@ -1,0 +1,74 @@
+package envoyconfig
+
+import (
+	"encoding/json"
+	"fmt"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	modulev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/dynamic_modules/v3"
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"mcp-gateway/controlplane/gateway"
+)
+
+// filter is the configuration of the filter in its dynamic module.
+func filter(g *gateway.Gateway, p Params) (*anypb.Any, error) {
+	text, err := json.Marshal(g.Filter(ClusterInternal))
+	if err != nil {
+		return nil, fmt.Errorf("encode the filter's configuration: %w", err)
+	}
+	// Envoy hands a Struct to the module as JSON again.
+	var config structpb.Struct
+	if err := protojson.Unmarshal(text, &config); err != nil {
+		return nil, fmt.Errorf("encode the filter's configuration: %w", err)
+	}
+	return pack(&filterv3.DynamicModuleFilter{
+		DynamicModuleConfig: &modulev3.DynamicModuleConfig{
+			Name: p.Module,
+			// A Go runtime cannot be unloaded: its threads would run on in
+			// unmapped memory.
+			DoNotClose:       true,
+			MetricsNamespace: "mcp_gateway",
+		},
+		FilterName:   p.Module,
+		FilterConfig: pack(&config),
+	}), nil
+}
+
+// discoveredFilter refers to the filter by ECDS: its configuration can change
+// under open streams. Until it has come once, the listener does not listen, so
+// that no request ever passes without the filter.
+func discoveredFilter() *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{
+		Name: FilterName,
+		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
+			ConfigSource: ads(),
+			TypeUrls:     []string{"type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"},
+		}},
+	}
+}
+
+func inlineFilter(config *anypb.Any) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: FilterName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config}}
+}
+
+func httpFilters(filter *hcmv3.HttpFilter) []*hcmv3.HttpFilter {
+	return []*hcmv3.HttpFilter{filter, {
+		Name: "envoy.filters.http.router",
+		// No x-envoy-* header of Envoy reaches a server or a client.
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{SuppressEnvoyHeaders: true})},
+	}}
+}
+
+// ads is the source of everything in xDS mode: one ordered stream.
+func ads() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	}
+}

@@ -1,0 +1,142 @@
+package envoyconfig
+
+import (
+	"time"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	headersv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/mcp"
+)
+
+// How long a client may take, and how much of one connection Envoy holds.
+const (
+	headersTimeout = 10 * time.Second // to send a request's headers
+	requestTimeout = 5 * time.Minute  // to send a whole request
+	clientIdle     = time.Hour        // between two requests of a connection
+
+	// connectionBuffer bounds what a connection holds for a slow peer. Bodies
+	// that the filter reads whole have a limit of their own (bodyBuffer).
+	connectionBuffer = 1 << 20
+	// HTTP/2 windows: what a client may send ahead on a stream, and in all.
+	streamWindow     = 1 << 20
+	connectionWindow = 8 << 20
+)
+
+func listener(g *gateway.Gateway, manager proto.Message) (*listenerv3.Listener, error) {
+	at, err := gateway.SplitListen(g.Listen)
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Listener{
+		Name:                          ListenerName,
+		Address:                       tcpAddress(at.Addr().String(), uint32(at.Port())),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(connectionBuffer),
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)},
+		}}}},
+	}, nil
+}
+
+// connectionManager is the HTTP side of the listener, without routes and
+// filters. It depends on no server.
+func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error) {
+	logs, err := accessLogs(g.AccessLog)
+	if err != nil {
+		return nil, err
+	}
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix: "mcp",
+		CodecType:  hcmv3.HttpConnectionManager_AUTO,
+		AccessLog:  logs,
+		// Clients are strangers: their x-envoy-* headers (retries, timeouts) are
+		// removed, and the address in x-forwarded-for is the connection's.
+		UseRemoteAddress: wrapperspb.Bool(true),
+		NormalizePath:    wrapperspb.Bool(true),
+		MergeSlashes:     true,
+		// What servers call themselves is no client's business.
+		ServerName: "mcp-gateway",
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			IdleTimeout: durationpb.New(clientIdle),
+			// x_mcp_server could pass for x-mcp-server behind a server's CGI.
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_DROP_HEADER,
+		},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			InitialStreamWindowSize:     wrapperspb.UInt32(streamWindow),
+			InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
+		},
+		// Until a route is chosen; routes say how long their streams may idle.
+		StreamIdleTimeout:     durationpb.New(brokerIdle),
+		RequestHeadersTimeout: durationpb.New(headersTimeout),
+		RequestTimeout:        durationpb.New(requestTimeout),
+		// The filter removes these too, but only after a first route was chosen.
+		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{{
+			Name: "envoy.http.early_header_mutation.header_mutation",
+			TypedConfig: pack(&headersv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
+				Action: &mutationv3.HeaderMutation_Remove{Remove: mcp.HeaderServer},
+			}}}),
+		}},
+	}, nil
+}
+
+func discoveredRoutes() *hcmv3.HttpConnectionManager_Rds {
+	return &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: RouteConfigName, ConfigSource: ads()}}
+}
+
+// accessLogs writes one JSON object a line. No path (a server's URL may hold
+// secrets), no session id, no header of a client.
+func accessLogs(target string) ([]*accesslogv3.AccessLog, error) {
+	if target == gateway.AccessLogOff {
+		return nil, nil
+	}
+	format, err := structpb.NewStruct(map[string]any{
+		"time":        "%START_TIME%",
+		"client":      "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+		"protocol":    "%PROTOCOL%",
+		"http_method": "%REQ(:METHOD)%",
+		"status":      "%RESPONSE_CODE%",
+		"details":     "%RESPONSE_CODE_DETAILS%",
+		"flags":       "%RESPONSE_FLAGS%",
+		"duration_ms": "%DURATION%",
+		"received":    "%BYTES_RECEIVED%",
+		"sent":        "%BYTES_SENT%",
+		"request_id":  "%REQ(X-REQUEST-ID)%",
+		"cluster":     "%UPSTREAM_CLUSTER%",
+		"method":      "%DYNAMIC_METADATA(mcp:method)%",
+		"server":      "%DYNAMIC_METADATA(mcp:server)%",
+		"name":        "%DYNAMIC_METADATA(mcp:name)%",
+		"error":       "%DYNAMIC_METADATA(mcp:error)%",
+	})
+	if err != nil {
+		return nil, err
+	}
+	text := &corev3.SubstitutionFormatString{
+		Format:          &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: format},
+		OmitEmptyValues: true,
+	}
+	log := &accesslogv3.AccessLog{Name: "envoy.access_loggers.file"}
+	if target == gateway.AccessLogStdout {
+		log.Name = "envoy.access_loggers.stdout"
+		log.ConfigType = &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&streamlogv3.StdoutAccessLog{
+			AccessLogFormat: &streamlogv3.StdoutAccessLog_LogFormat{LogFormat: text},
+		})}
+	} else {
+		log.ConfigType = &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&filelogv3.FileAccessLog{
+			Path:            target,
+			AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: text},
+		})}
+	}
+	return []*accesslogv3.AccessLog{log}, nil
+}
