@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"mcp-gateway/cmd/mcp-gateway/runner"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "mcp-gateway",
+		Short:         "Many MCP servers behind one endpoint, inside Envoy",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), brokerCommand(), controlplaneCommand(),
+		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), versionCommand())
+	return root
+}
+
+func runCommand() *cobra.Command {
+	var logs logFlags
+	var r runner.Config
+	c := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Run the whole gateway: Envoy, broker and control plane",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			r.Log, r.Version, r.Stdout = log, buildVersion(), os.Stdout
+			r.Ready = func(endpoint string) {
+				_, _ = fmt.Fprintf(c.OutOrStdout(), "ready endpoint=%s\n", endpoint)
+			}
+			return runner.Run(c.Context(), r)
+		},
+	}
+	c.Flags().StringVar(&r.File, "config", "", "the configuration file (required)")
+	c.Flags().StringVar(&r.Listen, "listen", "", "host:port of the endpoint, in place of gateway.listen; port 0 takes a free one")
+	c.Flags().StringVar(&r.Envoy, "envoy", "", "Envoy's executable; else $ENVOY, the one that the build fetched, or the one in PATH")
+	c.Flags().StringVar(&r.Module, "module", "", "the filter's library; else the one beside this program or in bin")
+	c.Flags().StringVar(&r.Admin, "admin", "", "where Envoy's admin interface listens: unix:/path or a loopback address; else a private socket")
+	c.Flags().IntVar(&r.Concurrency, "concurrency", runtime.GOMAXPROCS(0), "Envoy's worker threads")
+	c.Flags().StringVar(&r.EnvoyLogLevel, "envoy-log-level", "warning", "trace, debug, info, warning, error or critical")
+	c.Flags().StringVar(&r.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers; Debian's if empty")
+	logs.add(c)
+	_ = c.MarkFlagRequired("config")
+	return c
+}
+
+func brokerCommand() *cobra.Command {
+	var logs logFlags
+	var b runner.BrokerConfig
+	c := &cobra.Command{
+		Use:   "broker (--config FILE | --control-plane URL)",
+		Short: "Run the broker alone",
+		Long: "Run the broker alone. Its internal API is guarded by the secret in $" + gatewayconfig.SecretEnv + ",\n" +
+			"which Envoy and the control plane need as well; without it only a loopback address or a socket is allowed.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			b.Log, b.Version, b.Secret = log, buildVersion(), os.Getenv(gatewayconfig.SecretEnv)
+			return runner.Broker(c.Context(), b)
+		},
+	}
+	c.Flags().StringVar(&b.File, "config", "", "the configuration file")
+	c.Flags().StringVar(&b.ControlPlane, "control-plane", "", "URL of the control plane that has the configuration: http://host:port or unix:///path")
+	c.Flags().StringVar(&b.Listen, "listen", "127.0.0.1:8890", "for Envoy's traffic: host:port or unix:/path")
+	c.Flags().StringVar(&b.InternalListen, "internal-listen", "127.0.0.1:8891", "for the filter's questions, /healthz, /readyz and /status")
+	logs.add(c)
+	c.MarkFlagsMutuallyExclusive("config", "control-plane")
+	c.MarkFlagsOneRequired("config", "control-plane")
+	return c
+}
+
+func controlplaneCommand() *cobra.Command {
+	var logs logFlags
+	var p runner.ControlPlaneConfig
+	c := &cobra.Command{
+		Use:   "controlplane --config FILE",
+		Short: "Run the control plane alone",
+		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration, which may hold secrets and is\n" +
+			"guarded by the one in $" + gatewayconfig.SecretEnv + "; without it only a loopback address or a socket is allowed.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			p.Log, p.Version, p.Secret = log, buildVersion(), os.Getenv(gatewayconfig.SecretEnv)
+			return runner.ControlPlane(c.Context(), p)
+		},
+	}
+	c.Flags().StringVar(&p.File, "config", "", "the configuration file (required)")
+	c.Flags().StringVar(&p.XDSListen, "xds-listen", "127.0.0.1:18000", "for Envoys: host:port or unix:/path")
+	c.Flags().StringVar(&p.ConfigListen, "config-listen", "127.0.0.1:18001", "for brokers, with /healthz: host:port or unix:/path")
+	addBrokerFlags(c, &p.Params)
+	c.Flags().StringVar(&p.Params.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers, as Envoy sees it; Debian's if empty")
+	logs.add(c)
+	_ = c.MarkFlagRequired("config")
+	return c
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mcp-gateway/cmd/mcp-gateway/runner"
+	"mcp-gateway/controlplane/envoyconfig"
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/source/file"
+)
+
+func validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE",
+		Short: "Print every mistake of a configuration, with its line; status 1 if there is an error",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			g, warnings, err := runner.Load(args[0])
+			if err != nil {
+				return err
+			}
+			return summarize(c.OutOrStdout(), args[0], g, warnings)
+		},
+	}
+}
+
+// summarize says what a good configuration sets up, and what is odd about it.
+func summarize(w io.Writer, path string, g *gateway.Gateway, warnings []file.Problem) error {
+	_, err := fmt.Fprintf(w, "%s is fine: %d of %d servers enabled\n", path, len(g.EnabledServers()), len(g.Servers))
+	for _, s := range g.Servers {
+		note := ""
+		if s.Prefix != "" {
+			note += ", prefix " + s.Prefix
+		}
+		if !s.Enabled {
+			note += ", not enabled"
+		}
+		_, printErr := fmt.Fprintf(w, "  %s%s\n", s.Name, note)
+		err = errors.Join(err, printErr)
+	}
+	if len(warnings) > 0 {
+		_, printErr := fmt.Fprintf(w, "%d warnings:\n", len(warnings))
+		err = errors.Join(err, printErr)
+	}
+	for _, p := range warnings {
+		_, printErr := fmt.Fprintf(w, "  %s\n", p)
+		err = errors.Join(err, printErr)
+	}
+	return err
+}
+
+func renderCommand() *cobra.Command {
+	var p envoyconfig.Params
+	c := &cobra.Command{
+		Use:   "render FILE",
+		Short: "Print a static envoy.yaml for a configuration: an Envoy without control plane",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			g, warnings, err := runner.Load(args[0])
+			if err != nil {
+				return err
+			}
+			for _, w := range warnings {
+				_, _ = fmt.Fprintln(c.ErrOrStderr(), w)
+			}
+			text, err := envoyconfig.Render(g, p)
+			if err != nil {
+				return err
+			}
+			_, err = c.OutOrStdout().Write(text)
+			return err
+		},
+	}
+	addBrokerFlags(c, &p)
+	addEnvoyFlags(c, &p)
+	return c
+}
+
+func bootstrapCommand() *cobra.Command {
+	var p envoyconfig.Params
+	c := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Print the envoy.yaml of an Envoy that gets its configuration from the control plane",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b, err := envoyconfig.Bootstrap(p)
+			if err != nil {
+				return err
+			}
+			text, err := envoyconfig.YAML(b)
+			if err != nil {
+				return err
+			}
+			_, err = c.OutOrStdout().Write(text)
+			return err
+		},
+	}
+	c.Flags().StringVar(&p.ControlPlane, "xds", "127.0.0.1:18000", "the control plane's xDS listener, as Envoy reaches it")
+	c.Flags().StringVar(&p.NodeID, "node-id", "mcp-gateway", "what Envoy calls itself to the control plane")
+	addEnvoyFlags(c, &p)
+	return c
+}
+
+// addBrokerFlags adds where Envoy reaches the broker.
+func addBrokerFlags(c *cobra.Command, p *envoyconfig.Params) {
+	c.Flags().StringVar(&p.BrokerPublic, "broker", "127.0.0.1:8890", "the broker's listener, as Envoy reaches it: host:port or unix:/path")
+	c.Flags().StringVar(&p.BrokerInternal, "broker-internal", "127.0.0.1:8891", "its internal listener, as Envoy reaches it")
+}
+
+// addEnvoyFlags adds what is Envoy's own.
+func addEnvoyFlags(c *cobra.Command, p *envoyconfig.Params) {
+	c.Flags().StringVar(&p.Admin, "admin", "", "where Envoy's admin interface listens: unix:/path or a loopback address; none if empty")
+	c.Flags().StringVar(&p.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers, as Envoy sees it; Debian's if empty")
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration file",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(file.Schema)
+			return err
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), versionLine())
+			return err
+		},
+	}
+}

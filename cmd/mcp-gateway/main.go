@@ -1,0 +1,34 @@
+// Command mcp-gateway is the gateway in one program:
+//
+//	mcp-gateway run --config FILE    Envoy, broker and control plane, all in one
+//	mcp-gateway broker               the broker alone
+//	mcp-gateway controlplane         the control plane alone
+//	mcp-gateway validate FILE        every mistake of a configuration
+//	mcp-gateway render FILE          a static envoy.yaml
+//	mcp-gateway bootstrap            an envoy.yaml that asks the control plane
+//	mcp-gateway schema               the JSON Schema of the configuration
+//	mcp-gateway version
+//
+// Logs and errors go to standard error; standard output has what was asked for
+// alone. SIGTERM and SIGINT end it with status 0 within five seconds, failures
+// with status 1.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// Kept to the end: whoever sends a second signal, as a terminal and a script
+	// around this program do together, must not cut the orderly end short.
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "mcp-gateway:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,183 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker"
+	"mcp-gateway/broker/configwatch"
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/session/memory"
+	"mcp-gateway/broker/session/redis"
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+const (
+	// maxMemorySessions bounds the sessions in memory, about 1 KB each.
+	maxMemorySessions = 100_000
+	// brokerGrace is how long requests to the broker may take to end.
+	brokerGrace = 1500 * time.Millisecond
+	// stopPatience bounds the end of everything, so that a whole run ends within
+	// five seconds of the signal: Envoy first, then the rest.
+	stopPatience = 2500 * time.Millisecond
+)
+
+// BrokerConfig says how to run a broker apart from Envoy.
+type BrokerConfig struct {
+	// File is the configuration; or ControlPlane the URL of a control plane that
+	// has it. One of the two.
+	File         string
+	ControlPlane string
+	// Listen is for Envoy's traffic, InternalListen for the filter's questions
+	// and for health checks: "host:port" or "unix:/path".
+	Listen         string
+	InternalListen string
+	// Secret guards the internal API, and is sent to the control plane; empty is
+	// allowed only where nobody else can connect.
+	Secret  string
+	Version string
+	Log     *zap.Logger
+}
+
+// Broker runs a broker until ctx ends.
+func Broker(ctx context.Context, c BrokerConfig) error {
+	if (c.File == "") == (c.ControlPlane == "") {
+		return errors.New("broker: name either a configuration file or a control plane")
+	}
+	if c.Secret == "" && !private(c.InternalListen) {
+		return fmt.Errorf("broker: the internal API on %s would be open to the network: set %s, or use a loopback address or a socket",
+			c.InternalListen, gatewayconfig.SecretEnv)
+	}
+	public, err := listen(c.Listen)
+	if err != nil {
+		return fmt.Errorf("broker: --listen: %w", err)
+	}
+	internal, err := listen(c.InternalListen)
+	if err != nil {
+		_ = public.Close()
+		return fmt.Errorf("broker: --internal-listen: %w", err)
+	}
+	services := newGroup()
+	b := newBrokerService(c.Log, services, public, internal, c.Secret)
+	if c.File != "" {
+		services.start("file watch", func(ctx context.Context) error {
+			return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error { return b.apply(g.Broker(c.Version)) })
+		})
+	} else {
+		services.start("control plane watch", func(ctx context.Context) error {
+			return configwatch.Run(ctx, configwatch.Options{URL: c.ControlPlane, Secret: c.Secret, Apply: b.apply, Log: c.Log})
+		})
+	}
+	c.Log.Info("broker listens", zap.Stringer("public", public.Addr()), zap.Stringer("internal", internal.Addr()))
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-services.failed:
+	}
+	if !services.stop(stopPatience) {
+		c.Log.Warn("the end took too long, leaving")
+	}
+	b.close()
+	return err
+}
+
+// brokerService is a broker with its listeners. It comes to life with the first
+// configuration, since that says where sessions are kept.
+type brokerService struct {
+	log      *zap.Logger
+	services *group
+	public   net.Listener
+	secret   string
+
+	handler atomic.Pointer[http.Handler] // of the internal API
+
+	mu       sync.Mutex
+	broker   *broker.Broker
+	store    session.Store
+	sessions gatewayconfig.Sessions
+}
+
+func newBrokerService(log *zap.Logger, services *group, public, internal net.Listener, secret string) *brokerService {
+	b := &brokerService{log: log.Named("broker"), services: services, public: public, secret: secret}
+	services.start("broker's internal API", func(ctx context.Context) error {
+		return serveHTTP(ctx, b.log, internal, http.HandlerFunc(b.serveInternal), brokerGrace)
+	})
+	return b
+}
+
+// serveInternal answers health checks even before there is a configuration.
+func (b *brokerService) serveInternal(w http.ResponseWriter, r *http.Request) {
+	if h := b.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/healthz" {
+		_, _ = io.WriteString(w, "ok\n")
+		return
+	}
+	http.Error(w, "no configuration yet", http.StatusServiceUnavailable)
+}
+
+// apply takes the first or the next configuration.
+func (b *brokerService) apply(c gatewayconfig.Broker) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.broker != nil {
+		if c.Sessions != b.sessions {
+			b.log.Warn("the settings of sessions changed; that takes effect with the next start")
+		}
+		return b.broker.Apply(c)
+	}
+	store, err := openStore(b.log, c.Sessions)
+	if err != nil {
+		return err
+	}
+	created := broker.New(b.log, store, broker.Options{Secret: b.secret})
+	if err := created.Apply(c); err != nil {
+		return errors.Join(err, closeStore(store))
+	}
+	b.broker, b.store, b.sessions = created, store, c.Sessions
+	internal := created.Internal()
+	b.handler.Store(&internal)
+	b.services.start("broker", created.Run)
+	b.services.start("broker's public listener", func(ctx context.Context) error {
+		return serveHTTP(ctx, b.log, b.public, created.Public(), brokerGrace)
+	})
+	return nil
+}
+
+// close frees what the services used, after they ended.
+func (b *brokerService) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = b.public.Close()
+	if b.store != nil {
+		_ = closeStore(b.store)
+	}
+}
+
+func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error) {
+	timeouts := session.Timeouts{Idle: time.Duration(c.IdleTimeout), Lifetime: time.Duration(c.Lifetime)}
+	if c.Store == gateway.StoreMemory {
+		return memory.New(memory.Options{Timeouts: timeouts, MaxSessions: maxMemorySessions})
+	}
+	redis.LogTo(log.Named("redis"))
+	return redis.New(redis.Options{Timeouts: timeouts, URL: c.Store})
+}
+
+func closeStore(s session.Store) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/controlplane/envoyconfig"
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/publish"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// ControlPlaneConfig says how to run a control plane apart from Envoy and
+// broker.
+type ControlPlaneConfig struct {
+	// File is the configuration.
+	File string
+	// XDSListen is for Envoys, ConfigListen for brokers and health checks:
+	// "host:port" or "unix:/path".
+	XDSListen    string
+	ConfigListen string
+	// Params tell where Envoys reach the broker. Its other fields may be empty.
+	Params envoyconfig.Params
+	// Secret guards the brokers' configuration; empty is allowed only where
+	// nobody else can connect. xDS has no guard: the network must be the guard.
+	Secret  string
+	Version string
+	Log     *zap.Logger
+}
+
+// ControlPlane runs a control plane until ctx ends.
+func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
+	if c.Secret == "" && !private(c.ConfigListen) {
+		return fmt.Errorf("control plane: the brokers' configuration on %s would be open to the network: set %s, or use a loopback address or a socket",
+			c.ConfigListen, gatewayconfig.SecretEnv)
+	}
+	xds, err := listen(c.XDSListen)
+	if err != nil {
+		return fmt.Errorf("control plane: --xds-listen: %w", err)
+	}
+	configs, err := listen(c.ConfigListen)
+	if err != nil {
+		_ = xds.Close()
+		return fmt.Errorf("control plane: --config-listen: %w", err)
+	}
+	services := newGroup()
+	cp := newControlPlane(c.Log, services, c.Params, xds)
+	brokers := publish.NewConfig(c.Secret)
+	services.start("brokers' configuration", func(ctx context.Context) error {
+		// A broker's question may wait for long; it is asked again elsewhere.
+		return serveHTTP(ctx, c.Log, configs, brokers, 0)
+	})
+	services.start("file watch", func(ctx context.Context) error {
+		return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error {
+			return errors.Join(cp.apply(g), brokers.Publish(g.Broker(c.Version)))
+		})
+	})
+	c.Log.Info("control plane listens", zap.Stringer("xds", xds.Addr()), zap.Stringer("config", configs.Addr()))
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-services.failed:
+	}
+	if !services.stop(stopPatience) {
+		c.Log.Warn("the end took too long, leaving")
+	}
+	return err
+}
+
+// controlPlane is gateway -> envoyconfig -> publish for Envoys.
+type controlPlane struct {
+	params envoyconfig.Params
+	server *publish.Server
+}
+
+func newControlPlane(log *zap.Logger, services *group, p envoyconfig.Params, xds net.Listener) *controlPlane {
+	cp := &controlPlane{params: p, server: publish.NewServer(log.Named("controlplane"))}
+	services.start("xDS server", func(ctx context.Context) error { return cp.server.Serve(ctx, xds) })
+	return cp
+}
+
+// apply makes g what Envoys get.
+func (cp *controlPlane) apply(g *gateway.Gateway) error {
+	resources, err := envoyconfig.Build(g, cp.params)
+	if err != nil {
+		return err
+	}
+	return cp.server.Publish(resources)
+}

@@ -1,0 +1,235 @@
+// Package runner runs the parts of the gateway as one program or apart: it
+// wires sources, control plane, broker and a supervised Envoy, and ends them in
+// order. It serves all three paths and holds none of their logic; flags belong
+// to the program around it.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/controlplane/envoyconfig"
+	"mcp-gateway/controlplane/gateway"
+)
+
+// Config says how to run the whole gateway.
+type Config struct {
+	// File is the configuration, watched while the gateway runs.
+	File string
+	// Listen replaces the file's gateway.listen; port 0 takes a free port.
+	Listen string
+	// Envoy and Module are the paths of Envoy's executable and of the filter's
+	// library; empty means to look for them.
+	Envoy, Module string
+	// Admin is where Envoy's admin interface listens, "unix:/path" or
+	// "127.0.0.1:port"; empty means a private socket.
+	Admin string
+	// Concurrency is the number of Envoy's worker threads, at least 1.
+	Concurrency int
+	// EnvoyLogLevel is as Envoy names levels; empty means "warning".
+	EnvoyLogLevel string
+	// TrustedCA is the file of certificate authorities for https servers.
+	TrustedCA string
+	Version   string
+	// Stdout gets the access log if the file asks for it on stdout.
+	Stdout *os.File
+	// Ready is called once, with the endpoint's URL, when clients are served.
+	Ready func(endpoint string)
+	Log   *zap.Logger
+}
+
+// Run serves until ctx ends, and then returns nil within five seconds. An error
+// says what the operator has to change.
+func Run(ctx context.Context, c Config) error {
+	start := time.Now()
+	g, _, err := Load(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Listen, err = fixPort(c.Listen); err != nil {
+		return err
+	}
+	if err := override(g, c.Listen); err != nil {
+		return err
+	}
+	at, err := endpointOf(g)
+	if err != nil {
+		return err
+	}
+	if err := free(g.Listen, c); err != nil {
+		return err
+	}
+	path, err := findEnvoy(c.Envoy)
+	if err != nil {
+		return err
+	}
+	module, err := findModule(c.Module)
+	if err != nil {
+		return err
+	}
+	name, err := moduleName(module)
+	if err != nil {
+		return err
+	}
+	dir, err := runtimeDir()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	socket := func(name string) string { return "unix:" + filepath.Join(dir, name) }
+	params := envoyconfig.Params{
+		BrokerPublic:   socket("broker.sock"),
+		BrokerInternal: socket("internal.sock"),
+		ControlPlane:   socket("controlplane.sock"),
+		Admin:          c.Admin,
+		Module:         name,
+		TrustedCA:      c.TrustedCA,
+	}
+	if params.Admin == "" {
+		params.Admin = socket("admin.sock")
+	}
+	c.Log.Info("starting", zap.String("config", c.File), zap.String("listen", g.Listen),
+		zap.String("envoy", path), zap.String("module", module), zap.String("admin", params.Admin))
+
+	services := newGroup()
+	defer services.cancel()
+	b, err := serveParts(c, services, params)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+
+	edge := newGroup()
+	defer edge.cancel()
+	e := &envoy{
+		path: path, module: module, concurrency: max(c.Concurrency, 1), logLevel: c.EnvoyLogLevel,
+		dir: dir, params: params, stdout: c.Stdout, log: c.Log,
+	}
+	if e.logLevel == "" {
+		e.logLevel = "warning"
+	}
+	edge.start("Envoy", e.run)
+
+	probed := make(chan error, 1)
+	go func() { probed <- at.await(edge.ctx) }()
+	for err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-edge.failed:
+		case err = <-services.failed:
+		case err = <-probed:
+			if err == nil {
+				c.Log.Info("ready", zap.String("endpoint", at.url()), zap.Duration("after", time.Since(start).Round(time.Millisecond)))
+				c.Ready(at.url())
+			}
+		}
+	}
+	if err == nil {
+		c.Log.Info("ending")
+	}
+	// Clients first: nobody should meet a gateway whose broker is gone.
+	ended := edge.stop(envoyGrace + 500*time.Millisecond)
+	ended = services.stop(stopPatience-500*time.Millisecond) && ended
+	if !ended {
+		c.Log.Warn("the end took too long, leaving")
+	}
+	return err
+}
+
+// serveParts starts broker and control plane on the sockets of p, and the watch
+// of the file that feeds both.
+func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService, error) {
+	public, err := listen(p.BrokerPublic)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	internal, err := listen(p.BrokerInternal)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	xds, err := listen(p.ControlPlane)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	cp := newControlPlane(c.Log, services, p, xds)
+	b := newBrokerService(c.Log, services, public, internal, "")
+	services.start("file watch", func(ctx context.Context) error {
+		return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error {
+			if err := override(g, c.Listen); err != nil {
+				return err
+			}
+			// Envoy before the broker: a name that the broker lists must have
+			// its route.
+			if err := cp.apply(g); err != nil {
+				return err
+			}
+			return b.apply(g.Broker(c.Version))
+		})
+	})
+	return b, nil
+}
+
+// override puts listen into g, if there is one, and checks the result.
+func override(g *gateway.Gateway, listen string) error {
+	if listen == "" {
+		return nil
+	}
+	g.Listen = listen
+	var errs []error
+	for _, p := range g.Validate() {
+		if !p.Warning {
+			errs = append(errs, fmt.Errorf("%s: %s", strings.Replace(p.Path, "gateway.listen", "--listen", 1), p.Message))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fixPort replaces port 0 by a free port, which stays the same when Envoy starts
+// anew.
+func fixPort(address string) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+	at, err := gateway.SplitListen(address)
+	if err != nil {
+		return "", fmt.Errorf("--listen: %w", err)
+	}
+	if at.Port() != 0 {
+		return address, nil
+	}
+	l, err := net.Listen("tcp", at.String())
+	if err != nil {
+		return "", fmt.Errorf("--listen: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
+	return netip.AddrPortFrom(at.Addr(), port).String(), nil
+}
+
+// free reports who cannot have the address. Envoys share a port silently, so
+// this is found out before one starts.
+func free(address string, c Config) error {
+	at, err := gateway.SplitListen(address)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", at.String())
+	if err == nil {
+		return l.Close()
+	}
+	change := "choose another with --listen HOST:PORT or gateway.listen in " + c.File
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another process: end that one, or %s", at, change)
+	}
+	return fmt.Errorf("cannot listen on %s: %w: %s", at, err, change)
+}

@@ -1,0 +1,206 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"mcp-gateway/controlplane/gateway"
+)
+
+func TestTheEndpointIsOneThatTheFilterAdmits(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		listen    string
+		hostnames []string
+		url, dial string
+	}{
+		{"127.0.0.1:8888", nil, "http://127.0.0.1:8888/mcp", "127.0.0.1:8888"},
+		{"localhost:8888", nil, "http://127.0.0.1:8888/mcp", "127.0.0.1:8888"},
+		{":8888", nil, "http://127.0.0.1:8888/mcp", "127.0.0.1:8888"},
+		{"[::]:8888", nil, "http://[::1]:8888/mcp", "[::1]:8888"},
+		{"10.1.2.3:80", nil, "http://10.1.2.3:80/mcp", "10.1.2.3:80"},
+		{"127.0.0.1:8888", []string{"mcp.example", "127.0.0.1"}, "http://127.0.0.1:8888/mcp", "127.0.0.1:8888"},
+		{"0.0.0.0:8888", []string{"mcp.example", "localhost"}, "http://localhost:8888/mcp", "127.0.0.1:8888"},
+		{"10.1.2.3:80", []string{"mcp.example", "localhost"}, "http://mcp.example:80/mcp", "10.1.2.3:80"},
+	}
+	for _, test := range tests {
+		g := gateway.Default()
+		g.Listen, g.Hostnames = test.listen, test.hostnames
+		e, err := endpointOf(&g)
+		if err != nil {
+			t.Errorf("%s: %v", test.listen, err)
+			continue
+		}
+		if e.url() != test.url || e.dial.String() != test.dial {
+			t.Errorf("%s with %v: %s at %s, want %s at %s", test.listen, test.hostnames, e.url(), e.dial, test.url, test.dial)
+		}
+	}
+}
+
+func TestOnlyThisMachineReachesAPrivateAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"unix:/run/x.sock": true, "127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true,
+		"0.0.0.0:1": false, ":1": false, "[::]:1": false, "10.0.0.1:1": false, "broker:1": false, "nonsense": false,
+	} {
+		if got := private(address); got != want {
+			t.Errorf("private(%q) = %v, want %v", address, got, want)
+		}
+	}
+}
+
+func TestListenReplacesASocketThatNobodyServes(t *testing.T) {
+	t.Parallel()
+	dir, err := runtimeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	address := "unix:" + filepath.Join(dir, "s")
+	first, err := listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listen(address); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a served socket was replaced: %v", err)
+	}
+	if s, err := os.Stat(strings.TrimPrefix(address, "unix:")); err != nil || s.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", s.Mode(), err)
+	}
+	// As after a crash: the file stays, nobody listens.
+	first.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = first.Close()
+	second, err := listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = second.Close()
+}
+
+func TestAnAddressInUseIsNamedWithTheCure(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	err = free(l.Addr().String(), Config{File: "my.yaml"})
+	for _, want := range []string{l.Addr().String(), "in use", "--listen", "gateway.listen in my.yaml"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+	if _, err := fixPort("nonsense"); err == nil || !strings.Contains(err.Error(), "--listen") {
+		t.Errorf("fixPort: %v", err)
+	}
+	fixed, err := fixPort("localhost:0")
+	if err != nil || fixed == "127.0.0.1:0" || !strings.HasPrefix(fixed, "127.0.0.1:") {
+		t.Errorf("fixPort: %q, %v", fixed, err)
+	}
+}
+
+func TestChangesNameWhatDiffers(t *testing.T) {
+	t.Parallel()
+	server := func(name string) gateway.Server {
+		s := gateway.DefaultServer()
+		s.Name, s.URL = name, "http://"+name+"/mcp"
+		return s
+	}
+	before := gateway.Default()
+	before.Servers = []gateway.Server{server("a"), server("b"), server("c")}
+	after := gateway.Default()
+	b := server("b")
+	b.Prefix, b.Headers = "b_", map[string]string{"Authorization": "secret"}
+	after.Servers = []gateway.Server{server("a"), b, server("d")}
+	after.Instructions = "new"
+
+	core, logs := observer.New(zapcore.InfoLevel)
+	zap.New(core).Info("", changes(&before, &after)...)
+	want := map[string]any{
+		"added": []any{"d"}, "removed": []any{"c"}, "changed": []any{"b.Prefix", "b.Headers"}, "settings": []any{"Instructions"},
+	}
+	if diff := cmp.Diff(want, logs.All()[0].ContextMap()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := changes(&before, &before); len(got) > 0 {
+		t.Errorf("no change: %v", got)
+	}
+	turned := before
+	turned.Servers = []gateway.Server{before.Servers[1], before.Servers[0], before.Servers[2]}
+	if got := changes(&before, &turned); len(got) != 1 || got[0].Key != "reordered" {
+		t.Errorf("another order: %v", got)
+	}
+}
+
+func TestEnvoysLogKeepsItsLevel(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zapcore.DebugLevel)
+	e := &envoy{log: zap.New(core)}
+	for _, line := range []string{"warning\tconfig\tdelta config rejected", "critical\tmain\tassert", "info\tmain\tstarting", "panic: oh no", "  "} {
+		e.line(line)
+	}
+	type entry struct{ Level, Logger, Message string }
+	var got []entry
+	for _, l := range logs.All() {
+		got = append(got, entry{l.Level.String(), l.LoggerName, l.Message})
+	}
+	want := []entry{
+		{"warn", "envoy.config", "delta config rejected"}, {"error", "envoy.main", "assert"},
+		{"info", "envoy.main", "starting"}, {"warn", "envoy", "panic: oh no"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestModulesAreNamedAsEnvoyLoadsThem(t *testing.T) {
+	t.Parallel()
+	if got, err := moduleName("/x/libmcp_gateway.so"); got != "mcp_gateway" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, path := range []string{"/x/mcp_gateway.so", "/x/lib.so", "/x/libm.dylib"} {
+		if got, err := moduleName(path); err == nil {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	if _, err := findModule(filepath.Join(t.TempDir(), "libabsent.so")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an absent module: %v", err)
+	}
+	if _, err := findEnvoy(filepath.Join(t.TempDir(), "absent")); err == nil || !strings.Contains(err.Error(), "--envoy") {
+		t.Errorf("an absent Envoy: %v", err)
+	}
+}
+
+func TestAServiceThatEndsByItselfFailsTheGroup(t *testing.T) {
+	t.Parallel()
+	g := newGroup()
+	g.start("lasting", func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	g.start("short", func(context.Context) error { return nil })
+	if err := <-g.failed; err == nil || !strings.Contains(err.Error(), "short") {
+		t.Errorf("failure %v", err)
+	}
+	if !g.stop(10 * time.Second) {
+		t.Error("the group did not end")
+	}
+	stuck := newGroup()
+	forever := make(chan struct{})
+	defer close(forever)
+	stuck.start("stuck", func(context.Context) error { <-forever; return nil })
+	if stuck.stop(time.Millisecond) {
+		t.Error("a service that goes on has ended")
+	}
+}
