@@ -60,7 +60,7 @@ func (x *Exchange) Message(message string) {
 	case SSEPrimed:
 		s := x.Stream()
 		s.Raw("id: prime-1\ndata: \n\n: a comment\n\n")
-		s.Raw("event: message\nid: e-2\ndata: " + message + "\n\n")
+		s.Raw("event: message\nid: e-2\n" + data(message))
 	default:
 		x.Respond(http.StatusOK, "application/json", []byte(message))
 	}

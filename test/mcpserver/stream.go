@@ -3,6 +3,7 @@ package mcpserver
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -23,7 +24,12 @@ func (x *Exchange) Stream() *Stream {
 }
 
 // Send sends one message as an event of its own, at once.
-func (s *Stream) Send(message string) { s.Raw("event: message\ndata: " + message + "\n\n") }
+func (s *Stream) Send(message string) { s.Raw("event: message\n" + data(message)) }
+
+// data is the end of an event: one data field for each line of the message.
+func data(message string) string {
+	return "data: " + strings.ReplaceAll(message, "\n", "\ndata: ") + "\n\n"
+}
 
 // Raw sends any bytes at once, so that a test can split events as it likes.
 func (s *Stream) Raw(text string) {

@@ -1,0 +1,146 @@
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stopLimit is what the gateway promises for its end.
+const stopLimit = 5 * time.Second
+
+// Config is a configuration file of the gateway.
+type Config struct {
+	Servers []Server
+	// Gateway and Sessions are further lines of these sections, as "bodyLimit: 4096".
+	Gateway  []string
+	Sessions []string
+}
+
+// Server is one entry of servers.
+type Server struct {
+	Name, URL, Prefix string
+	// Extra are further lines, as "timeout: 1s".
+	Extra []string
+}
+
+// YAML is the file's text.
+func (c Config) YAML() string {
+	var b strings.Builder
+	section := func(name string, lines []string) {
+		if len(lines) > 0 {
+			fmt.Fprintf(&b, "%s:\n  %s\n", name, strings.Join(lines, "\n  "))
+		}
+	}
+	section("gateway", c.Gateway)
+	section("sessions", c.Sessions)
+	if len(c.Servers) == 0 {
+		b.WriteString("servers: []\n")
+		return b.String()
+	}
+	b.WriteString("servers:\n")
+	for _, s := range c.Servers {
+		fmt.Fprintf(&b, "  - name: %s\n    url: %s\n", s.Name, s.URL)
+		if s.Prefix != "" {
+			fmt.Fprintf(&b, "    prefix: %q\n", s.Prefix)
+		}
+		for _, line := range s.Extra {
+			fmt.Fprintf(&b, "    %s\n", line)
+		}
+	}
+	return b.String()
+}
+
+// Gateway is `mcp-gateway run` with a configuration file, ready to be asked.
+type Gateway struct {
+	*Process
+	// URL is the endpoint, as the ready line named it.
+	URL  string
+	file string
+	t    testing.TB
+}
+
+// Run starts a gateway and waits until it is ready. At the end of the test it is
+// stopped as a user would, which must work.
+func Run(t testing.TB, config Config, args ...string) *Gateway {
+	t.Helper()
+	g := Launch(t, config, args...)
+	g.URL = strings.TrimSpace(g.WaitLine(g.Stdout(), "ready endpoint="))
+	return g
+}
+
+// Launch is Run without the wait.
+func Launch(t testing.TB, config Config, args ...string) *Gateway {
+	t.Helper()
+	g := &Gateway{t: t, file: filepath.Join(t.TempDir(), "gateway.yaml")}
+	g.Reload(config)
+	args = append([]string{"run", "--config", g.file, "--listen", FreeAddr(t)}, args...)
+	if envoy := os.Getenv("ENVOY"); envoy != "" {
+		args = append(args, "--envoy", envoy)
+	}
+	g.Process = Start(t, "mcp-gateway", Built(t, "mcp-gateway"), args)
+	t.Cleanup(func() {
+		select {
+		case <-g.Ended():
+		default:
+			g.Stop(stopLimit)
+		}
+	})
+	return g
+}
+
+// Reload replaces the configuration file, as an editor does: by renaming.
+func (g *Gateway) Reload(config Config) { g.Write(config.YAML()) }
+
+// Write replaces the configuration file with any text.
+func (g *Gateway) Write(text string) {
+	g.t.Helper()
+	next := g.file + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.Rename(next, g.file); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// Addr is host:port of the endpoint.
+func (g *Gateway) Addr() string {
+	rest := strings.TrimPrefix(g.URL, "http://")
+	addr, _, _ := strings.Cut(rest, "/")
+	return addr
+}
+
+// FreeAddr is a loopback address that nobody listens on just now.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it only found a port
+	return l.Addr().String()
+}
+
+// Demo runs one of the demo servers and returns its endpoint.
+func Demo(t testing.TB, name string) string {
+	t.Helper()
+	p := Start(t, "mcp-demo-"+name, Built(t, "mcp-demo"), []string{name, "--listen", "127.0.0.1:0"})
+	return strings.TrimSpace(p.WaitLine(p.Stderr(), "serving "))
+}
+
+// Everything runs the reference server of the TypeScript SDK and returns its
+// endpoint.
+func Everything(t testing.TB) string {
+	t.Helper()
+	addr := FreeAddr(t)
+	_, port, _ := strings.Cut(addr, ":")
+	p := Start(t, "everything", Tool(t, ".tools/node/bin/node"),
+		[]string{Tool(t, "test/clients/node_modules/.bin/mcp-server-everything"), "streamableHttp"}, "PORT="+port)
+	p.WaitLine(p.Stderr(), "listening on port")
+	return "http://" + addr + "/mcp"
+}
