@@ -79,6 +79,7 @@ func (c *Config) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the configuration needs its secret", http.StatusUnauthorized)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-store") // it holds secrets
 	timeout := time.NewTimer(wait(r))
 	defer timeout.Stop()
 	for {
