@@ -211,7 +211,7 @@ func checkSocket(path string) error {
 	const longest = 107 // sun_path of unix(7), without its end mark
 	switch {
 	case path == "":
-		return errors.New("no path after unix:")
+		return errors.New("the path after unix: is missing")
 	case len(path) > longest:
 		return fmt.Errorf("socket path of %d bytes: at most %d are possible: %s", len(path), longest, path)
 	}

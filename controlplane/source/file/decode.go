@@ -174,7 +174,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"connectTimeout": d.duration(&s.ConnectTimeout),
 		"listTimeout":    d.duration(&s.ListTimeout),
 		"headers":        d.headers(&s.Headers),
-		"credential":     d.text(&s.Credential),
+		"credential":     d.secret(&s.Credential),
 		"command":        d.unsupported("servers over stdio: give the url of a Streamable HTTP server"),
 	}
 	for key, read := range d.kuadrantServer(state) {

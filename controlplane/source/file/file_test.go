@@ -216,6 +216,24 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 	}
 }
 
+// The examples that the repository ships load as they are, without a warning.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	s := schema(t)
+	for _, path := range []string{"../../../config.example.yaml", "../../../envoy/gateway.yaml"} {
+		if _, problems := Load(path, env); problems != nil {
+			t.Errorf("%v", problems)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := accepts(s, data); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 	t.Parallel()
 	s := schema(t)

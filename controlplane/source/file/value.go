@@ -117,8 +117,7 @@ func parseSize(text string) (int64, bool) {
 	return n * unit, true
 }
 
-// headers reads name: value, where value is a string, {env: NAME} or
-// {file: PATH}; the path is relative to the configuration's folder.
+// headers reads name: secret.
 func (d *decoder) headers(into *map[string]string) field {
 	return func(n *yaml.Node, at string) {
 		d.members(n, at, func(key, value *yaml.Node, path string) {
@@ -126,13 +125,21 @@ func (d *decoder) headers(into *map[string]string) field {
 				*into = map[string]string{}
 			}
 			var text string
-			if deref(value).Kind == yaml.MappingNode {
-				text = d.reference(value, path)
-			} else {
-				d.text(&text)(value, path)
-			}
+			d.secret(&text)(value, path)
 			(*into)[key.Value] = text
 		})
+	}
+}
+
+// secret reads a string, {env: NAME} or {file: PATH}; the path is relative to
+// the configuration's folder.
+func (d *decoder) secret(into *string) field {
+	return func(n *yaml.Node, at string) {
+		if deref(n).Kind == yaml.MappingNode {
+			*into = d.reference(n, at)
+		} else {
+			d.text(into)(n, at)
+		}
 	}
 }
 
