@@ -19,7 +19,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(), brokerCommand(), controlplaneCommand(),
-		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), versionCommand())
+		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 
@@ -61,15 +61,19 @@ func brokerCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "broker (--config FILE | --control-plane URL)",
 		Short: "Run the broker alone",
-		Long: "Run the broker alone. Its internal API is guarded by the secret in $" + gatewayconfig.SecretEnv + ",\n" +
-			"which Envoy and the control plane need as well; without it only a loopback address or a socket is allowed.",
+		Long: "Run the broker alone. Its internal API is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
+			"that $" + secretFileEnv + " names. Envoy and the control plane need the same. Without a secret\n" +
+			"the API listens only on a loopback address or a socket.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			b.Log, b.Version, b.Secret = log, buildVersion(), os.Getenv(gatewayconfig.SecretEnv)
+			if b.Secret, err = secret(os.Getenv); err != nil {
+				return err
+			}
+			b.Log, b.Version = log, buildVersion()
 			return runner.Broker(c.Context(), b)
 		},
 	}
@@ -89,15 +93,20 @@ func controlplaneCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "controlplane --config FILE",
 		Short: "Run the control plane alone",
-		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration, which may hold secrets and is\n" +
-			"guarded by the one in $" + gatewayconfig.SecretEnv + "; without it only a loopback address or a socket is allowed.",
+		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration. Both hold the headers that servers\n" +
+			"get, so secrets. The brokers' part is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
+			"that $" + secretFileEnv + " names; without one it listens only on a loopback address or a socket.\n" +
+			"xDS has no guard but the network: let nobody but Envoys reach it.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			p.Log, p.Version, p.Secret = log, buildVersion(), os.Getenv(gatewayconfig.SecretEnv)
+			if p.Secret, err = secret(os.Getenv); err != nil {
+				return err
+			}
+			p.Log, p.Version = log, buildVersion()
 			return runner.ControlPlane(c.Context(), p)
 		},
 	}

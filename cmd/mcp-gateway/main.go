@@ -7,6 +7,7 @@
 //	mcp-gateway render FILE          a static envoy.yaml
 //	mcp-gateway bootstrap            an envoy.yaml that asks the control plane
 //	mcp-gateway schema               the JSON Schema of the configuration
+//	mcp-gateway healthcheck URL      status 1 unless the URL answers well
 //	mcp-gateway version
 //
 // Logs and errors go to standard error; standard output has what was asked for

@@ -55,7 +55,7 @@ func (e *envoy) run(ctx context.Context) error {
 		return fmt.Errorf("start Envoy: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s %w", "Envoy", err)
+		return fmt.Errorf("the Envoy at %s %w", e.path, err)
 	}
 	return nil
 }
@@ -64,15 +64,15 @@ func (e *envoy) run(ctx context.Context) error {
 func (e *envoy) process() (*child.Process, error) {
 	config, err := envoyconfig.Bootstrap(e.params)
 	if err != nil {
-		return nil, fmt.Errorf("Envoy's bootstrap: %w", err)
+		return nil, fmt.Errorf("write the bootstrap of Envoy: %w", err)
 	}
 	text, err := envoyconfig.YAML(config)
 	if err != nil {
-		return nil, fmt.Errorf("Envoy's bootstrap: %w", err)
+		return nil, fmt.Errorf("write the bootstrap of Envoy: %w", err)
 	}
 	file := filepath.Join(e.dir, "envoy.yaml")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return nil, fmt.Errorf("Envoy's bootstrap: %w", err)
+		return nil, fmt.Errorf("write the bootstrap of Envoy: %w", err)
 	}
 	return &child.Process{
 		Path: e.path,
