@@ -38,8 +38,19 @@ func tools(name string, names ...string) mcpserver.Script {
 	return mcpserver.Script{Name: name, Pages: map[string][]string{mcpserver.ToolsList: {strings.Join(items, ",")}}}
 }
 
-// wantError checks a JSON-RPC error that the gateway made itself. id is raw.
+// wantError checks a JSON-RPC error that the gateway made itself and ends the
+// test if it is none. id is raw.
 func wantError(t *testing.T, r harness.Response, status, code int, id string) harness.Reply {
+	t.Helper()
+	reply, ok := checkError(t, r, status, code, id)
+	if !ok {
+		t.FailNow()
+	}
+	return reply
+}
+
+// checkError is wantError for any goroutine.
+func checkError(t *testing.T, r harness.Response, status, code int, id string) (harness.Reply, bool) {
 	t.Helper()
 	if r.Status != status {
 		t.Errorf("status %d, want %d", r.Status, status)
@@ -49,14 +60,16 @@ func wantError(t *testing.T, r harness.Response, status, code int, id string) ha
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(r.Body), &members); err != nil {
-		t.Fatalf("no JSON object: %v: %s", err, r)
+		t.Errorf("no JSON object: %v: %s", err, r)
+		return harness.Reply{}, false
 	}
 	if len(members) != 3 || string(members["jsonrpc"]) != `"2.0"` {
 		t.Errorf("want jsonrpc, id and error alone: %s", r.Body)
 	}
 	reply, err := r.Reply()
 	if err != nil || reply.Error == nil {
-		t.Fatalf("no JSON-RPC error: %s", r)
+		t.Errorf("no JSON-RPC error: %s", r)
+		return harness.Reply{}, false
 	}
 	if got := string(members["id"]); got != id {
 		t.Errorf("id %s, want %s", got, id)
@@ -68,7 +81,7 @@ func wantError(t *testing.T, r harness.Response, status, code int, id string) ha
 		t.Error("the error has no message")
 	}
 	discreet(t, r)
-	return reply
+	return reply, true
 }
 
 // discreet checks that an answer tells nothing of what is behind the gateway.

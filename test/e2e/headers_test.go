@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
+)
+
+func TestCredentialsStayOnTheirSide(t *testing.T) {
+	t.Parallel()
+	a, b := mcpserver.Start(t, one("a")), mcpserver.Start(t, one("b"))
+	for _, s := range []*mcpserver.Server{a, b} {
+		for _, method := range []string{"tools/call", "prompts/get", "resources/read"} {
+			s.Handle(method, "", func(x *mcpserver.Exchange) {
+				x.Header().Set("Mcp-Session-Id", "servers-own")
+				x.Header().Set("Set-Cookie", "secret=1")
+				x.Header().Set("X-Custom-Answer", "kept")
+				x.Result(`{}`)
+			})
+		}
+	}
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{
+		behind(a, "a", `headers: {Authorization: "Bearer of-a", X-Api-Key: key-of-a}`), behind(b, "b"),
+	}})
+	c := harness.Connect(t, g.URL)
+	session := c.Session()
+	evil := c.With("Authorization: Bearer client-secret", "Cookie: client=secret", "Proxy-Authorization: Basic client-secret",
+		"X-Mcp-Server: a", "X-Mcp-Anything: x", "X-Custom: kept", "X-Envoy-Upstream-Alt-Stat-Name: x", "X-Envoy-Original-Path: /x")
+	for method, params := range map[string]string{
+		"tools/call": `{"name":"b_tool"}`, "prompts/get": `{"name":"b_prompt"}`, "resources/read": `{"uri":"b+test://resource"}`,
+	} {
+		r := evil.Post(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`)
+		if r.Status != http.StatusOK || !strings.Contains(r.Body, `"result":{}`) {
+			t.Errorf("%s: %s", method, r)
+		}
+		for _, name := range []string{"Mcp-Session-Id", "Set-Cookie"} {
+			if got := r.Header.Get(name); got != "" {
+				t.Errorf("%s: the client got %s: %s", method, name, got)
+			}
+		}
+		for name, values := range r.Header {
+			if text := strings.Join(values, " "); strings.Contains(text, "127.0.0.1") || strings.HasPrefix(name, "X-Mcp-") {
+				t.Errorf("%s: the client got %s: %s", method, name, text)
+			}
+		}
+	}
+	wantHeaders := func(s *mcpserver.Server, r mcpserver.Request, authorization string) {
+		t.Helper()
+		for name, values := range r.Header {
+			text := strings.Join(values, " ")
+			if strings.Contains(text, "client") && name != "User-Agent" || strings.Contains(text, session) || strings.HasPrefix(name, "X-Mcp-") {
+				t.Errorf("%s: the server got %s: %s", r.Method, name, text)
+			}
+		}
+		if got := r.Header.Get("Authorization"); got != authorization {
+			t.Errorf("%s: the server got authorization %q, want %q", r.Method, got, authorization)
+		}
+		if r.Host != s.Addr() || r.Path != "/mcp" {
+			t.Errorf("%s: the server was asked as http://%s%s", r.Method, r.Host, r.Path)
+		}
+		if !strings.HasPrefix(r.Header.Get(harness.HeaderSession), "b-session-") && s == b {
+			t.Errorf("%s: not the server's own session", r.Method)
+		}
+		if got := r.Header.Get(harness.HeaderRevision); got != harness.Revision {
+			t.Errorf("%s: revision %q", r.Method, got)
+		}
+	}
+	for _, method := range []string{"tools/call", "prompts/get", "resources/read"} {
+		r := b.Last(method)
+		wantHeaders(b, r, "")
+		if r.Header.Get("X-Custom") != "kept" {
+			t.Errorf("%s: X-Custom is lost", method)
+		}
+	}
+	if a.Received("tools/call") != nil {
+		t.Error("the header of a client chose the server")
+	}
+	evil.Request("tools/call", `{"name":"a_tool"}`)
+	wantHeaders(a, a.Last("tools/call"), "Bearer of-a")
+	if got := a.Last("tools/call").Header.Get("X-Api-Key"); got != "key-of-a" {
+		t.Errorf("the server's own header: %q", got)
+	}
+}
+
+// Each server hears the revision that it negotiated, whatever the client speaks.
+func TestEachServerHearsItsRevision(t *testing.T) {
+	t.Parallel()
+	var servers []harness.Server
+	backends := map[string]*mcpserver.Server{}
+	for name, revision := range map[string]string{"march": "2025-03-26", "june": "2025-06-18", "november": "2025-11-25"} {
+		script := one(name)
+		script.Revision = revision
+		backends[revision] = mcpserver.Start(t, script)
+		servers = append(servers, behind(backends[revision], name))
+	}
+	g := harness.Run(t, harness.Config{Servers: servers})
+	for asked, want := range map[string]string{
+		"2025-03-26": "2025-03-26", "2025-06-18": "2025-06-18", "2025-11-25": "2025-11-25",
+		"2024-11-05": "2025-11-25", "1999-01-01": "2025-11-25",
+	} {
+		c := harness.NewClient(t, g.URL)
+		r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"` + asked + `","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`)
+		if !strings.Contains(r.Body, `"protocolVersion":"`+want+`"`) {
+			t.Errorf("asked for %s: %s", asked, r)
+		}
+		c = c.With(harness.HeaderSession+":"+r.Header.Get(harness.HeaderSession), harness.HeaderRevision+":"+want)
+		for revision, backend := range backends {
+			name := map[string]string{"2025-03-26": "march", "2025-06-18": "june", "2025-11-25": "november"}[revision]
+			wantTool(t, c, name+"_tool", name, "tool")
+			got := backend.Last("tools/call").Header.Get(harness.HeaderRevision)
+			// The first revision has no such header; servers take none as that one.
+			if got != revision && (revision != "2025-03-26" || got != "") {
+				t.Errorf("server of %s heard %q", revision, got)
+			}
+		}
+	}
+}
+
+// A server without sessions and without streams is as good as any.
+func TestStatelessServer(t *testing.T) {
+	t.Parallel()
+	script := one("a")
+	script.Stateless, script.NoStream, script.Path = true, true, "/some/path"
+	a := mcpserver.Start(t, script)
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{{Name: "a", URL: a.URL() + "?tenant=1", Prefix: "a_"}}})
+	c := harness.Connect(t, g.URL)
+	wantTool(t, c, "a_tool", "a", "tool")
+	wantTool(t, c, "a_tool", "a", "tool")
+	r := a.Last("tools/call")
+	if got, sent := r.Header[harness.HeaderSession]; sent {
+		t.Errorf("a session %q for a server that gave none", got)
+	}
+	if r.Path != "/some/path?tenant=1" {
+		t.Errorf("asked for %s", r.Path)
+	}
+}
