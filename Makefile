@@ -13,9 +13,9 @@ LISTEN ?= 127.0.0.1:8888
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
 
-# End-to-end tests start real Envoys, so they are a stage of their own. The
+# End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/compose$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/program$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -81,7 +81,7 @@ e2e: build tools ## end-to-end tests on every pinned Envoy
 
 e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 	@echo "    Envoy $*"
-	@ENVOY="$$(scripts/tools.sh envoy $*)" scripts/gotest.sh e2e-$* -count=1 -timeout 14m ./test/e2e/...
+	@ENVOY="$$(scripts/tools.sh envoy $*)" scripts/gotest.sh e2e-$* -count=1 -timeout 14m ./test/e2e/... ./test/program
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)

@@ -11,6 +11,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 listen=${LISTEN:-127.0.0.1:8888}
 config=${CONFIG:-envoy/gateway.yaml}
+weather=${WEATHER:-127.0.0.1:9001}
+cal=${CAL:-127.0.0.1:9002}
 
 pids=()
 # Each child gets the signal by its own id, and the gateway ends first.
@@ -26,10 +28,25 @@ stop() {
 trap stop EXIT
 trap 'stop; exit 0' INT TERM
 
-bin/mcp-demo weather --listen "${WEATHER:-127.0.0.1:9001}" &
+bin/mcp-demo weather --listen "$weather" &
 pids+=($!)
-bin/mcp-demo cal --listen "${CAL:-127.0.0.1:9002}" &
+bin/mcp-demo cal --listen "$cal" &
 pids+=($!)
+
+# The gateway does not need its servers to start; the first list of tools is
+# complete if they are there.
+for address in "$weather" "$cal"; do
+  for ((try = 0; try < 50; try++)); do
+    for pid in "${pids[@]}"; do
+      kill -0 "$pid" 2>/dev/null || {
+        echo "error: a demo server ended; if its port is taken, set WEATHER or CAL and the url in a CONFIG of your own" >&2
+        exit 1
+      }
+    done
+    ! bin/mcp-gateway healthcheck "http://$address/healthz" >/dev/null 2>&1 || break
+    sleep 0.1
+  done
+done
 
 # The gateway says on standard output when it serves; after that only its access
 # log comes there, if the configuration asks for it.
