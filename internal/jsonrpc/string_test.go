@@ -92,7 +92,7 @@ func TestUnquoteSharesOrUsesTheBuffer(t *testing.T) {
 	token := []byte(`"plain"`)
 	if got, _ := jsonrpc.Unquote(make([]byte, 8), token); &got[0] != &token[1] {
 		t.Error("a token without escapes was copied")
-	} else if got = append(got, 'X'); token[6] != '"' {
+	} else if _ = append(got, 'X'); token[6] != '"' {
 		t.Error("appending to the answer wrote over the token")
 	}
 	buf := append(make([]byte, 0, 16), "old"...)
