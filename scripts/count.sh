@@ -3,6 +3,7 @@
 # included, and prints 'N passed, N failed, N skipped'. What failed without a
 # failing test counts as one failure: a package that does not build, a stage
 # (DIRECTORY/*.stage holds its exit status) that is not a Go test or timed out.
+# DIRECTORY/NAME.skip tells that a stage could not run here.
 set -euo pipefail
 
 shopt -s nullglob
@@ -38,6 +39,8 @@ for file in "$directory"/*.stage; do
   status=$(<"$file")
   if [[ -f $directory/$name.json ]]; then
     [[ $status -eq 0 || ${counted[0]:-} == *" $name "* ]] || failed=$((failed + 1))
+  elif [[ -f $directory/$name.skip ]]; then
+    skipped=$((skipped + 1))
   elif [[ $status -eq 0 ]]; then
     passed=$((passed + 1))
   else

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs make targets one after the other as named stages, each bounded in time,
 # and goes on after a failed one so that one run shows all that is broken. Only
-# a failed stage marked with ! ends the run: nothing after it could pass.
+# a failed stage marked with ! ends the run: nothing after it could pass. A target
+# that cannot run on this machine makes dist/results/NAME.skip and succeeds.
 #
 #   scripts/stages.sh NAME:SECONDS:TARGET... (TARGET! for one that must pass)
 #
@@ -31,7 +32,7 @@ for stage in "$@"; do
     essential=yes
     target=${target%!}
   fi
-  rm -f "$results/$name.stage" "$results/$name.json"
+  rm -f "$results/$name."{stage,json,skip}
   printf '\n==> %s (make %s, at most %s s)\n' "$name" "$target" "$seconds"
   begin=$SECONDS
   # In the background, since a shell handles signals only between commands.
@@ -42,7 +43,7 @@ for stage in "$@"; do
   child=
   took=$((SECONDS - begin))
   case $status in
-  0) verdict=ok ;;
+  0) if [[ -f $results/$name.skip ]]; then verdict="skipped: cannot run here"; else verdict=ok; fi ;;
   124 | 137) verdict="FAILED: not done after $seconds s" ;;
   *) verdict="FAILED: exit status $status" ;;
   esac
