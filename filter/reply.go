@@ -57,9 +57,10 @@ func (s *Stream) note(key string, value []byte) {
 }
 
 // dropOwned removes the client's headers that belong to the gateway or steer
-// Envoy.
+// Envoy. Envoy has chosen a route by them already: it must choose again.
 func (s *Stream) dropOwned() {
 	for _, name := range s.owned {
 		s.remove(name)
+		s.d.Reroute = true
 	}
 }

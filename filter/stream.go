@@ -233,8 +233,9 @@ func (s *Stream) forward(now int64) *Decision {
 	srv := s.target.server
 	s.phase = phaseServer
 	d := &s.d
-	d.Action, d.Reroute, d.Plain = Pass, true, s.label == ""
+	d.Action, d.Plain = Pass, s.label == ""
 	s.dropOwned()
+	d.Reroute = true
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)
 	if s.hasQuery || string(s.path) != string(srv.path) {

@@ -211,8 +211,14 @@ func TestPassedToBroker(t *testing.T) {
 		`{"jsonrpc":"2.0","id":7,"result":{}}`,
 	} {
 		_, d := post(newGateway(t), body, "x-mcp-server", "weather")
-		if d.Action != Pass || d.Reroute || d.Splice.With != nil || edits(d)["x-mcp-server"] != "(removed)" {
+		if d.Action != Pass || d.Splice.With != nil || edits(d)["x-mcp-server"] != "(removed)" {
 			t.Errorf("%s: %+v", body, d)
+		}
+		if !d.Reroute {
+			t.Errorf("%s: the route that the client's own x-mcp-server chose stays", body)
+		}
+		if _, d = post(newGateway(t), body); d.Reroute {
+			t.Errorf("%s: the route is chosen twice for nothing", body)
 		}
 	}
 }
