@@ -4,20 +4,17 @@ import (
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
-	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	headersv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
-	"mcp-gateway/internal/mcp"
 )
 
 // How long a client may take, and how much of one connection Envoy holds.
@@ -61,11 +58,9 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		StatPrefix: "mcp",
 		CodecType:  hcmv3.HttpConnectionManager_AUTO,
 		AccessLog:  logs,
-		// Clients are strangers: their x-envoy-* headers (retries, timeouts) are
-		// removed, and the address in x-forwarded-for is the connection's.
-		UseRemoteAddress: wrapperspb.Bool(true),
-		NormalizePath:    wrapperspb.Bool(true),
-		MergeSlashes:     true,
+		// No path is normalised and no address of a client is passed on: the
+		// filter compares the path byte for byte, sets the server's own, and takes
+		// x-envoy-* headers away. Each would cost on every call.
 		// What servers call themselves is no client's business.
 		ServerName: "mcp-gateway",
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
@@ -81,13 +76,6 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		StreamIdleTimeout:     durationpb.New(brokerIdle),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		RequestTimeout:        durationpb.New(requestTimeout),
-		// The filter removes these too, but only after a first route was chosen.
-		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{{
-			Name: "envoy.http.early_header_mutation.header_mutation",
-			TypedConfig: pack(&headersv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
-				Action: &mutationv3.HeaderMutation_Remove{Remove: mcp.HeaderServer},
-			}}}),
-		}},
 	}, nil
 }
 
@@ -103,7 +91,7 @@ func accessLogs(target string) ([]*accesslogv3.AccessLog, error) {
 	}
 	format, err := structpb.NewStruct(map[string]any{
 		"time":        "%START_TIME%",
-		"client":      "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+		"client":      "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
 		"protocol":    "%PROTOCOL%",
 		"http_method": "%REQ(:METHOD)%",
 		"status":      "%RESPONSE_CODE%",

@@ -86,7 +86,8 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ServerCluster(s.Name)},
 			Timeout:          durationpb.New(s.Timeout),
 			IdleTimeout:      durationpb.New(s.IdleTimeout),
-			RetryPolicy:      retries(),
+			// No retries: a tool must not run twice, and the mere possibility has
+			// Envoy keep a copy of every body.
 		}},
 		// What a client proved to the gateway is not the server's to have. Gone
 		// before the server's own headers are added. Without accept-encoding
@@ -109,8 +110,7 @@ func serverHeaders(headers map[string]string) []*corev3.HeaderValueOption {
 	return options
 }
 
-// retries repeats only what cannot have reached the server: a tool may have
-// run once the request was sent, and most tools must not run twice.
+// retries repeats what cannot have reached the broker.
 func retries() *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
 		RetryOn:    "connect-failure,refused-stream,reset-before-request",

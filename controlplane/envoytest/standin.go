@@ -26,6 +26,10 @@ function envoy_on_request(request)
   local server = headers:get("` + HeaderServer + `")
   headers:remove("` + HeaderServer + `")
   headers:remove("` + HeaderHold + `")
+  if headers:get("x-mcp-server") then
+    headers:remove("x-mcp-server")
+    request:clearRouteCache()
+  end
   if server then
     headers:replace("x-mcp-server", server)
     request:clearRouteCache()
