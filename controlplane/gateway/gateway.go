@@ -14,7 +14,7 @@ type Gateway struct {
 	// Path of the endpoint, "/mcp".
 	Path string
 	// Hostnames that a request's Host may name: lower case, no port, no
-	// wildcards. Empty allows any.
+	// wildcards. Empty allows any, on a loopback address the usual local names.
 	Hostnames []string
 	// AllowedOrigins are full origins ("https://app.example") allowed besides
 	// those of Hostnames. A request without Origin is allowed.

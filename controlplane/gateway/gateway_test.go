@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,5 +205,21 @@ func TestFilterIgnoresServers(t *testing.T) {
 	two := gatewayOf(server("b", "https://b/x", func(s *Server) { s.ListTimeout = time.Hour }), server("c", "http://c/mcp"))
 	if diff := cmp.Diff(one.Filter("x"), two.Filter("x")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestLoopbackKnowsItsNames(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]bool{"127.0.0.1:8888": true, "localhost:1": true, "[::1]:1": true, "0.0.0.0:8888": false, ":8888": false} {
+		g := Default()
+		g.Listen = listen
+		if got := slices.Contains(g.Filter("c").Hostnames, "localhost"); got != want {
+			t.Errorf("%s: local names only: %v, want %v", listen, got, want)
+		}
+	}
+	g := Default()
+	g.Hostnames = []string{"gw.example"}
+	if got := g.Filter("c").Hostnames; len(got) != 1 || got[0] != "gw.example" {
+		t.Errorf("configured names: %v", got)
 	}
 }

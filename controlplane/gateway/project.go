@@ -56,8 +56,14 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 // Filter is the filter's configuration for a valid g. It depends on the
 // endpoint alone, so that no server's change makes Envoy replace the filter.
 // internalCluster is Envoy's cluster of the broker's internal API.
+//
+// A gateway on a loopback address is safe from web pages only if it knows its
+// own names: without hostnames it has the usual ones.
 func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 	var hostnames []string
+	if at, err := SplitListen(g.Listen); len(g.Hostnames) == 0 && err == nil && at.Addr().IsLoopback() {
+		hostnames = []string{"localhost", "127.0.0.1", "::1", "mcp.127-0-0-1.sslip.io"}
+	}
 	for _, h := range g.Hostnames {
 		hostnames = append(hostnames, strings.Trim(h, "[]"))
 	}
