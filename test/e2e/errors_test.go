@@ -204,10 +204,11 @@ func TestHTTPThatIsRefused(t *testing.T) {
 		Servers: []harness.Server{behind(backend, "a")},
 	})
 	c := harness.Connect(t, g.URL)
-	elsewhere := *c
-	elsewhere.URL = strings.TrimSuffix(g.URL, "/mcp") + "/other"
-	below := *c
-	below.URL = g.URL + "/below"
+	at := func(path string) *harness.Client {
+		other := *c
+		other.URL = strings.TrimSuffix(g.URL, "/mcp") + path
+		return &other
+	}
 	backend.Forget()
 	for _, row := range []struct {
 		name   string
@@ -225,9 +226,13 @@ func TestHTTPThatIsRefused(t *testing.T) {
 		{"PUT", c, "PUT", 405},
 		{"PATCH", c, "PATCH", 405},
 		{"HEAD", c, "HEAD", 405},
-		{"another path", &elsewhere, "POST", 404},
-		{"a path below", &below, "POST", 404},
-		{"a path below by GET", &below, "GET", 404},
+		{"another path", at("/other"), "POST", 404},
+		{"a path below", at("/mcp/below"), "POST", 404},
+		{"a path below by GET", at("/mcp/below"), "GET", 404},
+		{"a path that begins alike", at("/mcpx"), "POST", 404},
+		{"the path in other case", at("/MCP"), "POST", 404},
+		{"a path with dots", at("/other/../mcp/x"), "POST", 404},
+		{"the root", at("/"), "POST", 404},
 		{"a foreign origin", c.With("Origin: https://evil.example"), "POST", 403},
 		{"the null origin", c.With("Origin: null"), "POST", 403},
 		{"an origin that begins well", c.With("Origin: https://app.example.evil.example"), "POST", 403},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mcp-gateway/test/e2e/harness"
 	"mcp-gateway/test/mcpserver"
@@ -28,7 +29,8 @@ func TestCredentialsStayOnTheirSide(t *testing.T) {
 	c := harness.Connect(t, g.URL)
 	session := c.Session()
 	evil := c.With("Authorization: Bearer client-secret", "Cookie: client=secret", "Proxy-Authorization: Basic client-secret",
-		"X-Mcp-Server: a", "X-Mcp-Anything: x", "X-Custom: kept", "X-Envoy-Upstream-Alt-Stat-Name: x", "X-Envoy-Original-Path: /x")
+		"X-Mcp-Server: a", "X-Mcp-Anything: x", "X_Mcp_Server: a", "X-Custom: kept",
+		"X-Envoy-Upstream-Alt-Stat-Name: of-client", "X-Envoy-Original-Path: /of-client")
 	for method, params := range map[string]string{
 		"tools/call": `{"name":"b_tool"}`, "prompts/get": `{"name":"b_prompt"}`, "resources/read": `{"uri":"b+test://resource"}`,
 	} {
@@ -82,6 +84,73 @@ func TestCredentialsStayOnTheirSide(t *testing.T) {
 	wantHeaders(a, a.Last("tools/call"), "Bearer of-a")
 	if got := a.Last("tools/call").Header.Get("X-Api-Key"); got != "key-of-a" {
 		t.Errorf("the server's own header: %q", got)
+	}
+}
+
+// The headers by which parts of the gateway speak to each other mean nothing
+// when a client sends them, on any way through it.
+func TestClientsDoNotSteerTheGateway(t *testing.T) {
+	t.Parallel()
+	a, b := mcpserver.Start(t, one("a")), mcpserver.Start(t, one("b"))
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(b, "b")}})
+	plain := harness.Connect(t, g.URL)
+	a.Wait(harness.Patience, "the broker's stream", func() bool { return a.Streams() == 1 && b.Streams() == 1 })
+	a.Forget()
+	for name, value := range map[string]string{"X-Mcp-Server": "a", "x-mcp-server": "a", "X_mcp_server": "a"} {
+		c := plain.With()
+		c.Header[name] = []string{value}
+		for _, method := range []string{"ping", "tools/list", "prompts/list", "resources/list", "no/such", "tools/call", "prompts/get"} {
+			c.Post(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{"name":"tool"}}`)
+		}
+		c.Post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		c.Post(`{"jsonrpc":"2.0","id":1,"result":{}}`)
+		c.Post("no JSON")
+		wantTool(t, c, "b_tool", "b", "tool")
+		c.Listen().Close()
+		fresh := harness.NewClient(t, g.URL)
+		fresh.Header[name] = []string{value}
+		fresh.Initialize()
+		fresh.Do(http.MethodDelete, "")
+	}
+	for _, r := range a.Requests() {
+		t.Errorf("the server that the header named received %s %s", r.HTTPMethod, r.Body)
+	}
+
+	slow := make(chan struct{})
+	b.Handle("tools/call", "tool", func(x *mcpserver.Exchange) {
+		select {
+		case <-slow:
+			x.Result("{}")
+		case <-x.Context().Done():
+		}
+	})
+	b.Forget()
+	hurried := plain.With("X-Envoy-Upstream-Rq-Timeout-Ms: 50", "X-Envoy-Upstream-Rq-Per-Try-Timeout-Ms: 10",
+		"X-Envoy-Expected-Rq-Timeout-Ms: 50", "X-Envoy-Retry-On: 5xx,reset,gateway-error", "X-Envoy-Max-Retries: 5", "Grpc-Timeout: 50m")
+	answered := make(chan harness.Response, 1)
+	go func() {
+		r, err := hurried.Try(t.Context(), http.MethodPost, call("1", "b_tool"))
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- r
+	}()
+	b.Wait(harness.Patience, "call", func() bool { return len(b.Received("tools/call")) == 1 })
+	select {
+	case r := <-answered:
+		t.Errorf("a client's header ended the call: %s", r)
+	case <-time.After(300 * time.Millisecond):
+		close(slow)
+		if r := <-answered; !ok(r) {
+			t.Error(r)
+		}
+	}
+	b.Fail(mcpserver.Status(503), "tools/call")
+	hurried.Post(call("1", "b_tool"))
+	b.Fail(mcpserver.Reset, "tools/call")
+	hurried.Post(call("1", "b_tool"))
+	if got := len(b.Received("tools/call")); got != 3 {
+		t.Errorf("%d calls reached the server, want 3: a client's header made it try again", got)
 	}
 }
 
