@@ -25,6 +25,13 @@ cannot() {
   exit 77
 }
 
+# possible ends with status 77 where a daemon cannot be.
+possible() {
+  [[ $(uname -s) == Linux ]] || cannot "none runs, and this is no Linux"
+  [[ $EUID -eq 0 ]] || cannot "none runs, and only root can start one"
+  unshare --net --mount --pid --fork true 2>/dev/null || cannot "none runs, and this machine allows no new namespaces"
+}
+
 # install_daemon unpacks the packages and leaves a mark when all is there.
 install_daemon() {
   [[ -f $home/installed ]] && return
@@ -72,9 +79,6 @@ environment() {
 
 serve() {
   local run=$1
-  [[ $(uname -s) == Linux ]] || cannot "this is no Linux"
-  [[ $EUID -eq 0 ]] || cannot "none runs, and only root can start one"
-  unshare --net --mount --pid --fork true 2>/dev/null || cannot "this machine allows no new namespaces"
   exec {lock}>"$home/serve.lock"
   flock --nonblock "$lock" || cannot "another run uses $home"
   environment
@@ -123,13 +127,17 @@ stop_daemon() {
 
 case ${1:-} in
 install)
+  possible
   mkdir -p "$home"
   exec {lock}>"$home/lock"
   flock --timeout 1800 "$lock" || cannot "another run has installed one for half an hour"
   install_daemon
   install_compose
   ;;
-serve) serve "${2:?directory of sockets and logs}" ;;
+serve)
+  possible
+  serve "${2:?directory of sockets and logs}"
+  ;;
 *)
   sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
   exit 2

@@ -150,6 +150,8 @@ bounded 1200 docker compose --project-name "$project" --env-file /dev/null build
 }
 
 say "starting"
+# What a run left that was killed.
+bounded 120 docker compose --project-name "$project" --env-file /dev/null down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
 begin=$SECONDS
 bounded 400 docker compose --project-name "$project" --env-file /dev/null up --detach --wait --wait-timeout 300 >"$run/up.log" 2>&1 || {
   tail -n 20 "$run/up.log"
