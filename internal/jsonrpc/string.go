@@ -25,7 +25,11 @@ func special(w uint64) uint64 {
 // skipString skips a string whose opening quote stands before i.
 func skipString(b []byte, i int) int {
 	for {
-		for i+8 <= len(b) {
+		for clean := 0; i+8 <= len(b); clean++ {
+			if clean == 4 {
+				i, clean = skipPlain(b, i), 0
+				continue
+			}
 			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break
@@ -52,6 +56,19 @@ func skipString(b []byte, i int) int {
 			i++
 		}
 	}
+}
+
+// skipPlain skips blocks of 32 bytes without anything special: most large bodies
+// are one long string. Short strings are better off without the look ahead.
+func skipPlain(b []byte, i int) int {
+	for ; i+32 <= len(b); i += 32 {
+		p := b[i : i+32 : i+32]
+		if special(binary.LittleEndian.Uint64(p))|special(binary.LittleEndian.Uint64(p[8:]))|
+			special(binary.LittleEndian.Uint64(p[16:]))|special(binary.LittleEndian.Uint64(p[24:])) != 0 {
+			break
+		}
+	}
+	return i
 }
 
 // skipEscape skips the escape whose backslash stands at i; both halves of a
