@@ -71,10 +71,9 @@ func TestFailuresAreToldToTheOperator(t *testing.T) {
 		t.Errorf("call %t, failed call %t, unknown tool %t, broken JSON %t in the access log:\n%s", good200, bad200, unknown, broken, raw)
 	}
 
-	// A field that no entry fills is none.
 	for _, field := range []string{"method", "server", "name", "error", "cluster", "flags"} {
-		if strings.Count(raw, `"`+field+`":null`) == len(all) {
-			t.Errorf("%s is null in every entry of the access log", field)
+		if !strings.Contains(raw, `"`+field+`":"`) {
+			t.Errorf("no entry of the access log has a value for %s", field)
 		}
 	}
 
