@@ -65,11 +65,11 @@ test: ## set up everything, then lint, layout, unit, race and end-to-end on thre
 
 .PHONY: unit
 unit: ## tests of every package, without cgo
-	@CGO_ENABLED=0 scripts/gotest.sh unit $(PACKAGES)
+	@CGO_ENABLED=0 scripts/gotest.sh unit -timeout 5m $(PACKAGES)
 
 .PHONY: race
 race: ## the same under the race detector
-	@scripts/gotest.sh race -race $(PACKAGES)
+	@scripts/gotest.sh race -race -timeout 10m $(PACKAGES)
 
 .PHONY: layout
 layout: ## rules of the repository: imports, sizes, words
