@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,28 +95,4 @@ func homes() []string {
 		dirs = append(dirs, dir)
 	}
 	return dirs
-}
-
-// maxSocketPath bounds the path of a unix socket in bytes; Linux has 108 with
-// the closing zero.
-const maxSocketPath = 107
-
-// runtimeDir makes a folder for sockets that only this user enters.
-func runtimeDir() (string, error) {
-	var errs []error
-	for _, parent := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/tmp"} {
-		if parent == "" {
-			continue
-		}
-		dir, err := os.MkdirTemp(parent, "mcp-gateway-")
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if len(filepath.Join(dir, "controlplane.sock")) <= maxSocketPath {
-			return dir, nil
-		}
-		errs = append(errs, fmt.Errorf("%s is too long for sockets", dir), os.Remove(dir))
-	}
-	return "", fmt.Errorf("make a folder for sockets: %w", errors.Join(errs...))
 }

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -81,22 +80,21 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	dir, err := runtimeDir()
+	dir, err := newRundir()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	socket := func(name string) string { return "unix:" + filepath.Join(dir, name) }
+	defer dir.remove()
 	params := envoyconfig.Params{
-		BrokerPublic:   socket("broker.sock"),
-		BrokerInternal: socket("internal.sock"),
-		ControlPlane:   socket("controlplane.sock"),
+		BrokerPublic:   dir.socket("broker.sock"),
+		BrokerInternal: dir.socket("internal.sock"),
+		ControlPlane:   dir.socket("controlplane.sock"),
 		Admin:          c.Admin,
 		Module:         name,
 		TrustedCA:      c.TrustedCA,
 	}
 	if params.Admin == "" {
-		params.Admin = socket("admin.sock")
+		params.Admin = dir.socket("admin.sock")
 	}
 	c.Log.Info("starting", zap.String("config", c.File), zap.String("listen", g.Listen),
 		zap.String("envoy", path), zap.String("module", module), zap.String("admin", params.Admin))
@@ -113,7 +111,7 @@ func Run(ctx context.Context, c Config) error {
 	defer edge.cancel()
 	e := &envoy{
 		path: path, module: module, concurrency: max(c.Concurrency, 1), logLevel: c.EnvoyLogLevel,
-		dir: dir, params: params, stdout: c.Stdout, log: c.Log,
+		dir: dir.path, params: params, stdout: c.Stdout, log: c.Log,
 	}
 	if e.logLevel == "" {
 		e.logLevel = "warning"

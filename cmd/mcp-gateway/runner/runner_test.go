@@ -62,12 +62,12 @@ func TestOnlyThisMachineReachesAPrivateAddress(t *testing.T) {
 
 func TestListenReplacesASocketThatNobodyServes(t *testing.T) {
 	t.Parallel()
-	dir, err := runtimeDir()
+	dir, err := newRundir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	address := "unix:" + filepath.Join(dir, "s")
+	t.Cleanup(dir.remove)
+	address := dir.socket("s")
 	first, err := listen(address)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +86,34 @@ func TestListenReplacesASocketThatNobodyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = second.Close()
+}
+
+func TestWhatAKilledGatewayLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	parent, err := os.MkdirTemp("/tmp", "mcp-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(parent) })
+	alive, err := makeRundir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, err := makeRundir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = dead.lock.Close() // as the kernel does for a process that ends
+	foreign := filepath.Join(parent, runPrefix+"without-lock")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	removeStale(parent)
+	for path, want := range map[string]bool{alive.path: true, dead.path: false, foreign: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", path, err == nil, want)
+		}
+	}
 }
 
 func TestAnAddressInUseIsNamedWithTheCure(t *testing.T) {
