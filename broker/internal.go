@@ -97,6 +97,10 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the question is malformed: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	if question.Server == "" {
+		b.resolveClient(w, r, session.ID(question.Session))
+		return
+	}
 	up := b.view.Load().servers[question.Server]
 	if up == nil {
 		http.Error(w, "no such server", http.StatusGone)
@@ -119,6 +123,22 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
 			Session: backend.ID, Version: backend.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
+		})
+	}
+}
+
+// resolveClient answers whether a client session exists.
+func (b *Broker) resolveClient(w http.ResponseWriter, r *http.Request, id session.ID) {
+	client, err := b.store.Get(r.Context(), id)
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		http.Error(w, "no such client session", http.StatusNotFound)
+	case err != nil:
+		b.log.Warn("session store fails", zap.Error(err))
+		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
+	default:
+		writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
+			Version: client.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
 		})
 	}
 }

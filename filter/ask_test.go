@@ -53,6 +53,9 @@ func TestResolveFailures(t *testing.T) {
 	for _, tt := range tests {
 		s, _ := post(newGateway(t), call("search"), "mcp-session-id", "cold")
 		d := s.Answer(tt.answer, []byte(tt.body), second)
+		if tt.answer == 410 {
+			d = s.Answer(200, []byte(`{"session":"","version":"2025-11-25","ttlMs":1}`), second)
+		}
 		if d.Action != Reply || d.Status != tt.status || !strings.Contains(string(d.Body), tt.code) {
 			t.Errorf("%d: %d %s", tt.answer, d.Status, d.Body)
 		}
@@ -139,6 +142,7 @@ func TestStaticTableAsksForNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.sessions.put([]byte("s1"), backend{expires: 30 * second})
 	if _, d := post(g, call("nope")); d.Action != Reply {
 		t.Errorf("%+v", d)
 	}
@@ -159,13 +163,42 @@ func TestSoleServerKeepsItsURIs(t *testing.T) {
 	}
 }
 
+func TestUnknownSessionComesBeforeUnknownName(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		call("nope"),
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"x:y"}}`,
+	} {
+		g := newGateway(t)
+		s, d := post(g, body, "mcp-session-id", "cold")
+		if d.Action != Ask || string(d.Question.Body) != `{"session":"cold","server":""}` {
+			t.Fatalf("%s: %+v", body, d)
+		}
+		if d = s.Answer(404, nil, second); d.Status != 404 {
+			t.Errorf("%s: %d %s", body, d.Status, d.Body)
+		}
+		s, _ = post(g, body, "mcp-session-id", "cold")
+		if d = s.Answer(200, []byte(`{"session":"","version":"2025-11-25","ttlMs":30000}`), second); d.Status != 200 || !strings.Contains(string(d.Body), `"code":-32`) {
+			t.Errorf("%s: %d %s", body, d.Status, d.Body)
+		}
+		if _, d = post(g, body, "mcp-session-id", "cold"); d.Action != Reply {
+			t.Errorf("%s: asked again at once", body)
+		}
+		s, _ = post(newGateway(t), body, "mcp-session-id", "cold")
+		if d = s.Answer(0, nil, second); d.Status != 200 {
+			t.Errorf("%s: without broker: %d %s", body, d.Status, d.Body)
+		}
+	}
+}
+
 func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 	t.Parallel()
 	late := func(g *Gateway, answer int) *Decision {
 		s := new(Stream)
 		s.Reset(g)
 		s.RequestHeaders(postHeaders(), false)
-		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask {
+		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask || d.Question.Quick != (d.Question.Body != nil && !strings.Contains(string(d.Question.Body), "stale")) {
 			t.Fatalf("%+v", d)
 		}
 		return s.Answer(answer, nil, 31*second)

@@ -1,5 +1,7 @@
 package filter
 
+import "time"
+
 // Action is what a host does next with a stream.
 type Action uint8
 
@@ -41,7 +43,13 @@ type Question struct {
 	// ETag goes into If-None-Match when not empty, quotes included.
 	ETag string
 	Body []byte
+	// Quick asks for an answer within QuickTimeout: there is something to go on
+	// with if none comes.
+	Quick bool
 }
+
+// QuickTimeout bounds a quick question.
+const QuickTimeout = time.Second
 
 // Note is one entry of the dynamic metadata "mcp".
 type Note struct {

@@ -42,6 +42,12 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 			s.version = append(s.version[:0], strings.TrimSpace(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.modern = true
+		case "authorization":
+			s.secrets = append(s.secrets, "authorization")
+		case "cookie":
+			s.secrets = append(s.secrets, "cookie")
+		case "proxy-authorization":
+			s.secrets = append(s.secrets, "proxy-authorization")
 		default:
 			if strings.HasPrefix(h.Name, mcp.HeaderOwnedPrefix) || strings.HasPrefix(h.Name, mcp.HeaderEnvoyPrefix) {
 				s.owned = append(s.owned, strings.Clone(h.Name))

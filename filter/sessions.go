@@ -14,7 +14,8 @@ const (
 	maxSessionsPerShard = 4096
 )
 
-// backend is a session at a server.
+// backend is a session at a server; without a server it only tells that the
+// client session exists.
 type backend struct {
 	server  string
 	id      []byte
@@ -61,6 +62,19 @@ func (s *sessions) get(id []byte, server string, now int64) (backend, bool) {
 		}
 	}
 	return backend{}, false
+}
+
+// known reports whether the client session was seen to exist lately.
+func (s *sessions) known(id []byte, now int64) bool {
+	sh := s.shard(id)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, b := range sh.m[string(id)] {
+		if now < b.expires {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *sessions) put(id []byte, b backend) {

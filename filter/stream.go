@@ -3,7 +3,6 @@ package filter
 import (
 	"strconv"
 
-	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/resourceuri"
@@ -18,6 +17,7 @@ const (
 	phaseAskTable         // waiting for a first table
 	phaseAskName          // waiting for a newer table, as the name was unknown
 	phaseAskSession       // waiting for the backend session
+	phaseAskClient        // waiting whether the client session exists, then refused
 	phaseServer           // forwarded to a server
 	phaseBroker           // handed to the broker
 	phaseReplied
@@ -40,6 +40,7 @@ type Stream struct {
 	hasQuery  bool
 	modern    bool     // a header that only stateless revisions have
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
+	secrets   []string // its credentials, which are for the gateway only
 
 	// From the request's body, copied.
 	msg     jsonrpc.Message
@@ -51,6 +52,7 @@ type Stream struct {
 	scratch []byte
 
 	// The decision's outcome.
+	refusal refusal
 	target  target
 	label   string // of the server, if answers need it
 	backend backend
@@ -64,7 +66,7 @@ type Stream struct {
 // on the path of each call.
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
-	s.session, s.version, s.path, s.owned = s.session[:0], s.version[:0], s.path[:0], s.owned[:0]
+	s.session, s.version, s.path, s.owned, s.secrets = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.secrets[:0]
 	s.isDelete, s.hasLength, s.hasQuery, s.modern = false, false, false, false
 	s.id, s.method, s.name = s.id[:0], "", s.name[:0]
 	s.target, s.label, s.backend = target{}, "", backend{}
@@ -112,6 +114,9 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		s.method = mcp.MethodInitialize
 		return s.toBroker()
 	default:
+		if s.g.cfg.Metadata {
+			s.method = string(method)
+		}
 		return s.toBroker()
 	}
 	if len(s.session) == 0 {
@@ -124,7 +129,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		isString, s.span, member = m.URIIsString, m.URI, "uri"
 	}
 	if !isString {
-		return s.refuse(200, mcp.CodeInvalidParams, "params."+member+" must be a string", "bad_params")
+		return s.refuseCall(now, mcp.CodeInvalidParams, "params."+member+" must be a string", "bad_params")
 	}
 	name, ok := jsonrpc.Unquote(s.scratch[:0], s.span.Of(body))
 	if !ok {
@@ -159,6 +164,9 @@ func (s *Stream) toBroker() *Decision {
 	s.d.Action = Pass
 	s.d.Plain = !s.isDelete
 	s.dropOwned()
+	if s.g.cfg.Metadata && s.method != "" {
+		s.note("method", []byte(s.method))
+	}
 	return &s.d
 }
 
@@ -177,10 +185,9 @@ func (s *Stream) route(now int64) *Decision {
 		if s.phase != phaseAskName && s.g.begin(now, recheckEvery) {
 			return s.ask(phaseAskName, s.g.TableQuestion())
 		}
-		return s.unknown()
+		return s.unknown(now)
 	}
 	srv := s.target.server
-	s.note("server", srv.nameBytes)
 	if srv.resources {
 		s.label = srv.label
 	}
@@ -189,11 +196,13 @@ func (s *Stream) route(now int64) *Decision {
 		s.backend = b
 		return s.forward(now)
 	}
-	s.backend = b // for the case that the broker is away
 	if b.stale {
 		return s.askSession(srv.name, b.id)
 	}
-	return s.askSession(srv.name, nil)
+	s.backend = b // for the case that the broker is away
+	d := s.askSession(srv.name, nil)
+	d.Question.Quick = b.server != ""
+	return d
 }
 
 // find looks s.name up and sets s.target.
@@ -216,16 +225,40 @@ func (s *Stream) find(t *table) bool {
 	return true
 }
 
-func (s *Stream) unknown() *Decision {
+func (s *Stream) unknown(now int64) *Decision {
 	name := string(s.name)
 	switch s.method {
 	case mcp.MethodToolsCall:
-		return s.refuse(200, mcp.CodeInvalidParams, "Unknown tool: "+name, "unknown_tool")
+		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown tool: "+name, "unknown_tool")
 	case mcp.MethodPromptsGet:
-		return s.refuse(200, mcp.CodeInvalidParams, "Unknown prompt: "+name, "unknown_prompt")
+		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown prompt: "+name, "unknown_prompt")
 	}
-	data := jsonrpc.AppendQuote([]byte(`{"uri":`), s.name)
-	return s.refuseData(200, mcp.CodeResourceNotFound, "Resource not found", append(data, '}'), "unknown_resource")
+	return s.refuseCall(now, mcp.CodeResourceNotFound, "Resource not found", "unknown_resource")
+}
+
+// refuseCall refuses a call that no server would see, but tells an unknown
+// client session so first: it must learn that it has to begin anew.
+func (s *Stream) refuseCall(now int64, code int, message, reason string) *Decision {
+	s.refusal = refusal{code, message, reason}
+	if s.g.sessions.known(s.session, now) {
+		return s.refused()
+	}
+	d := s.askSession("", nil)
+	s.phase = phaseAskClient
+	return d
+}
+
+type refusal struct {
+	code            int
+	message, reason string
+}
+
+func (s *Stream) refused() *Decision {
+	var data []byte
+	if s.refusal.code == mcp.CodeResourceNotFound {
+		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
+	}
+	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)
 }
 
 // forward sends the request to the chosen server.
@@ -235,6 +268,9 @@ func (s *Stream) forward(now int64) *Decision {
 	d := &s.d
 	d.Action, d.Plain = Pass, s.label == ""
 	s.dropOwned()
+	for _, name := range s.secrets {
+		s.remove(name)
+	}
 	d.Reroute = true
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)
@@ -265,87 +301,11 @@ func (s *Stream) forward(now int64) *Decision {
 		d.Revalidate = true
 	}
 	if s.g.cfg.Metadata {
+		s.note("server", srv.nameBytes)
 		s.note("method", []byte(s.method))
 		s.note("name", s.name)
 	}
 	return d
-}
-
-func (s *Stream) ask(p phase, q Question) *Decision {
-	s.phase = p
-	s.d.Action, s.d.Question = Ask, q
-	return &s.d
-}
-
-// askSession asks for the backend session at a server; stale is one that the
-// server no longer knows.
-func (s *Stream) askSession(server string, stale []byte) *Decision {
-	b := append(s.reply[:0], `{"session":`...)
-	b = jsonrpc.AppendQuote(b, s.session)
-	b = append(b, `,"server":`...)
-	b = jsonrpc.AppendQuote(b, []byte(server))
-	if len(stale) > 0 {
-		b = append(b, `,"stale":`...)
-		b = jsonrpc.AppendQuote(b, stale)
-	}
-	s.reply = append(b, '}')
-	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
-}
-
-// Answer takes the broker's answer to the last Ask; status 0 means that none
-// came. The request's body is not needed again.
-func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
-	s.d.reset()
-	switch s.phase {
-	case phaseAskTable, phaseAskName:
-		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {
-			return s.fail("broker_down", "the gateway has no routing table yet")
-		}
-		return s.route(now)
-	case phaseAskSession:
-		return s.answerSession(status, body, now)
-	}
-	return s.fail("stream", "answer out of turn")
-}
-
-func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
-	srv := s.target.server
-	s.d.Server = srv.name
-	switch status {
-	case 200:
-	case 404:
-		s.g.sessions.forget(s.session)
-		return s.refuse(404, mcp.CodeInvalidRequest, "session not found: initialize again", "session_gone")
-	case 410:
-		return s.unknown()
-	case 502:
-		return s.fail("server_down", "server "+srv.name+" could not be reached")
-	default:
-		return s.withoutBroker(now)
-	}
-	var r gatewayconfig.ResolveResponse
-	if err := gatewayconfig.Decode(body, &r); err != nil {
-		return s.withoutBroker(now)
-	}
-	s.backend = backend{
-		server: srv.name, id: []byte(r.Session), version: r.Version,
-		expires: now + r.TTLMillis*1e6,
-	}
-	s.g.sessions.put(s.session, s.backend)
-	return s.forward(now)
-}
-
-// withoutBroker goes on with the backend session that was known last, if there
-// is one: as long as the broker or its store is away nobody can end a session,
-// and open ones keep working.
-func (s *Stream) withoutBroker(now int64) *Decision {
-	srv := s.target.server
-	if s.backend.server == "" || s.backend.stale {
-		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
-	}
-	s.backend.expires = now + keepWithoutBroker
-	s.g.sessions.put(s.session, s.backend)
-	return s.forward(now)
 }
 
 // Trim lets go of buffers larger than limit bytes, so that one large request

@@ -150,7 +150,7 @@ func TestForward(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, d := post(newGateway(t), tt.body, "x-mcp-server", "evil", "x-mcp-anything", "1", "x-envoy-retry-on", "5xx", "content-length", "123")
+			_, d := post(newGateway(t), tt.body, "x-mcp-server", "evil", "x-mcp-anything", "1", "x-envoy-retry-on", "5xx", "content-length", "123", "authorization", "Bearer client", "cookie", "a=b", "proxy-authorization", "x")
 			if d.Action != Pass || !d.Reroute {
 				t.Fatalf("action %v, reroute %v, body %s", d.Action, d.Reroute, d.Body)
 			}
@@ -158,7 +158,7 @@ func TestForward(t *testing.T) {
 				t.Errorf("body\n got %s\nwant %s", got, tt.want)
 			}
 			e := edits(d)
-			if e["x-mcp-server"] != tt.server || e["x-mcp-anything"] != "(removed)" || e["x-envoy-retry-on"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
+			if e["x-mcp-server"] != tt.server || e["x-mcp-anything"] != "(removed)" || e["authorization"]+e["cookie"]+e["proxy-authorization"] != "(removed)(removed)(removed)" || e["x-envoy-retry-on"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
 				t.Errorf("edits %v", e)
 			}
 			if want := fmt.Sprint(len(tt.want)); e["content-length"] != want {

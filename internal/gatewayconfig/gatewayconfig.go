@@ -132,7 +132,8 @@ type Target struct {
 
 // ResolveRequest asks for the backend session of (client session, server),
 // opened if need be. Stale names a backend session that the server has
-// forgotten (it answered 404), so that the broker opens a new one.
+// forgotten (it answered 404), so that the broker opens a new one. Without a
+// server the question is only whether the client session exists.
 type ResolveRequest struct {
 	Session string `json:"session"`
 	Server  string `json:"server"`

@@ -248,7 +248,7 @@ static bool ask(mcp_filter* f, const mcp_out* out) {
   uint64_t id;
   return CALLBACK(http_filter_http_callout)(
              f->envoy, &id, bytes(f->config->cluster, f->config->cluster_length), headers, n, body,
-             f->config->ask_timeout_ms) == CALLOUT_SUCCESS;
+             out->timeout_ms ? out->timeout_ms : f->config->ask_timeout_ms) == CALLOUT_SUCCESS;
 }
 
 static void finish(mcp_filter* f, int verdict, mcp_out* out) {

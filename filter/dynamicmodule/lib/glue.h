@@ -27,6 +27,7 @@ typedef struct {
   char* large;
   size_t length;
   uint32_t status;
+  uint32_t timeout_ms;  // of a question, if not the configured one
 } mcp_out;
 
 // A record: this head, then key and value without padding.

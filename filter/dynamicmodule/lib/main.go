@@ -57,6 +57,9 @@ func give(out *C.mcp_out, b []byte) {
 func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int {
 	b, v := st.Config.Encode(room(out), d)
 	out.status = C.uint32_t(d.Status)
+	if d.Action == filter.Ask && d.Question.Quick {
+		out.timeout_ms = C.uint32_t(filter.QuickTimeout.Milliseconds())
+	}
 	give(out, b)
 	return C.int(v)
 }

@@ -1,0 +1,103 @@
+package filter
+
+import (
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+func (s *Stream) ask(p phase, q Question) *Decision {
+	s.phase = p
+	s.d.Action, s.d.Question = Ask, q
+	return &s.d
+}
+
+// askSession asks for the backend session at a server; stale is one that the
+// server no longer knows.
+func (s *Stream) askSession(server string, stale []byte) *Decision {
+	b := append(s.reply[:0], `{"session":`...)
+	b = jsonrpc.AppendQuote(b, s.session)
+	b = append(b, `,"server":`...)
+	b = jsonrpc.AppendQuote(b, []byte(server))
+	if len(stale) > 0 {
+		b = append(b, `,"stale":`...)
+		b = jsonrpc.AppendQuote(b, stale)
+	}
+	s.reply = append(b, '}')
+	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
+}
+
+// Answer takes the broker's answer to the last Ask; status 0 means that none
+// came. The request's body is not needed again.
+func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
+	s.d.reset()
+	switch s.phase {
+	case phaseAskTable, phaseAskName:
+		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {
+			return s.fail("broker_down", "the gateway has no routing table yet")
+		}
+		return s.route(now)
+	case phaseAskSession:
+		return s.answerSession(status, body, now)
+	case phaseAskClient:
+		return s.answerClient(status, body, now)
+	}
+	return s.fail("stream", "answer out of turn")
+}
+
+// gone ends a request whose client session has ended.
+func (s *Stream) gone() *Decision {
+	s.g.sessions.forget(s.session)
+	return s.refuse(404, mcp.CodeInvalidRequest, "session not found: initialize again", "session_gone")
+}
+
+// answerClient refuses the call, if it has a session at all.
+func (s *Stream) answerClient(status int, body []byte, now int64) *Decision {
+	var r gatewayconfig.ResolveResponse
+	if status == 404 {
+		return s.gone()
+	}
+	if status == 200 && gatewayconfig.Decode(body, &r) == nil {
+		s.g.sessions.put(s.session, backend{expires: now + r.TTLMillis*1e6})
+	}
+	return s.refused()
+}
+
+func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
+	srv := s.target.server
+	s.d.Server = srv.name
+	switch status {
+	case 200:
+	case 404:
+		return s.gone()
+	case 410:
+		return s.unknown(now)
+	case 502:
+		return s.fail("server_down", "server "+srv.name+" could not be reached")
+	default:
+		return s.withoutBroker(now)
+	}
+	var r gatewayconfig.ResolveResponse
+	if err := gatewayconfig.Decode(body, &r); err != nil {
+		return s.withoutBroker(now)
+	}
+	s.backend = backend{
+		server: srv.name, id: []byte(r.Session), version: r.Version,
+		expires: now + r.TTLMillis*1e6,
+	}
+	s.g.sessions.put(s.session, s.backend)
+	return s.forward(now)
+}
+
+// withoutBroker goes on with the backend session that was known last, if there
+// is one: as long as the broker or its store is away nobody can end a session,
+// and open ones keep working.
+func (s *Stream) withoutBroker(now int64) *Decision {
+	srv := s.target.server
+	if s.backend.server == "" {
+		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
+	}
+	s.backend.expires = now + keepWithoutBroker
+	s.g.sessions.put(s.session, s.backend)
+	return s.forward(now)
+}
