@@ -20,7 +20,6 @@ import (
 // How long a client may take, and how much of one connection Envoy holds.
 const (
 	headersTimeout = 10 * time.Second // to send a request's headers
-	requestTimeout = 5 * time.Minute  // to send a whole request
 	clientIdle     = time.Hour        // between two requests of a connection
 
 	// connectionBuffer bounds what a connection holds for a slow peer. Bodies
@@ -72,10 +71,9 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 			InitialStreamWindowSize:     wrapperspb.UInt32(streamWindow),
 			InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
 		},
-		// Until a route is chosen; routes say how long their streams may idle.
+		// For all streams but those whose route says otherwise.
 		StreamIdleTimeout:     durationpb.New(brokerIdle),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
-		RequestTimeout:        durationpb.New(requestTimeout),
 	}, nil
 }
 

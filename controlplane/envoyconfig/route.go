@@ -20,6 +20,10 @@ import (
 // sends a comment every 20 s on an open event stream, so only a dead one does.
 const brokerIdle = 5 * time.Minute
 
+// brokerTimeout ends a request that a hanging broker does not answer; only
+// event streams last longer.
+const brokerTimeout = 10 * time.Second
+
 // slack is the room that Envoy's limit leaves over the gateway's, so that the
 // filter's answer to a large body comes before Envoy's.
 const slack = 64 << 10
@@ -33,29 +37,24 @@ func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.BodyLimit) + slack 
 func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	servers := g.EnabledServers()
 	slices.SortFunc(servers, func(a, b gateway.Server) int { return strings.Compare(a.Name, b.Name) })
-	var list []*routev3.Route
+	// First what every request meets before the filter has chosen a server: an
+	// event stream, or an answer of the broker's, which has to come in time.
+	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
+	list := []*routev3.Route{
+		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
+		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
+	}
 	for i := range servers {
 		list = append(list, serverRoute(&servers[i]))
 	}
 	list = append(list,
-		// The filter may know a server a moment longer than Envoy. Its call must
-		// not end at the broker.
+		// The filter may know a server a moment longer than Envoy.
 		&routev3.Route{
 			Name:  "no-such-server",
-			Match: anyPath(&routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}),
+			Match: anyPath(),
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
 				Status: 404,
 				Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "no such server"}},
-			}},
-		},
-		&routev3.Route{
-			Name:  "broker",
-			Match: anyPath(),
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ClusterBroker},
-				Timeout:          durationpb.New(0),
-				IdleTimeout:      durationpb.New(brokerIdle),
-				RetryPolicy:      retries(),
 			}},
 		})
 	return &routev3.RouteConfiguration{
@@ -69,11 +68,34 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	}
 }
 
+func toBroker(timeout time.Duration) *routev3.Route_Route {
+	return &routev3.Route_Route{Route: &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ClusterBroker},
+		Timeout:          durationpb.New(timeout),
+		RetryPolicy:      retries(),
+	}}
+}
+
+func isGet() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: ":method", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "GET"},
+	}}}
+}
+
 func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}, Headers: headers}
 }
 
 func serverRoute(s *gateway.Server) *routev3.Route {
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ServerCluster(s.Name)},
+		Timeout:          durationpb.New(s.Timeout),
+		// No retries: a tool must not run twice, and the mere possibility has
+		// Envoy keep a copy of every body.
+	}
+	if s.IdleTimeout != brokerIdle { // else it is the listener's, already running
+		action.IdleTimeout = durationpb.New(s.IdleTimeout)
+	}
 	return &routev3.Route{
 		Name: ServerCluster(s.Name),
 		Match: anyPath(&routev3.HeaderMatcher{
@@ -82,17 +104,9 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 				MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s.Name},
 			}},
 		}),
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ServerCluster(s.Name)},
-			Timeout:          durationpb.New(s.Timeout),
-			IdleTimeout:      durationpb.New(s.IdleTimeout),
-			// No retries: a tool must not run twice, and the mere possibility has
-			// Envoy keep a copy of every body.
-		}},
-		// What a client proved to the gateway is not the server's to have. Gone
-		// before the server's own headers are added. Without accept-encoding
-		// answers come in the clear: the filter must read the URIs in them.
-		RequestHeadersToRemove:  []string{"accept-encoding", "authorization", "cookie", "proxy-authorization", mcp.HeaderServer},
+		Action: &routev3.Route_Route{Route: action},
+		// The client's credentials are gone by now: the filter takes them away.
+		RequestHeadersToRemove:  []string{mcp.HeaderServer},
 		RequestHeadersToAdd:     serverHeaders(s.Headers),
 		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie"},
 	}
