@@ -22,7 +22,7 @@ func newConfig(t *testing.T, secret string) *Config {
 	return c
 }
 
-// records reads a verdict as glue.c does.
+// records reads a verdict as verdict.h does.
 func records(t *testing.T, b []byte) []string {
 	t.Helper()
 	var out []string

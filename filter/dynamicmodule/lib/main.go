@@ -1,5 +1,5 @@
 // Command lib is the Envoy dynamic module libmcp_gateway.so, built with
-// -buildmode=c-shared. glue.c has Envoy's callbacks; this file is what they
+// -buildmode=c-shared. stream.c and config.c have Envoy's callbacks; this file is what they
 // call. Each entry reads host memory, asks the core and writes a verdict into
 // memory of C; none keeps host memory, and none lets a panic out.
 package main

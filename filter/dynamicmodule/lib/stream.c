@@ -1,7 +1,7 @@
 // Envoy's callbacks. Everything that needs no decision stays in C: a warm
 // tools/call enters Go once, when its body is complete, and that entry carries
 // all that the core reads and returns.
-#include "glue.h"
+#include "body.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +10,7 @@
 #include "_cgo_export.h"
 
 enum {
-  OUT_ROOM = 2048,
   MAX_HEADERS = 128,
-  MAX_EDITS = 64,
   SLACK = 65536,
   // A request that announces a larger body is judged by its headers at once;
   // for a smaller one the first entry into Go waits for the body.
@@ -27,6 +25,7 @@ typedef struct {
   void* envoy;
   mcp_config* config;
   uint64_t handle;  // of the Go stream; 0 before and after Go has to do with it
+  uint64_t announced;  // content-length of the request; NO_LENGTH without
   bool need_request;
   bool need_response;
   bool plain;       // an ordinary answer needs no decision
@@ -51,113 +50,6 @@ static int64_t now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static envoy_bytes bytes(const char* ptr, size_t length) {
-  envoy_bytes b = {ptr, length};
-  return b;
-}
-
-static void out_init(mcp_out* out, char* room) {
-  memset(out, 0, sizeof *out);
-  out->data = room;
-  out->room = OUT_ROOM;
-}
-
-static const char* out_bytes(const mcp_out* out) { return out->large ? out->large : out->data; }
-
-// Walks the records of a verdict. Start with *at = 0.
-static bool next_record(const mcp_out* out, size_t* at, mcp_record* r, envoy_bytes* key,
-                        envoy_bytes* value) {
-  if (*at + sizeof *r > out->length) return false;
-  const char* p = out_bytes(out) + *at;
-  memcpy(r, p, sizeof *r);
-  *key = bytes(p + sizeof *r, r->key_length);
-  *value = bytes(p + sizeof *r + r->key_length, r->value_length);
-  *at += sizeof *r + r->key_length + r->value_length;
-  return true;
-}
-
-// ---- bodies ----------------------------------------------------------------
-
-// A body as one piece of memory, good until the next is made on this thread:
-// Envoy's own if it is in one chunk, else a copy in the worker's scratch memory.
-// The scratch grows to the largest body met, at most the limits, and is kept: a
-// fresh megabyte costs more in page faults than in copying.
-typedef struct {
-  const char* ptr;
-  size_t length;
-} whole;
-
-static __thread char* scratch;
-static __thread size_t scratch_size;
-
-static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_t have,
-                         size_t room) {
-  size_t n = CALLBACK(http_get_body_chunks_size)(envoy, which);
-  if (n == 0 || have + n > room) return have;
-  CALLBACK(http_get_body_chunks)(envoy, which, list + have);
-  return have + n;
-}
-
-static whole join_chunks(const envoy_bytes* list, size_t n) {
-  whole w = {"", 0};
-  size_t filled = 0;
-  const envoy_bytes* only = NULL;
-  for (size_t i = 0; i < n; i++) {
-    w.length += list[i].length;
-    if (list[i].length > 0) {
-      filled++;
-      only = &list[i];
-    }
-  }
-  if (filled == 0) return w;
-  if (filled == 1) {
-    w.ptr = only->ptr;
-    return w;
-  }
-  if (w.length > scratch_size) {
-    free(scratch);
-    scratch_size = w.length + w.length / 2;
-    scratch = malloc(scratch_size);
-  }
-  char* p = scratch;
-  for (size_t i = 0; i < n; i++) {
-    memcpy(p, list[i].ptr, list[i].length);
-    p += list[i].length;
-  }
-  w.ptr = scratch;
-  return w;
-}
-
-// Gathers buffered and received body, in this order.
-static whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
-  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, buffered) +
-                (both ? CALLBACK(http_get_body_chunks_size)(envoy, received) : 0);
-  envoy_bytes small[64];
-  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
-  size_t n = add_chunks(envoy, buffered, list, 0, room);
-  if (both) n = add_chunks(envoy, received, list, n, room);
-  whole w = join_chunks(list, n);
-  if (list != small) free(list);
-  return w;
-}
-
-// Writes a new body of up to three parts in place of the old one. The parts may
-// be Envoy's own memory of the old body: appending moves nothing, and the old
-// bytes are drained last.
-static void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
-                    const envoy_bytes* parts, int n) {
-  envoy_enum target = both ? received : buffered;
-  size_t old = CALLBACK(http_get_body_size)(envoy, target);
-  for (int i = 0; i < n; i++) {
-    if (parts[i].length > 0) CALLBACK(http_append_body)(envoy, target, parts[i]);
-  }
-  if (old > 0) CALLBACK(http_drain_body)(envoy, target, old);
-  if (both) {
-    size_t before = CALLBACK(http_get_body_size)(envoy, buffered);
-    if (before > 0) CALLBACK(http_drain_body)(envoy, buffered, before);
-  }
 }
 
 // ---- carrying out a verdict --------------------------------------------------
@@ -223,22 +115,6 @@ static void reply(mcp_filter* f, const mcp_out* out) {
   }
   f->replied = true;
   CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
-}
-
-// The headers and the body of a question, from its records.
-static size_t question(const mcp_out* out, envoy_header* headers, envoy_bytes* body) {
-  size_t n = 0;
-  envoy_bytes key, value;
-  mcp_record r;
-  *body = bytes(NULL, 0);
-  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
-    if (r.kind == MCP_SET && n < MAX_EDITS) {
-      headers[n++] = (envoy_header){key.ptr, key.length, value.ptr, value.length};
-    } else if (r.kind == MCP_BODY) {
-      *body = value;
-    }
-  }
-  return n;
 }
 
 static bool ask(mcp_filter* f, const mcp_out* out) {
@@ -352,18 +228,26 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
   return verdict;
 }
 
-static bool announces_large(void* envoy) {
+#define NO_LENGTH UINT64_MAX
+
+// Envoy has checked the header: digits, and that the body will be so long.
+static uint64_t content_length(void* envoy) {
   envoy_bytes v = {NULL, 0};
-  if (!CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL))
-    return false;
+  if (!CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL) ||
+      v.length == 0 || v.length > 18)
+    return NO_LENGTH;
   uint64_t n = 0;
-  for (size_t i = 0; i < v.length && n <= EARLY; i++) n = n * 10 + (uint64_t)(v.ptr[i] - '0');
-  return n > EARLY;
+  for (size_t i = 0; i < v.length; i++) {
+    if (v.ptr[i] < '0' || v.ptr[i] > '9') return NO_LENGTH;
+    n = n * 10 + (uint64_t)(v.ptr[i] - '0');
+  }
+  return n;
 }
 
 envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
-  if (!end && !announces_large(envoy)) {
+  f->announced = end ? NO_LENGTH : content_length(envoy);
+  if (!end && (f->announced <= EARLY || f->announced == NO_LENGTH)) {
     hold_request(f);
     return HEADERS_STOP;
   }
@@ -410,7 +294,9 @@ envoy_enum ON(http_filter_request_body)(void* envoy, const void* module, bool en
     request_too_large(f);
     return BODY_STOP_NO_BUFFER;
   }
-  if (!end) return BODY_STOP_AND_BUFFER;
+  // All that was announced is all there is: not to wait for the end of the stream
+  // spares Envoy a buffer.
+  if (!end && size != f->announced) return BODY_STOP_AND_BUFFER;
   switch (request_complete(f, !same)) {
     case GO_ON:
       return BODY_CONTINUE;
@@ -434,13 +320,7 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
   mcp_filter* f = (mcp_filter*)module;
   if (!f->asking || f->handle == 0) return;
   f->asking = false;
-  uint32_t status = 0;
-  for (size_t i = 0; result == CALLOUT_SUCCESS && i < n; i++) {
-    if (headers[i].key_length == 7 && memcmp(headers[i].key, ":status", 7) == 0) {
-      for (size_t j = 0; j < headers[i].value_length; j++)
-        status = status * 10 + (uint32_t)(headers[i].value[j] - '0');
-    }
-  }
+  uint32_t status = result == CALLOUT_SUCCESS ? status_of(headers, n) : 0;
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
@@ -539,12 +419,7 @@ envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool e
   mcp_out out;
   out_init(&out, room);
   if (!f->need_response) {
-    envoy_bytes small[64];
-    size_t count = CALLBACK(http_get_body_chunks_size)(envoy, RECEIVED_RESPONSE);
-    envoy_bytes* list = count <= 64 ? small : malloc(count * sizeof *list);
-    count = add_chunks(envoy, RECEIVED_RESPONSE, list, 0, count);
-    whole w = join_chunks(list, count);
-    if (list != small) free(list);
+    whole w = received(envoy, RECEIVED_RESPONSE);
     int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, end, &out);
     enum outcome o = response_verdict(f, verdict, &out, true, false);
     return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
@@ -579,111 +454,3 @@ void ON(http_filter_destroy)(const void* module) {
   if (f->handle != 0) spend(f);
   free(f);
 }
-
-// ---- configuration, on the main thread ----------------------------------------
-
-const char* ON(program_init)(void) {
-  mcpInit(CALLBACK(get_concurrency)());
-  return "v0.1.0";
-}
-
-const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_bytes text) {
-  mcp_config* c = calloc(1, sizeof *c);
-  char room[OUT_ROOM];
-  mcp_out out;
-  out_init(&out, room);
-  c->envoy = envoy;
-  if (!mcpConfigNew((char*)text.ptr, text.length, c, &out)) {
-    CALLBACK(log)(LOG_ERROR, bytes(out_bytes(&out), out.length));
-    free(out.large);
-    free(c);
-    return NULL;
-  }
-  envoy_bytes labels[MCP_COUNTERS] = {bytes("reason", 6), bytes("server", 6)};
-  CALLBACK(http_filter_config_define_counter)
-  (envoy, bytes("mcp_gateway_errors", 18), labels, MCP_COUNTERS, &c->answers);
-  c->scheduler = CALLBACK(http_filter_config_scheduler_new)(envoy);
-  return c;
-}
-
-void ON(http_filter_config_destroy)(const void* config) {
-  mcp_config* c = (mcp_config*)config;
-  CALLBACK(http_filter_config_scheduler_delete)(c->scheduler);
-  mcpConfigClose(c->handle);
-  free(c->cluster);
-  free(c);
-}
-
-// The table is fetched in the background, on behalf of a stream that does not
-// wait for it.
-void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t event) {
-  mcp_config* c = (mcp_config*)config;
-  envoy_header headers[MAX_EDITS];
-  envoy_bytes body;
-  char room[OUT_ROOM];
-  mcp_out out;
-  out_init(&out, room);
-  mcpTableQuestion(c->handle, &out);
-  size_t n = question(&out, headers, &body);
-  uint64_t id;
-  CALLBACK(http_filter_config_http_callout)
-  (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
-  free(out.large);
-}
-
-void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, uint64_t id,
-                                              envoy_enum result, envoy_header* headers, size_t n,
-                                              envoy_bytes* chunks, size_t chunk_count) {
-  mcp_config* c = (mcp_config*)config;
-  if (result != CALLOUT_SUCCESS) return;
-  uint32_t status = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (headers[i].key_length == 7 && memcmp(headers[i].key, ":status", 7) == 0) {
-      for (size_t j = 0; j < headers[i].value_length; j++)
-        status = status * 10 + (uint32_t)(headers[i].value[j] - '0');
-    }
-  }
-  char room[OUT_ROOM];
-  mcp_out out;
-  out_init(&out, room);
-  whole w = join_chunks(chunks, chunk_count);
-  if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, &out)) {
-    CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
-    free(out.large);
-  }
-}
-
-// ---- hooks that the ABI demands and the gateway has no use for -----------------
-
-const void* ON(http_filter_per_route_config_new)(envoy_bytes name, envoy_bytes config) {
-  return NULL;  // refused: there is nothing to configure per route
-}
-void ON(http_filter_per_route_config_destroy)(const void* config) {}
-void ON(http_filter_stream_complete)(void* envoy, const void* module) {}
-void ON(http_filter_scheduled)(void* envoy, const void* module, uint64_t event) {}
-void ON(http_filter_http_stream_headers)(void* envoy, const void* module, uint64_t id,
-                                         envoy_header* headers, size_t n, bool end) {}
-void ON(http_filter_http_stream_data)(void* envoy, const void* module, uint64_t id,
-                                      const envoy_bytes* data, size_t n, bool end) {}
-void ON(http_filter_http_stream_trailers)(void* envoy, const void* module, uint64_t id,
-                                          envoy_header* trailers, size_t n) {}
-void ON(http_filter_http_stream_complete)(void* envoy, const void* module, uint64_t id) {}
-void ON(http_filter_http_stream_reset)(void* envoy, const void* module, uint64_t id,
-                                       envoy_enum reason) {}
-void ON(http_filter_downstream_above_write_buffer_high_watermark)(void* envoy,
-                                                                  const void* module) {}
-void ON(http_filter_downstream_below_write_buffer_low_watermark)(void* envoy, const void* module) {
-}
-envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
-                                       envoy_bytes details, bool reset) {
-  return 0;
-}
-void ON(http_filter_config_http_stream_headers)(void* envoy, const void* config, uint64_t id,
-                                                envoy_header* headers, size_t n, bool end) {}
-void ON(http_filter_config_http_stream_data)(void* envoy, const void* config, uint64_t id,
-                                             const envoy_bytes* data, size_t n, bool end) {}
-void ON(http_filter_config_http_stream_trailers)(void* envoy, const void* config, uint64_t id,
-                                                 envoy_header* trailers, size_t n) {}
-void ON(http_filter_config_http_stream_complete)(void* envoy, const void* config, uint64_t id) {}
-void ON(http_filter_config_http_stream_reset)(void* envoy, const void* config, uint64_t id,
-                                              envoy_enum reason) {}

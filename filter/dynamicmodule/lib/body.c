@@ -1,0 +1,79 @@
+#include "body.h"
+
+#include <stdlib.h>
+
+static __thread char* scratch;
+static __thread size_t scratch_size;
+
+static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_t have,
+                         size_t room) {
+  size_t n = CALLBACK(http_get_body_chunks_size)(envoy, which);
+  if (n == 0 || have + n > room) return have;
+  CALLBACK(http_get_body_chunks)(envoy, which, list + have);
+  return have + n;
+}
+
+whole join_chunks(const envoy_bytes* list, size_t n) {
+  whole w = {"", 0};
+  size_t filled = 0;
+  const envoy_bytes* only = NULL;
+  for (size_t i = 0; i < n; i++) {
+    w.length += list[i].length;
+    if (list[i].length > 0) {
+      filled++;
+      only = &list[i];
+    }
+  }
+  if (filled == 0) return w;
+  if (filled == 1) {
+    w.ptr = only->ptr;
+    return w;
+  }
+  if (w.length > scratch_size) {
+    free(scratch);
+    scratch_size = w.length + w.length / 2;
+    scratch = malloc(scratch_size);
+  }
+  char* p = scratch;
+  for (size_t i = 0; i < n; i++) {
+    memcpy(p, list[i].ptr, list[i].length);
+    p += list[i].length;
+  }
+  w.ptr = scratch;
+  return w;
+}
+
+whole received(void* envoy, envoy_enum which) {
+  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, which);
+  envoy_bytes small[64];
+  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
+  whole w = join_chunks(list, add_chunks(envoy, which, list, 0, room));
+  if (list != small) free(list);
+  return w;
+}
+
+whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
+  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, buffered) +
+                (both ? CALLBACK(http_get_body_chunks_size)(envoy, received) : 0);
+  envoy_bytes small[64];
+  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
+  size_t n = add_chunks(envoy, buffered, list, 0, room);
+  if (both) n = add_chunks(envoy, received, list, n, room);
+  whole w = join_chunks(list, n);
+  if (list != small) free(list);
+  return w;
+}
+
+void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
+                    const envoy_bytes* parts, int n) {
+  envoy_enum target = both ? received : buffered;
+  size_t old = CALLBACK(http_get_body_size)(envoy, target);
+  for (int i = 0; i < n; i++) {
+    if (parts[i].length > 0) CALLBACK(http_append_body)(envoy, target, parts[i]);
+  }
+  if (old > 0) CALLBACK(http_drain_body)(envoy, target, old);
+  if (both) {
+    size_t before = CALLBACK(http_get_body_size)(envoy, buffered);
+    if (before > 0) CALLBACK(http_drain_body)(envoy, buffered, before);
+  }
+}

@@ -1,0 +1,28 @@
+// Bodies as the core reads them, in one piece, and their replacement.
+#pragma once
+
+#include "verdict.h"
+
+// A body as one piece of memory, good until the next is made on this thread:
+// Envoy's own if it is in one chunk, else a copy in the worker's scratch memory.
+// The scratch grows to the largest body met, at most the limits, and is kept: a
+// fresh megabyte costs more in page faults than in copying.
+typedef struct {
+  const char* ptr;
+  size_t length;
+} whole;
+
+// Joins chunks that Envoy handed over.
+whole join_chunks(const envoy_bytes* list, size_t n);
+
+// Joins the received body.
+whole received(void* envoy, envoy_enum which);
+
+// Joins the buffered and, if both is set, the received body, in this order.
+whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
+
+// Writes a new body of n parts in place of the old one. The parts may be Envoy's
+// own memory of the old body: appending moves nothing, and the old bytes are
+// drained last.
+void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
+             const envoy_bytes* parts, int n);

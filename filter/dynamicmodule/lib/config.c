@@ -1,0 +1,108 @@
+// The module's configuration, on Envoy's main thread, and the hooks that it has
+// no use for.
+#include "body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "_cgo_export.h"
+
+const char* ON(program_init)(void) {
+  mcpInit(CALLBACK(get_concurrency)());
+  return "v0.1.0";
+}
+
+const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_bytes text) {
+  mcp_config* c = calloc(1, sizeof *c);
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  c->envoy = envoy;
+  if (!mcpConfigNew((char*)text.ptr, text.length, c, &out)) {
+    CALLBACK(log)(LOG_ERROR, bytes(out_bytes(&out), out.length));
+    free(out.large);
+    free(c);
+    return NULL;
+  }
+  envoy_bytes labels[MCP_COUNTERS] = {bytes("reason", 6), bytes("server", 6)};
+  CALLBACK(http_filter_config_define_counter)
+  (envoy, bytes("mcp_gateway_errors", 18), labels, MCP_COUNTERS, &c->answers);
+  c->scheduler = CALLBACK(http_filter_config_scheduler_new)(envoy);
+  return c;
+}
+
+void ON(http_filter_config_destroy)(const void* config) {
+  mcp_config* c = (mcp_config*)config;
+  CALLBACK(http_filter_config_scheduler_delete)(c->scheduler);
+  mcpConfigClose(c->handle);
+  free(c->cluster);
+  free(c);
+}
+
+// The table is fetched in the background, on behalf of a stream that does not
+// wait for it.
+void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t event) {
+  mcp_config* c = (mcp_config*)config;
+  envoy_header headers[MAX_EDITS];
+  envoy_bytes body;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  mcpTableQuestion(c->handle, &out);
+  size_t n = question(&out, headers, &body);
+  uint64_t id;
+  CALLBACK(http_filter_config_http_callout)
+  (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
+  free(out.large);
+}
+
+void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, uint64_t id,
+                                              envoy_enum result, envoy_header* headers, size_t n,
+                                              envoy_bytes* chunks, size_t chunk_count) {
+  mcp_config* c = (mcp_config*)config;
+  if (result != CALLOUT_SUCCESS) return;
+  uint32_t status = status_of(headers, n);
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  whole w = join_chunks(chunks, chunk_count);
+  if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, &out)) {
+    CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
+    free(out.large);
+  }
+}
+
+// ---- hooks that the ABI demands and the gateway has no use for -----------------
+
+const void* ON(http_filter_per_route_config_new)(envoy_bytes name, envoy_bytes config) {
+  return NULL;  // refused: there is nothing to configure per route
+}
+void ON(http_filter_per_route_config_destroy)(const void* config) {}
+void ON(http_filter_stream_complete)(void* envoy, const void* module) {}
+void ON(http_filter_scheduled)(void* envoy, const void* module, uint64_t event) {}
+void ON(http_filter_http_stream_headers)(void* envoy, const void* module, uint64_t id,
+                                         envoy_header* headers, size_t n, bool end) {}
+void ON(http_filter_http_stream_data)(void* envoy, const void* module, uint64_t id,
+                                      const envoy_bytes* data, size_t n, bool end) {}
+void ON(http_filter_http_stream_trailers)(void* envoy, const void* module, uint64_t id,
+                                          envoy_header* trailers, size_t n) {}
+void ON(http_filter_http_stream_complete)(void* envoy, const void* module, uint64_t id) {}
+void ON(http_filter_http_stream_reset)(void* envoy, const void* module, uint64_t id,
+                                       envoy_enum reason) {}
+void ON(http_filter_downstream_above_write_buffer_high_watermark)(void* envoy,
+                                                                  const void* module) {}
+void ON(http_filter_downstream_below_write_buffer_low_watermark)(void* envoy, const void* module) {
+}
+envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
+                                       envoy_bytes details, bool reset) {
+  return 0;
+}
+void ON(http_filter_config_http_stream_headers)(void* envoy, const void* config, uint64_t id,
+                                                envoy_header* headers, size_t n, bool end) {}
+void ON(http_filter_config_http_stream_data)(void* envoy, const void* config, uint64_t id,
+                                             const envoy_bytes* data, size_t n, bool end) {}
+void ON(http_filter_config_http_stream_trailers)(void* envoy, const void* config, uint64_t id,
+                                                 envoy_header* trailers, size_t n) {}
+void ON(http_filter_config_http_stream_complete)(void* envoy, const void* config, uint64_t id) {}
+void ON(http_filter_config_http_stream_reset)(void* envoy, const void* config, uint64_t id,
+                                              envoy_enum reason) {}
