@@ -58,7 +58,8 @@ func (b *Broker) started(c *call) bool {
 		case <-timer.C:
 		case <-c.r.Context().Done():
 		}
-		c.view = b.view.Load()
 	}
+	// Even without a wait: it may have ended just after the call took its view.
+	c.view = b.view.Load()
 	return c.view.configured
 }
