@@ -48,8 +48,8 @@ type Question struct {
 	Quick bool
 }
 
-// QuickTimeout bounds a quick question.
-const QuickTimeout = time.Second
+// QuickTimeout bounds a quick question: a broker in order answers in milliseconds.
+const QuickTimeout = 500 * time.Millisecond
 
 // Note is one entry of the dynamic metadata "mcp".
 type Note struct {

@@ -1,6 +1,7 @@
 #include "body.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static __thread char* scratch;
 static __thread size_t scratch_size;
@@ -14,13 +15,16 @@ static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_
 }
 
 whole join_chunks(const envoy_bytes* list, size_t n) {
-  whole w = {"", 0};
+  whole w = {.ptr = ""};
   size_t filled = 0;
   const envoy_bytes* only = NULL;
   for (size_t i = 0; i < n; i++) {
     w.length += list[i].length;
     if (list[i].length > 0) {
-      filled++;
+      if (filled++ == 0) {
+        w.head = list[i].ptr;
+        w.head_length = list[i].length;
+      }
       only = &list[i];
     }
   }
@@ -57,11 +61,31 @@ whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
                 (both ? CALLBACK(http_get_body_chunks_size)(envoy, received) : 0);
   envoy_bytes small[64];
   envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
-  size_t n = add_chunks(envoy, buffered, list, 0, room);
+  size_t n_buffered = add_chunks(envoy, buffered, list, 0, room);
+  size_t n = n_buffered;
   if (both) n = add_chunks(envoy, received, list, n, room);
   whole w = join_chunks(list, n);
+  w.head_buffered = n_buffered > 0;
   if (list != small) free(list);
   return w;
+}
+
+void splice(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with) {
+  if (with.length <= end - start && end <= w->head_length) {
+    // The memory is this request's alone and Envoy reads it only after the
+    // filter: to write there spares a copy of the whole body.
+    char* head = (char*)w->head;
+    size_t free_bytes = end - start - with.length;
+    memmove(head + free_bytes, head, start);
+    memcpy(head + free_bytes + start, with.ptr, with.length);
+    if (free_bytes > 0) {
+      CALLBACK(http_drain_body)
+      (envoy, w->head_buffered ? BUFFERED_REQUEST : RECEIVED_REQUEST, free_bytes);
+    }
+    return;
+  }
+  envoy_bytes parts[3] = {bytes(w->ptr, start), with, bytes(w->ptr + end, w->length - end)};
+  rewrite(envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both, parts, 3);
 }
 
 void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,

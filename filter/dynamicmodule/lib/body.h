@@ -10,6 +10,10 @@
 typedef struct {
   const char* ptr;
   size_t length;
+  // The first chunk in Envoy's memory, of which ptr may be a copy.
+  const char* head;
+  size_t head_length;
+  bool head_buffered;  // it is in the buffered body, not in the received one
 } whole;
 
 // Joins chunks that Envoy handed over.
@@ -20,6 +24,12 @@ whole received(void* envoy, envoy_enum which);
 
 // Joins the buffered and, if both is set, the received body, in this order.
 whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
+
+// Replaces the bytes from start to end of a request's body. Shorter ones that lie
+// in the first chunk are replaced in place: what stands before them moves back,
+// and the bytes that come free at the front are drained. Else the body is written
+// anew.
+void splice(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with);
 
 // Writes a new body of n parts in place of the old one. The parts may be Envoy's
 // own memory of the old body: appending moves nothing, and the old bytes are

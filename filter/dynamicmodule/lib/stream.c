@@ -63,12 +63,12 @@ static void note(mcp_filter* f, envoy_bytes key, envoy_bytes value) {
   CALLBACK(http_set_dynamic_metadata_string)(f->envoy, bytes("mcp", 3), key, value);
 }
 
-// Applies header edits, notes and counters; returns the splice and the body.
-static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_record* splice,
+// Applies header edits, notes and counters; returns the cut and the body.
+static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_record* cut,
                   uint32_t range[2], envoy_bytes* with, envoy_bytes* body) {
   mcp_record r;
   envoy_bytes key, value;
-  splice->kind = 0;
+  cut->kind = 0;
   *body = bytes(NULL, 0);
   for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
     switch (r.kind) {
@@ -79,7 +79,7 @@ static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_recor
         CALLBACK(http_set_header)(f->envoy, which, key, bytes(NULL, 0));
         break;
       case MCP_SPLICE:
-        *splice = r;
+        *cut = r;
         memcpy(range, key.ptr, 2 * sizeof(uint32_t));
         *with = value;
         break;
@@ -176,14 +176,12 @@ static enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, wh
         continue;
       }
       default: {
-        mcp_record splice;
+        mcp_record cut;
         uint32_t range[2];
         envoy_bytes with, ignored;
-        apply(f, out, REQUEST_HEADERS, &splice, range, &with, &ignored);
-        if (splice.kind == MCP_SPLICE && w != NULL) {
-          envoy_bytes parts[3] = {bytes(w->ptr, range[0]), with,
-                                  bytes(w->ptr + range[1], w->length - range[1])};
-          rewrite(f->envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both, parts, 3);
+        apply(f, out, REQUEST_HEADERS, &cut, range, &with, &ignored);
+        if (cut.kind == MCP_SPLICE && w != NULL) {
+          splice(f->envoy, w, both, range[0], range[1], with);
         }
         if (verdict & MCP_REROUTE) CALLBACK(http_clear_route_cache)(f->envoy);
         finish(f, verdict, out);
@@ -347,10 +345,10 @@ static enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, b
       return HOLD;
     }
     default: {
-      mcp_record splice;
+      mcp_record cut;
       uint32_t range[2];
       envoy_bytes with, body;
-      apply(f, out, RESPONSE_HEADERS, &splice, range, &with, &body);
+      apply(f, out, RESPONSE_HEADERS, &cut, range, &with, &body);
       if (verdict & MCP_REPLACE) {
         if (streaming) {
           size_t old = CALLBACK(http_get_body_size)(f->envoy, RECEIVED_RESPONSE);
