@@ -70,7 +70,7 @@ whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
   return w;
 }
 
-void splice(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with) {
+void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with) {
   if (with.length <= end - start && end <= w->head_length) {
     // The memory is this request's alone and Envoy reads it only after the
     // filter: to write there spares a copy of the whole body.

@@ -3,6 +3,8 @@
 
 #include "verdict.h"
 
+#pragma GCC visibility push(hidden)
+
 // A body as one piece of memory, good until the next is made on this thread:
 // Envoy's own if it is in one chunk, else a copy in the worker's scratch memory.
 // The scratch grows to the largest body met, at most the limits, and is kept: a
@@ -29,10 +31,12 @@ whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
 // in the first chunk are replaced in place: what stands before them moves back,
 // and the bytes that come free at the front are drained. Else the body is written
 // anew.
-void splice(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with);
+void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with);
 
 // Writes a new body of n parts in place of the old one. The parts may be Envoy's
 // own memory of the old body: appending moves nothing, and the old bytes are
 // drained last.
 void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
              const envoy_bytes* parts, int n);
+
+#pragma GCC visibility pop
