@@ -87,7 +87,7 @@ func (b *Broker) recoverCall(c *call) {
 // Messages to the Server). The answer is always JSON.
 func (b *Broker) post(c *call) {
 	switch {
-	case !isMediaType(c.r.Header.Get("Content-Type"), "application/json"):
+	case !mcp.MediaType(c.r.Header.Get("Content-Type"), "application/json"):
 		c.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
 	case !accepts(c.r, "application/json") || !accepts(c.r, "text/event-stream"):
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream")
@@ -216,25 +216,9 @@ func (b *Broker) delete(c *call) {
 	c.w.WriteHeader(http.StatusNoContent)
 }
 
-// isMediaType reports whether a Content-Type, or one range of an Accept list, is
-// the media type want; parameters do not count.
-func isMediaType(value, want string) bool {
-	value, _, _ = strings.Cut(value, ";")
-	return strings.EqualFold(strings.TrimSpace(value), want)
-}
-
 // accepts reports whether the Accept header admits the media type want. None
-// admits everything (RFC 9110 section 12.5.1).
+// admits everything.
 func accepts(r *http.Request, want string) bool {
 	values := r.Header.Values("Accept")
-	if len(values) == 0 {
-		return true
-	}
-	family, _, _ := strings.Cut(want, "/")
-	for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if isMediaType(item, want) || isMediaType(item, "*/*") || isMediaType(item, family+"/*") {
-			return true
-		}
-	}
-	return false
+	return len(values) == 0 || mcp.Accepts(strings.Join(values, ","), want)
 }

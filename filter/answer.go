@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
 )
 
@@ -60,7 +61,7 @@ func (s *Stream) fromBroker(status int, contentType string) *Decision {
 	if s.isDelete {
 		s.g.sessions.forget(s.session)
 	}
-	if status >= 500 && !mediaType(contentType, "application/json") {
+	if status >= 500 && !mcp.MediaType(contentType, "application/json") {
 		return s.fail("broker_down", "the gateway cannot answer now")
 	}
 	s.d.Done = true
@@ -70,7 +71,7 @@ func (s *Stream) fromBroker(status int, contentType string) *Decision {
 func (s *Stream) fromServer(status int, contentType, length string, end bool) *Decision {
 	srv := s.target.server
 	s.d.Server = srv.name
-	isJSON := mediaType(contentType, "application/json")
+	isJSON := mcp.MediaType(contentType, "application/json")
 	switch {
 	case status == 200 && end:
 		return s.fail("bad_answer", "server "+srv.name+" gave an empty answer")
@@ -82,7 +83,7 @@ func (s *Stream) fromServer(status int, contentType, length string, end bool) *D
 		s.answer.mode = answerJSON
 		s.d.Action = NeedBody
 		return &s.d
-	case status == 200 && mediaType(contentType, "text/event-stream"):
+	case status == 200 && mcp.MediaType(contentType, "text/event-stream"):
 		if s.label == "" {
 			s.d.Done = true
 			return &s.d
@@ -185,7 +186,6 @@ func (s *Stream) serverError(body []byte) *Decision {
 	}
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
 	s.set(":status", []byte("200"))
-	s.answer.buf = append(s.answer.buf[:0], body...)
 	if s.label != "" {
 		s.answer.buf = relabel(s.answer.buf[:0], body, s.label)
 		if !bytes.Equal(s.answer.buf, body) {

@@ -71,7 +71,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 	case "POST":
 		return s.post(contentType, accept, length, end)
 	case "GET":
-		if !accepts(accept, "text/event-stream") {
+		if accept != "" && !mcp.Accepts(accept, "text/event-stream") {
 			return s.refuse(406, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream", "accept")
 		}
 	case "DELETE":
@@ -95,9 +95,9 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 
 func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 	switch {
-	case !mediaType(contentType, "application/json"):
+	case !mcp.MediaType(contentType, "application/json"):
 		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
-	case accept != usualAccept && !(accepts(accept, "application/json") && accepts(accept, "text/event-stream")):
+	case accept != "" && accept != usualAccept && !(mcp.Accepts(accept, "application/json") && mcp.Accepts(accept, "text/event-stream")):
 		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
@@ -122,29 +122,4 @@ func join(list, value string) string {
 		return value
 	}
 	return list + "," + value
-}
-
-// mediaType reports whether value names the media type want (lower case),
-// parameters ignored.
-func mediaType(value, want string) bool {
-	if value == want {
-		return true
-	}
-	value, _, _ = strings.Cut(value, ";")
-	return strings.EqualFold(strings.TrimSpace(value), want)
-}
-
-// accepts reports whether an Accept list admits the media type want, itself or
-// by a range. No list admits everything (RFC 9110 section 12.5.1).
-func accepts(list, want string) bool {
-	if list == "" {
-		return true
-	}
-	family := want[:strings.IndexByte(want, '/')]
-	for item := range strings.SplitSeq(list, ",") {
-		if mediaType(item, want) || mediaType(item, "*/*") || mediaType(item, family+"/*") {
-			return true
-		}
-	}
-	return false
 }

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -74,7 +73,7 @@ func (c *Config) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
-	case !c.admits(r):
+	case !gatewayconfig.Admits(r.Header.Get("Authorization"), c.secret):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "the configuration needs its secret", http.StatusUnauthorized)
 		return
@@ -104,15 +103,6 @@ func (c *Config) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-func (c *Config) admits(r *http.Request) bool {
-	if c.secret == "" {
-		return true
-	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	want, got := sha256.Sum256([]byte(c.secret)), sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // wait reads the preference; none means not to wait.

@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PREFIX(name) envoy_dynamic_module_##name
 #define CALLBACK(name) envoy_dynamic_module_callback_##name
 #define ON(name) envoy_dynamic_module_on_##name
 
@@ -32,7 +31,7 @@ enum { RECEIVED_REQUEST = 0, BUFFERED_REQUEST = 1, RECEIVED_RESPONSE = 2, BUFFER
 enum { HEADERS_CONTINUE = 0, HEADERS_STOP = 1 };
 enum { BODY_CONTINUE = 0, BODY_STOP_AND_BUFFER = 1, BODY_STOP_NO_BUFFER = 3 };
 enum { TRAILERS_CONTINUE = 0, TRAILERS_STOP = 1 };
-enum { LOG_DEBUG = 1, LOG_INFO = 2, LOG_WARN = 3, LOG_ERROR = 4 };
+enum { LOG_WARN = 3, LOG_ERROR = 4 };
 enum { CALLOUT_SUCCESS = 0 };
 
 void CALLBACK(log)(envoy_enum level, envoy_bytes message);
