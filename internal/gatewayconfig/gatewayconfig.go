@@ -21,8 +21,14 @@ import (
 const (
 	PathTable   = "/v1/table"   // GET, ETag and If-None-Match; answers Table
 	PathResolve = "/v1/resolve" // POST ResolveRequest; answers ResolveResponse
+	PathReplay  = "/v1/replay"  // POST ResolveRequest, newline, message; answers as the server
 	PathConfig  = "/v1/config"  // GET on the control plane; answers Broker
 )
+
+// PathBridge starts the paths under which the broker's public listener serves
+// servers that Envoy cannot reach itself (stdio, HTTP+SSE) as Streamable HTTP:
+// PathBridge + name. The filter sends nothing there but what it has routed.
+const PathBridge = "/bridge/"
 
 // SecretEnv names the environment variable that holds the shared secret of the
 // internal API, sent as "authorization: Bearer <secret>". Read from the

@@ -73,17 +73,32 @@ const (
 
 // Methods that the gateway knows by name.
 const (
-	MethodInitialize            = "initialize"
-	MethodPing                  = "ping"
-	MethodToolsList             = "tools/list"
-	MethodToolsCall             = "tools/call"
-	MethodPromptsList           = "prompts/list"
-	MethodPromptsGet            = "prompts/get"
-	MethodResourcesList         = "resources/list"
-	MethodResourcesTemplates    = "resources/templates/list"
-	MethodResourcesRead         = "resources/read"
+	MethodInitialize           = "initialize"
+	MethodPing                 = "ping"
+	MethodToolsList            = "tools/list"
+	MethodToolsCall            = "tools/call"
+	MethodPromptsList          = "prompts/list"
+	MethodPromptsGet           = "prompts/get"
+	MethodResourcesList        = "resources/list"
+	MethodResourcesTemplates   = "resources/templates/list"
+	MethodResourcesRead        = "resources/read"
+	MethodResourcesSubscribe   = "resources/subscribe"
+	MethodResourcesUnsubscribe = "resources/unsubscribe"
+	MethodComplete             = "completion/complete"
+	MethodSetLevel             = "logging/setLevel"
+
+	// Requests of servers to clients.
+	MethodCreateMessage = "sampling/createMessage"
+	MethodElicit        = "elicitation/create"
+	MethodRootsList     = "roots/list"
+
 	MethodNotifyInitialized     = "notifications/initialized"
+	MethodNotifyCancelled       = "notifications/cancelled"
+	MethodNotifyProgress        = "notifications/progress"
+	MethodNotifyMessage         = "notifications/message"
 	MethodNotifyToolsChanged    = "notifications/tools/list_changed"
 	MethodNotifyPromptsChanged  = "notifications/prompts/list_changed"
 	MethodNotifyResourceChanged = "notifications/resources/list_changed"
+	MethodNotifyResourceUpdated = "notifications/resources/updated"
+	MethodNotifyRootsChanged    = "notifications/roots/list_changed"
 )

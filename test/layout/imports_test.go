@@ -28,6 +28,7 @@ type rule struct {
 var rules = []rule{
 	{of: "internal/mcp"},
 	{of: "internal/child", not: []string{"net", "net/http"}},
+	{of: "internal/tag", may: []string{"internal/jsonrpc"}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/...", may: []string{"internal/mcp"}, not: []string{"net", "net/http", "os", "os/exec"}},
 
 	// The data path. Its core does no I/O at all.
