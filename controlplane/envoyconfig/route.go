@@ -42,6 +42,7 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
 	list := []*routev3.Route{
 		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
+		{Name: "broker-batches", Match: anyPath(unrouted, isBatch()), Action: toBroker(0)},
 		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
 	}
 	for i := range servers {
@@ -80,6 +81,11 @@ func isGet() *routev3.HeaderMatcher {
 	return &routev3.HeaderMatcher{Name: ":method", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "GET"},
 	}}}
+}
+
+// isBatch matches what the filter has found to be a batch.
+func isBatch() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: mcp.HeaderBatch, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
 }
 
 func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {

@@ -13,6 +13,12 @@ type Gateway struct {
 	Listen string
 	// Path of the endpoint, "/mcp".
 	Path string
+	// SSEPath is where clients of HTTP+SSE (2024-11-05) open their stream: empty
+	// means Path + "/sse", SSEPathOff that they are not served.
+	SSEPath string
+	// InternalURL is the endpoint as the broker reaches it; empty means at
+	// Listen, which is right on one machine.
+	InternalURL string
 	// Hostnames that a request's Host may name: lower case, no port, no
 	// wildcards. Empty allows any, on a loopback address the usual local names.
 	Hostnames []string
@@ -33,6 +39,9 @@ type Gateway struct {
 	Servers  []Server
 	Sessions Sessions
 }
+
+// SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.
+const SSEPathOff = "off"
 
 // Values of Gateway.AccessLog; anything else is the path of a file.
 const (

@@ -63,6 +63,15 @@ func TestValidate(t *testing.T) {
 		"store with TLS":               {gateway: func(g *Gateway) { g.Sessions.Store = "rediss://u:p@redis:6380/1" }},
 		"session idle beyond its life": {gateway: func(g *Gateway) { g.Sessions.IdleTimeout = 200 * time.Hour }, want: "sessions.idleTimeout", warning: true},
 		"access log to a file":         {gateway: func(g *Gateway) { g.AccessLog = "/var/log/mcp.log" }},
+		"SSE elsewhere":                {gateway: func(g *Gateway) { g.SSEPath = "/sse" }},
+		"no SSE":                       {gateway: func(g *Gateway) { g.SSEPath = SSEPathOff }},
+		"SSE on no path":               {gateway: func(g *Gateway) { g.SSEPath = "sse" }, want: "gateway.ssePath"},
+		"SSE at the endpoint":          {gateway: func(g *Gateway) { g.SSEPath = "/mcp" }, want: "gateway.ssePath"},
+		"SSE messages at the endpoint": {gateway: func(g *Gateway) { g.Path, g.SSEPath = "/a/messages", "/a" }, want: "gateway.ssePath"},
+		"endpoint inside":              {gateway: func(g *Gateway) { g.InternalURL = "http://envoy:8888/mcp" }},
+		"endpoint inside, no URL":      {gateway: func(g *Gateway) { g.InternalURL = "envoy:8888/mcp" }, want: "gateway.internalUrl"},
+		"endpoint inside, with user":   {gateway: func(g *Gateway) { g.InternalURL = "http://u@envoy/mcp" }, want: "gateway.internalUrl"},
+		"endpoint inside, other path":  {gateway: func(g *Gateway) { g.InternalURL = "http://envoy:8888/" }, want: "gateway.internalUrl"},
 		"no access log":                {gateway: func(g *Gateway) { g.AccessLog = "" }, want: "gateway.accessLog"},
 		"no server":                    {gateway: func(g *Gateway) { g.Servers = nil }, want: "servers", warning: true},
 		"same name":                    {gateway: func(g *Gateway) { g.Servers = append(g.Servers, a) }, want: "servers[1].name"},
@@ -164,6 +173,7 @@ func TestBroker(t *testing.T) {
 		},
 		Sessions:  gatewayconfig.Sessions{Store: "memory", IdleTimeout: gatewayconfig.Duration(24 * time.Hour), Lifetime: gatewayconfig.Duration(168 * time.Hour)},
 		BodyLimit: 4 << 20,
+		Endpoint:  "http://127.0.0.1:8888/mcp", SSEPath: "/mcp/sse",
 	}
 	if diff := cmp.Diff(want, g.Broker("v1")); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -187,7 +197,7 @@ func TestFilter(t *testing.T) {
 	g.Hostnames = []string{"a", "[::1]"}
 	g.AllowedOrigins = []string{"https://b"}
 	want := gatewayconfig.Filter{
-		Path: "/mcp", Hostnames: []string{"a", "::1"}, AllowedOrigins: []string{"https://b"},
+		Path: "/mcp", SSEPath: "/mcp/sse", Hostnames: []string{"a", "::1"}, AllowedOrigins: []string{"https://b"},
 		BodyLimit: 4 << 20, ResponseLimit: 16 << 20, InternalCluster: "x", AskTimeout: gatewayconfig.Duration(15 * time.Second),
 	}
 	if diff := cmp.Diff(want, g.Filter("x")); diff != "" {
@@ -196,6 +206,36 @@ func TestFilter(t *testing.T) {
 	g.AccessLog = AccessLogStdout
 	if !g.Filter("x").Metadata {
 		t.Error("an access log without metadata")
+	}
+}
+
+// Where older clients go, and by which URL the broker sends on what they send.
+func TestOldClients(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]string{
+		"127.0.0.1:1": "http://127.0.0.1:1/m", "localhost:1": "http://127.0.0.1:1/m", ":1": "http://127.0.0.1:1/m",
+		"0.0.0.0:1": "http://127.0.0.1:1/m", "[::]:1": "http://[::1]:1/m", "10.0.0.1:1": "http://10.0.0.1:1/m",
+	} {
+		g := gatewayOf()
+		g.Listen, g.Path = listen, "/m"
+		if got := g.Broker("").Endpoint; got != want {
+			t.Errorf("listen %s: endpoint %q, want %q", listen, got, want)
+		}
+	}
+	g := gatewayOf()
+	g.InternalURL = "http://envoy:8888/mcp"
+	if got := g.Broker("").Endpoint; got != g.InternalURL {
+		t.Errorf("endpoint %q, want the one told", got)
+	}
+	for told, want := range map[string]string{"": "/mcp/sse", "/sse": "/sse", SSEPathOff: ""} {
+		g.SSEPath = told
+		if b, f := g.Broker("").SSEPath, g.Filter("x").SSEPath; b != want || f != want {
+			t.Errorf("ssePath %q: broker %q, filter %q, want %q", told, b, f, want)
+		}
+	}
+	g.Path, g.SSEPath = "/", ""
+	if got := g.Filter("x").SSEPath; got != "/sse" {
+		t.Errorf("path /: ssePath %q", got)
 	}
 }
 

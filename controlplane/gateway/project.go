@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"maps"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Lifetime:    gatewayconfig.Duration(g.Sessions.Lifetime),
 		},
 		BodyLimit: g.BodyLimit,
+		Endpoint:  g.endpoint(),
+		SSEPath:   g.ssePath(),
 	}
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
@@ -53,6 +56,36 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 	return b
 }
 
+// endpoint is the URL of the endpoint as the broker reaches it.
+func (g *Gateway) endpoint() string {
+	if g.InternalURL != "" {
+		return g.InternalURL
+	}
+	at, err := SplitListen(g.Listen)
+	if err != nil {
+		return ""
+	}
+	host := at.Addr()
+	switch {
+	case host == netip.IPv4Unspecified():
+		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case host == netip.IPv6Unspecified():
+		host = netip.IPv6Loopback()
+	}
+	return "http://" + netip.AddrPortFrom(host, at.Port()).String() + g.Path
+}
+
+// ssePath is the path of HTTP+SSE clients, empty if they are not served.
+func (g *Gateway) ssePath() string {
+	switch g.SSEPath {
+	case SSEPathOff:
+		return ""
+	case "":
+		return strings.TrimSuffix(g.Path, "/") + "/sse"
+	}
+	return g.SSEPath
+}
+
 // Filter is the filter's configuration for a valid g. It depends on the
 // endpoint alone, so that no server's change makes Envoy replace the filter.
 // internalCluster is Envoy's cluster of the broker's internal API.
@@ -69,6 +102,7 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 	}
 	return gatewayconfig.Filter{
 		Path:            g.Path,
+		SSEPath:         g.ssePath(),
 		Hostnames:       hostnames,
 		AllowedOrigins:  g.AllowedOrigins,
 		BodyLimit:       int(g.BodyLimit),

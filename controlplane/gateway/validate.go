@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/resourceuri"
 )
@@ -68,6 +69,7 @@ func (v *validation) endpoint(g *Gateway) {
 	if !endpoint.MatchString(g.Path) || path.Clean(g.Path) != g.Path {
 		v.errorf("gateway.path", "%q is no plain absolute path, as /mcp", g.Path)
 	}
+	v.oldClients(g)
 	for i, h := range g.Hostnames {
 		if why := badHostname(h); why != "" {
 			v.errorf(index("gateway.hostnames", i), "%q %s", h, why)
@@ -85,6 +87,30 @@ func (v *validation) endpoint(g *Gateway) {
 	}
 	if g.AccessLog == "" || strings.ContainsRune(g.AccessLog, 0) {
 		v.errorf("gateway.accessLog", "want off, stdout or the path of a file")
+	}
+}
+
+// oldClients checks what only clients of older forms need: HTTP+SSE, batches.
+func (v *validation) oldClients(g *Gateway) {
+	sse := g.ssePath()
+	switch {
+	case sse == "" || g.SSEPath == "":
+	case !endpoint.MatchString(sse) || path.Clean(sse) != sse || sse == "/":
+		v.errorf("gateway.ssePath", "%q is neither off nor a plain absolute path, as /sse", sse)
+	case sse == g.Path || sse+gatewayconfig.PathMessages == g.Path:
+		v.errorf("gateway.ssePath", "%q leaves no room for the endpoint at %q", sse, g.Path)
+	}
+	if g.InternalURL == "" {
+		return
+	}
+	u, err := url.Parse(g.InternalURL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || !isAuthority(u.Host):
+		v.errorf("gateway.internalUrl", "is no URL, as http://envoy:8888/mcp")
+	case u.User != nil || strings.ContainsAny(g.InternalURL, "?#"):
+		v.errorf("gateway.internalUrl", "must hold nothing but scheme, host and path")
+	case u.Path != g.Path:
+		v.errorf("gateway.internalUrl", "its path must be that of the endpoint (gateway.path, %s)", g.Path)
 	}
 }
 

@@ -30,6 +30,9 @@ const (
 // PathBridge + name. The filter sends nothing there but what it has routed.
 const PathBridge = "/bridge/"
 
+// PathMessages follows the path of an HTTP+SSE stream: where its client posts.
+const PathMessages = "/messages"
+
 // SecretEnv names the environment variable that holds the shared secret of the
 // internal API, sent as "authorization: Bearer <secret>". Read from the
 // environment so that no config dump shows it. Unset means no check, which is
@@ -48,6 +51,12 @@ type Broker struct {
 	Sessions Sessions `json:"sessions"`
 	// BodyLimit is the largest request body in bytes.
 	BodyLimit int64 `json:"bodyLimit"`
+	// Endpoint is the URL of the gateway's own endpoint, as the broker reaches
+	// it: what clients of older forms send goes there message by message.
+	Endpoint string `json:"endpoint,omitempty"`
+	// SSEPath is where clients of HTTP+SSE open their stream; they post to
+	// SSEPath + PathMessages. Empty means that they are not served.
+	SSEPath string `json:"ssePath,omitempty"`
 }
 
 // Server is one MCP server as the broker reaches it.
@@ -82,6 +91,8 @@ type Sessions struct {
 type Filter struct {
 	// Path is the endpoint's path, "/mcp".
 	Path string `json:"path"`
+	// SSEPath is that of HTTP+SSE clients, as in Broker; empty means none.
+	SSEPath string `json:"ssePath,omitempty"`
 	// Hostnames that a request's Host may name, without port, lower case; empty
 	// allows any.
 	Hostnames []string `json:"hostnames,omitempty"`

@@ -14,6 +14,10 @@ const (
 	Revision20251125 Revision = "2025-11-25"
 )
 
+// Revision20241105 is the last one whose transport is HTTP+SSE. Over Streamable
+// HTTP nobody negotiates it.
+const Revision20241105 Revision = "2024-11-05"
+
 // RevisionStateless is the first revision without sessions; it and every later
 // one are called modern. Dates compare as strings.
 const RevisionStateless Revision = "2026-07-28"
@@ -52,6 +56,9 @@ const (
 	// HeaderServer carries the name of the chosen server from the filter to
 	// Envoy's route table. No request of a client keeps it.
 	HeaderServer = "x-mcp-server"
+	// HeaderBatch marks a request whose body is a batch on its way from the
+	// filter to the broker.
+	HeaderBatch = "x-mcp-batch"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"

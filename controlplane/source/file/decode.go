@@ -144,6 +144,8 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 	return fields{
 		"listen":         d.text(&g.Listen),
 		"path":           d.text(&g.Path),
+		"ssePath":        d.text(&g.SSEPath),
+		"internalUrl":    d.text(&g.InternalURL),
 		"hostnames":      d.texts(&g.Hostnames),
 		"allowedOrigins": d.texts(&g.AllowedOrigins),
 		"bodyLimit":      d.size(&g.BodyLimit),
