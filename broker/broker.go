@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/legacy"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -35,6 +36,9 @@ type Options struct {
 	SessionTTL time.Duration
 	// Transport makes the requests to all servers; nil means one for each.
 	Transport http.RoundTripper
+	// Loop makes the requests to the gateway's own endpoint that clients of older
+	// forms cause; nil means one of its own.
+	Loop http.RoundTripper
 }
 
 const (
@@ -53,6 +57,8 @@ type Broker struct {
 	methods map[string]func(*call)
 	hub     *hub
 	endings *endings
+
+	oldClients *legacy.Clients
 
 	startup
 	view atomic.Pointer[view]
@@ -86,6 +92,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 	}
 	b.methods = b.methodTable()
 	b.life, b.stop = context.WithCancel(context.Background())
+	b.oldClients = newOldClients(b)
 	b.view.Store(emptyView())
 	return b
 }

@@ -52,6 +52,9 @@ func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
+		if b.oldClient(c) {
+			return
+		}
 		switch r.Method {
 		case http.MethodPost:
 			b.post(c)
@@ -121,10 +124,6 @@ func (c *call) scan() bool {
 		c.fail(http.StatusBadRequest, err.Code, err.Reason)
 		return false
 	}
-	if c.msg.Kind == jsonrpc.Batch {
-		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "batches are not supported")
-		return false
-	}
 	c.id = c.msg.ID.Of(c.body)
 	method, _ := jsonrpc.Unquote(nil, c.msg.Method.Of(c.body))
 	c.method = string(method)
@@ -182,6 +181,10 @@ func (b *Broker) findSession(c *call) bool {
 
 // dispatch answers a message. Only requests have an answer.
 func (b *Broker) dispatch(c *call) {
+	if c.msg.Kind == jsonrpc.Batch {
+		b.batch(c)
+		return
+	}
 	if c.msg.Kind != jsonrpc.Request {
 		c.w.WriteHeader(http.StatusAccepted)
 		return

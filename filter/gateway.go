@@ -43,6 +43,9 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	if !strings.HasPrefix(cfg.Path, "/") {
 		errs = append(errs, fmt.Errorf("path %q: want an absolute path", cfg.Path))
 	}
+	if cfg.SSEPath != "" && (!strings.HasPrefix(cfg.SSEPath, "/") || cfg.SSEPath == cfg.Path) {
+		errs = append(errs, fmt.Errorf("ssePath %q: want an absolute path other than path", cfg.SSEPath))
+	}
 	if cfg.BodyLimit <= 0 || cfg.ResponseLimit <= 0 {
 		errs = append(errs, errors.New("bodyLimit and responseLimit: want numbers of bytes above 0"))
 	}

@@ -62,6 +62,8 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 		return s.refuse(403, mcp.CodeInvalidRequest, "Host not allowed", "host")
 	case hasOrigin && !s.g.originAllowed(origin):
 		return s.refuse(403, mcp.CodeInvalidRequest, "Origin not allowed", "origin")
+	case s.g.cfg.SSEPath != "" && strings.HasPrefix(string(s.path), s.g.cfg.SSEPath) && s.oldPath():
+		return s.oldClient(method, contentType, accept, length, end)
 	case string(s.path) != s.g.cfg.Path:
 		return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
 	case sessionCount > 1:

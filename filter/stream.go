@@ -38,6 +38,7 @@ type Stream struct {
 	isDelete  bool
 	hasLength bool // content-length
 	hasQuery  bool
+	messages  bool     // a message of an HTTP+SSE client
 	modern    bool     // a header that only stateless revisions have
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
 	secrets   []string // its credentials, which are for the gateway only
@@ -67,7 +68,7 @@ type Stream struct {
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
 	s.session, s.version, s.path, s.owned, s.secrets = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.secrets[:0]
-	s.isDelete, s.hasLength, s.hasQuery, s.modern = false, false, false, false
+	s.isDelete, s.hasLength, s.hasQuery, s.modern, s.messages = false, false, false, false, false
 	s.id, s.method, s.name = s.id[:0], "", s.name[:0]
 	s.target, s.label, s.backend = target{}, "", backend{}
 	s.answer.mode, s.answer.parser = answerPlain, nil
@@ -83,6 +84,9 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if len(body) > s.g.cfg.BodyLimit {
 		return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
 	}
+	if s.messages {
+		return s.toBroker()
+	}
 	s.size = len(body)
 	if err := s.msg.Scan(body); err != nil {
 		s.id = append(s.id[:0], err.ID.Of(body)...)
@@ -91,7 +95,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	m := &s.msg
 	s.id = append(s.id[:0], m.ID.Of(body)...)
 	if m.Kind == jsonrpc.Batch {
-		return s.refuse(400, mcp.CodeInvalidRequest, "batches are not supported", "batch")
+		return s.batch()
 	}
 	if d := s.checkVersion(body); d != nil {
 		return d

@@ -1,0 +1,173 @@
+// Package legacy serves clients of older forms of the protocol: the transport
+// HTTP+SSE (2024-11-05, basic/transports, HTTP with SSE) and the batches of
+// 2025-03-26. It is a Streamable HTTP client of the gateway's own endpoint on
+// their behalf: what they send goes there message by message, so that their
+// calls take the way of all calls, through the filter.
+//
+// It decides nothing about MCP but the revision: an HTTP+SSE client gets
+// 2024-11-05 if that is what it asked for. All messages pass as bytes.
+package legacy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	typeJSON   = "application/json"
+	typeStream = "text/event-stream"
+
+	// defaultStreams bounds the streams that are open at one time. Each also
+	// holds a stream of the gateway's own, which comes back to this process.
+	defaultStreams = 1024
+	// maxWaiting bounds what one client has sent and got no answer to; in bytes
+	// it is waitingBodies times the largest body.
+	maxWaiting    = 128
+	waitingBodies = 4
+	// maxAnswer is the largest answer, or event of one, in bytes.
+	maxAnswer = 32 << 20
+
+	// keepAliveEvery is the time between comments on a stream, well below the
+	// idle timeouts of proxies.
+	keepAliveEvery = 20 * time.Second
+	// writeTimeout ends a stream whose client takes nothing.
+	writeTimeout = 30 * time.Second
+	// endTimeout bounds the end of a session after its stream.
+	endTimeout = 5 * time.Second
+)
+
+// Options adjust Clients. All but Transport and MaxStreams must be set.
+type Options struct {
+	Log *zap.Logger
+	// Life ends all streams when it ends.
+	Life context.Context
+	// End ends a session in this process: when its client has left and the
+	// endpoint cannot be reached, because the gateway itself is ending.
+	End func(ctx context.Context, session string)
+	// Transport reaches the endpoint; nil means one of its own.
+	Transport http.RoundTripper
+	// MaxStreams bounds the open HTTP+SSE streams; 0 means 1024.
+	MaxStreams int
+}
+
+// Config is what a request is served by; it may be another for each.
+type Config struct {
+	// Endpoint is the URL of the gateway's endpoint; empty means that nobody is
+	// served here.
+	Endpoint string
+	// SSEPath is where HTTP+SSE streams are opened; empty means nowhere.
+	SSEPath string
+	// BodyLimit is the largest message in bytes.
+	BodyLimit int64
+}
+
+// Clients are the clients of older forms.
+type Clients struct {
+	opts Options
+	http *http.Client
+
+	mu   sync.Mutex
+	open map[string]*client
+}
+
+// New returns Clients, none of them connected.
+func New(o Options) *Clients {
+	if o.Transport == nil {
+		dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+		o.Transport = &http.Transport{
+			DialContext:            dialer.DialContext,
+			DisableCompression:     true, // it could hold events back
+			MaxIdleConnsPerHost:    64,
+			IdleConnTimeout:        90 * time.Second,
+			TLSHandshakeTimeout:    5 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+	}
+	if o.MaxStreams <= 0 {
+		o.MaxStreams = defaultStreams
+	}
+	return &Clients{
+		opts: o,
+		http: &http.Client{
+			Transport:     o.Transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		open: make(map[string]*client),
+	}
+}
+
+// Serve answers a request to one of the paths of HTTP+SSE; false if it is to
+// another.
+func (c *Clients) Serve(w http.ResponseWriter, r *http.Request, cfg Config) bool {
+	switch {
+	case cfg.SSEPath == "" || cfg.Endpoint == "":
+		return false
+	case r.URL.Path == cfg.SSEPath:
+		c.stream(w, r, cfg)
+	case r.URL.Path == cfg.SSEPath+gatewayconfig.PathMessages:
+		c.message(w, r, cfg)
+	default:
+		return false
+	}
+	return true
+}
+
+// find returns the client with that id, nil if its stream is not open here.
+func (c *Clients) find(id string) *client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open[id]
+}
+
+// add takes in a client whose stream is to be opened; false if there are too
+// many.
+func (c *Clients) add(cl *client) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) >= c.opts.MaxStreams {
+		return false
+	}
+	c.open[cl.id] = cl
+	return true
+}
+
+func (c *Clients) remove(cl *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, cl.id)
+}
+
+// fail answers a request with a JSON-RPC error. id is raw, empty if unknown.
+func fail(w http.ResponseWriter, status, code int, id []byte, message string) {
+	body := jsonrpc.AppendError(nil, id, code, message, nil)
+	header := w.Header()
+	header.Set("Content-Type", typeJSON)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+// failLater answers with 503: the same request may succeed soon.
+func failLater(w http.ResponseWriter, id []byte, message string) {
+	w.Header().Set("Retry-After", "5")
+	fail(w, http.StatusServiceUnavailable, mcp.CodeInternalError, id, message)
+}
+
+// beginStream writes the head of an event stream.
+func beginStream(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Content-Type", typeStream)
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,52 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/legacy"
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/mcp"
+)
+
+// newOldClients serves the clients of older forms for as long as b lives.
+func newOldClients(b *Broker) *legacy.Clients {
+	return legacy.New(legacy.Options{Log: b.log, Life: b.life, End: b.endHere, Transport: b.opts.Loop})
+}
+
+// endHere ends a session without the endpoint.
+func (b *Broker) endHere(ctx context.Context, id string) {
+	held, err := b.store.Delete(ctx, session.ID(id))
+	if err != nil && !errors.Is(err, session.ErrNotFound) {
+		b.log.Warn("the session of an HTTP+SSE client stays until it expires", zap.Error(err))
+	}
+	b.endBackends(held)
+}
+
+// oldClient answers a request of an HTTP+SSE client; false if it is none.
+func (b *Broker) oldClient(c *call) bool {
+	return b.oldClients.Serve(c.w, c.r, legacy.Config{
+		Endpoint: c.view.config.Endpoint, SSEPath: c.view.config.SSEPath, BodyLimit: c.view.bodyLimit,
+	})
+}
+
+// batch answers a batch. Its messages go through the endpoint that it was sent
+// to.
+func (b *Broker) batch(c *call) {
+	header := mcp.Revision(c.r.Header.Get(mcp.HeaderProtocolVersion))
+	if c.session.Version != mcp.Revision20250326 || header != "" && header != mcp.Revision20250326 {
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "batches are not part of this protocol version")
+		return
+	}
+	endpoint, err := url.Parse(c.view.config.Endpoint)
+	if err != nil || endpoint.Host == "" {
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "batches are not supported")
+		return
+	}
+	endpoint.Path, endpoint.RawPath, endpoint.RawQuery = c.r.URL.Path, c.r.URL.RawPath, ""
+	b.oldClients.Batch(c.w, c.r, legacy.Config{Endpoint: endpoint.String(), BodyLimit: c.view.bodyLimit}, c.body)
+}
