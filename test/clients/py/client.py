@@ -1,10 +1,11 @@
 """Runs a list of steps against an MCP endpoint with the official Python SDK and
 prints one JSON document of what the SDK handed to its user.
 
-    python client.py URL '[{"do":"tools/list"},{"do":"tools/call","name":"add"}]' [MODE]
+    python client.py URL '[{"do":"tools/list"},{"do":"tools/call","name":"add"}]' [MODE] [sse]
 
 Input and output are those of ../ts/client.mjs. MODE is the SDK's connect mode:
 "auto" (probe for the newest revision, then fall back) unless given, or "legacy".
+With "sse" the client speaks HTTP+SSE, to the URL of the stream.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import json
 import sys
 
 import mcp
+import mcp.client.sse
 
 
 class Session:
@@ -72,7 +74,7 @@ def plain(value):
     return value.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-async def main(url, steps, mode):
+async def main(target, steps, mode):
     changed = []
     arrived = asyncio.Event()
 
@@ -82,7 +84,7 @@ async def main(url, steps, mode):
             changed.append(method)
             arrived.set()
 
-    async with mcp.Client(url, mode=mode, message_handler=on_message) as client:
+    async with mcp.Client(target, mode=mode, message_handler=on_message) as client:
         output = {
             "initialize": {
                 "protocolVersion": client.protocol_version,
@@ -106,6 +108,8 @@ async def main(url, steps, mode):
 
 
 if __name__ == "__main__":
-    url, steps = sys.argv[1], json.loads(sys.argv[2])
+    target, steps = sys.argv[1], json.loads(sys.argv[2])
+    if sys.argv[4:] == ["sse"]:
+        target = mcp.client.sse.sse_client(target)
     mode = sys.argv[3] if len(sys.argv) > 3 else "auto"
-    asyncio.run(main(url, steps, mode))
+    asyncio.run(main(target, steps, mode))

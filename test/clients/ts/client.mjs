@@ -6,8 +6,10 @@
 // Output: {"initialize":{...},"steps":[{"result":...}|{"error":{"code","message"}}, ...],
 // "listChanged":[methods]}. A step of tools/call also has "progress", one entry
 // for each notification that arrived before the result. {"do":"wait","method":M}
-// waits until the notification M has arrived, at most 10 s.
+// waits until the notification M has arrived, at most 10 s. With a third argument
+// "sse" the client speaks HTTP+SSE, to the URL of the stream.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
   PromptListChangedNotificationSchema,
@@ -15,9 +17,10 @@ import {
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 
-const [url, stepsText = "[]"] = process.argv.slice(2);
+const [url, stepsText = "[]", transportName = "http"] = process.argv.slice(2);
 const client = new Client({ name: "test-client-ts", version: "1.0.0" });
-const transport = new StreamableHTTPClientTransport(new URL(url));
+const transport =
+  transportName === "sse" ? new SSEClientTransport(new URL(url)) : new StreamableHTTPClientTransport(new URL(url));
 
 const listChanged = [];
 let wake = () => {};
@@ -80,7 +83,7 @@ async function run({ do: method, ...params }, step) {
 await client.connect(transport);
 const output = {
   initialize: {
-    protocolVersion: transport.protocolVersion,
+    protocolVersion: transport.protocolVersion ?? transport._protocolVersion,
     serverInfo: client.getServerVersion(),
     capabilities: client.getServerCapabilities(),
     instructions: client.getInstructions(),
@@ -98,6 +101,6 @@ for (const description of JSON.parse(stepsText)) {
   }
   output.steps.push(step);
 }
-await transport.terminateSession();
+await transport.terminateSession?.();
 await client.close();
 console.log(JSON.stringify(output));
