@@ -48,6 +48,11 @@ func clusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
+		if b.name == ClusterBroker && c.GetType() == clusterv3.Cluster_STRICT_DNS {
+			// Several replicas behind one name: routes that hash find the same one
+			// again, for all others the choice is random.
+			c.LbPolicy = clusterv3.Cluster_RING_HASH
+		}
 		list = append(list, c)
 	}
 	for _, s := range g.EnabledServers() {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -40,11 +41,11 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	// First what every request meets before the filter has chosen a server: an
 	// event stream, or an answer of the broker's, which has to come in time.
 	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
-	list := []*routev3.Route{
+	list := append(oldClientRoutes(g, unrouted), []*routev3.Route{
 		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
 		{Name: "broker-batches", Match: anyPath(unrouted, isBatch()), Action: toBroker(0)},
 		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
-	}
+	}...)
 	for i := range servers {
 		list = append(list, serverRoute(&servers[i]))
 	}
@@ -66,6 +67,29 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 			Routes:                 list,
 			RequestBodyBufferLimit: wrapperspb.UInt64(bodyBuffer(g)),
 		}},
+	}
+}
+
+// oldClientRoutes have what an HTTP+SSE client posts reach the replica of the
+// broker that holds its stream: both are chosen by the client's address.
+func oldClientRoutes(g *gateway.Gateway, unrouted *routev3.HeaderMatcher) []*routev3.Route {
+	path := g.StreamPath()
+	if path == "" {
+		return nil
+	}
+	route := func(name, path string, timeout time.Duration) *routev3.Route {
+		action := toBroker(timeout)
+		action.Route.HashPolicy = []*routev3.RouteAction_HashPolicy{{
+			PolicySpecifier: &routev3.RouteAction_HashPolicy_ConnectionProperties_{
+				ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
+			},
+		}}
+		match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}, Headers: []*routev3.HeaderMatcher{unrouted}}
+		return &routev3.Route{Name: name, Match: match, Action: action}
+	}
+	return []*routev3.Route{
+		route("broker-sse", path, 0),
+		route("broker-sse-messages", path+gatewayconfig.PathMessages, brokerTimeout),
 	}
 }
 

@@ -30,7 +30,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 		},
 		BodyLimit: g.BodyLimit,
 		Endpoint:  g.endpoint(),
-		SSEPath:   g.ssePath(),
+		SSEPath:   g.StreamPath(),
 	}
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
@@ -75,8 +75,9 @@ func (g *Gateway) endpoint() string {
 	return "http://" + netip.AddrPortFrom(host, at.Port()).String() + g.Path
 }
 
-// ssePath is the path of HTTP+SSE clients, empty if they are not served.
-func (g *Gateway) ssePath() string {
+// StreamPath is where HTTP+SSE clients open their stream, empty if they are not
+// served.
+func (g *Gateway) StreamPath() string {
 	switch g.SSEPath {
 	case SSEPathOff:
 		return ""
@@ -102,7 +103,7 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 	}
 	return gatewayconfig.Filter{
 		Path:            g.Path,
-		SSEPath:         g.ssePath(),
+		SSEPath:         g.StreamPath(),
 		Hostnames:       hostnames,
 		AllowedOrigins:  g.AllowedOrigins,
 		BodyLimit:       int(g.BodyLimit),

@@ -92,7 +92,7 @@ func (v *validation) endpoint(g *Gateway) {
 
 // oldClients checks what only clients of older forms need: HTTP+SSE, batches.
 func (v *validation) oldClients(g *Gateway) {
-	sse := g.ssePath()
+	sse := g.StreamPath()
 	switch {
 	case sse == "" || g.SSEPath == "":
 	case !endpoint.MatchString(sse) || path.Clean(sse) != sse || sse == "/":
