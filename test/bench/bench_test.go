@@ -76,6 +76,9 @@ func TestRunMeasuresEverySectionAndRound(t *testing.T) {
 			t.Errorf("cell %+v", cell)
 		}
 	}
+	if len(r.Streams[0].Rounds) != 2 {
+		t.Errorf("streams %+v", r.Streams[0])
+	}
 	if row := r.Lists[0].Row("direct"); row == nil || len(row.Closed) != 2 || len(row.Fixed) != 0 {
 		t.Errorf("lists %+v", r.Lists[0])
 	}

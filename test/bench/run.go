@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"mcp-gateway/test/bench/backend"
 	"mcp-gateway/test/bench/load"
 	"mcp-gateway/test/bench/report"
 	"mcp-gateway/test/bench/target"
@@ -122,31 +121,6 @@ func (b *bench) measureLists(ctx context.Context) error {
 			return err
 		}
 		b.report.Lists = append(b.report.Lists, cell)
-	}
-	return nil
-}
-
-// measureStreams takes targets one after the other: what it measures is time
-// asleep, which a busy neighbour would lengthen.
-func (b *bench) measureStreams(ctx context.Context) error {
-	for _, kind := range b.targets {
-		stream := report.Stream{Target: string(kind)}
-		t, err := target.Start(ctx, kind, b.options)
-		if err == nil {
-			spec := t.Spec(backend.ToolStream, load.Spec{Connections: 1, Duration: b.duration})
-			var out outcome
-			out, err = drive(ctx, order{Spec: spec, Stream: true}, nothing, nothing)
-			r := out.Stream
-			stream.Events, stream.First, stream.TransitP50, stream.TransitP99 = r.Events, r.First, r.TransitP50, r.TransitP99
-			err = errors.Join(err, t.Stop())
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			stream.Error = err.Error()
-		}
-		b.report.Streams = append(b.report.Streams, stream)
 	}
 	return nil
 }

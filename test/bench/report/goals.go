@@ -31,6 +31,9 @@ const (
 	// listLimit is the most CPU in the broker per list of listTools tools, ms.
 	listLimit = 0.3
 	listTools = 1000
+	// transitLimit is how much longer an event may be on its way than through
+	// plain Envoy, in ms, in the median.
+	transitLimit = 1.0
 )
 
 // Goals returns the goals for which this run has figures.
@@ -58,6 +61,13 @@ func (r *Report) Goals() []Goal {
 		if row := c.Row(gateway); row != nil && c.Size == listTools {
 			add(float64(row.broker())/float64(time.Millisecond), listLimit, " ms", "CPU in the broker per tools/list of %d tools, %d connections", c.Size, c.Connections)
 		}
+	}
+	if a, b := r.stream(gateway), r.stream(plain); a != nil && b != nil {
+		longer := Median(a.Rounds, StreamRound.transitP50) - Median(b.Rounds, StreamRound.transitP50)
+		goals = append(goals, Goal{
+			Name: "time of an event beyond plain Envoy's", Limit: transitLimit, Unit: " ms",
+			Measured: float64(longer) / float64(time.Millisecond),
+		})
 	}
 	return goals
 }

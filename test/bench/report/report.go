@@ -75,12 +75,33 @@ type Round struct {
 
 // Stream is how server-sent events come through a target.
 type Stream struct {
-	Target     string        `json:"target"`
-	Events     int           `json:"events"`
-	First      time.Duration `json:"first"`
+	Target string        `json:"target"`
+	Rounds []StreamRound `json:"rounds,omitempty"`
+	Error  string        `json:"error,omitempty"`
+}
+
+// StreamRound is one measurement of events.
+type StreamRound struct {
+	Events int `json:"events"`
+	// First is the median time from a request to its first event.
+	First time.Duration `json:"first"`
+	// TransitP50 and TransitP99 are the time of an event between the server's
+	// write and the client's read.
 	TransitP50 time.Duration `json:"transitP50"`
 	TransitP99 time.Duration `json:"transitP99"`
-	Error      string        `json:"error,omitempty"`
+}
+
+func (r StreamRound) first() time.Duration      { return r.First }
+func (r StreamRound) transitP50() time.Duration { return r.TransitP50 }
+func (r StreamRound) transitP99() time.Duration { return r.TransitP99 }
+
+func (r *Report) stream(target string) *Stream {
+	for i := range r.Streams {
+		if s := &r.Streams[i]; s.Target == target && s.Error == "" && len(s.Rounds) > 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // CPUPerCall is the least CPU per call of all rounds, which is the one that the
@@ -104,7 +125,7 @@ func CPUPerCall(rounds []Round, command string) time.Duration {
 
 // Median is the median over the rounds of one of their figures, the lower one
 // of two in the middle.
-func Median[T float64 | time.Duration](rounds []Round, figure func(Round) T) T {
+func Median[R Round | StreamRound, T float64 | time.Duration](rounds []R, figure func(R) T) T {
 	if len(rounds) == 0 {
 		return 0
 	}
