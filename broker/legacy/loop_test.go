@@ -112,6 +112,7 @@ func TestStreamIsTakenUpAgain(t *testing.T) {
 		begun := time.Now()
 		s.tell(`{"jsonrpc":"2.0","id":1,"method":"slow"}`)
 		got := []string{s.message(), s.message()}
+		synctest.Wait()
 		if diff := cmp.Diff([]string{`{"jsonrpc":"2.0","method":"notifications/message"}`, pong("1")}, got); diff != "" {
 			t.Errorf("messages (-want +got):\n%s", diff)
 		}
@@ -120,8 +121,10 @@ func TestStreamIsTakenUpAgain(t *testing.T) {
 		}
 		asked = nil
 		s.tell(`{"jsonrpc":"2.0","id":2,"method":"never"}`)
-		if got := s.message(); !strings.Contains(got, "lost") || len(asked) != maxResumes {
-			t.Errorf("after %d attempts: %s", len(asked), got)
+		answer := s.message()
+		synctest.Wait()
+		if !strings.Contains(answer, "lost") || len(asked) != maxResumes {
+			t.Errorf("after %d attempts: %s", len(asked), answer)
 		}
 	})
 }
@@ -154,6 +157,7 @@ func TestListeningGoesOn(t *testing.T) {
 		s.message()
 		s.message()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if diff := cmp.Diff([]string{"", "", "~a~7", "~a~7", "~a~7"}, asked); diff != "" {
 			t.Errorf("streams (-want +got):\n%s", diff)
 		}
