@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -126,7 +127,7 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 	s.d.Action = Pass
 	switch s.answer.mode {
 	case answerJSON:
-		s.answer.buf = relabel(s.answer.buf[:0], body, s.label)
+		s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
 		s.d.Done = true
 		if !bytes.Equal(s.answer.buf, body) {
 			s.replace()
@@ -167,12 +168,10 @@ func (s *Stream) replace() {
 }
 
 func (s *Stream) event(e sse.Event) error {
-	if !bytes.Contains(e.Data, uriMember) {
-		s.answer.buf = sse.AppendEvent(s.answer.buf, e)
-		return nil
+	if fromserver.Concerns(e.Data, s.label) {
+		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, s.target.server.name, s.label)
+		e.Data = s.reply
 	}
-	s.reply = relabel(s.reply[:0], e.Data, s.label)
-	e.Data = s.reply
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
 	return nil
 }
@@ -187,7 +186,7 @@ func (s *Stream) serverError(body []byte) *Decision {
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
 	s.set(":status", []byte("200"))
 	if s.label != "" {
-		s.answer.buf = relabel(s.answer.buf[:0], body, s.label)
+		s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
 		if !bytes.Equal(s.answer.buf, body) {
 			s.replace()
 		}

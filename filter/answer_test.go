@@ -87,36 +87,6 @@ func TestBrokerAway(t *testing.T) {
 	}
 }
 
-func TestLabels(t *testing.T) {
-	t.Parallel()
-	const label = "docs"
-	tests := []struct{ name, in, want string }{
-		{"Contents", `{"result":{"contents":[{"uri":"file:///a","text":"\"uri\": \"x\""}]}}`, `{"result":{"contents":[{"uri":"docs+file:///a","text":"\"uri\": \"x\""}]}}`},
-		{"Link", ` {"id":1,"result":{"content":[{"type":"text","text":"t"},{"type":"resource_link","uri":"ui://x/y","n":1e400}]}}`, ` {"id":1,"result":{"content":[{"type":"text","text":"t"},{"type":"resource_link","uri":"ui://docs+x/y","n":1e400}]}}`},
-		{"Embedded", `{"result":{"content":[{"type":"resource","resource":{"uri":"a:b"}}]}}`, `{"result":{"content":[{"type":"resource","resource":{"uri":"docs+a:b"}}]}}`},
-		{"Prompt", `{"result":{"messages":[{"content":{"resource":{"uri":"a:b"}}},{"content":[{"uri":"c:d"}]}]}}`, `{"result":{"messages":[{"content":{"resource":{"uri":"docs+a:b"}}},{"content":[{"uri":"docs+c:d"}]}]}}`},
-		{"Error", `{"error":{"code":-32002,"data":{"uri":"a:b"}}}`, `{"error":{"code":-32002,"data":{"uri":"docs+a:b"}}}`},
-		{"EscapedURI", `{"result":{"contents":[{"uri":"a:\u00e4\/"}]}}`, `{"result":{"contents":[{"uri":"docs+a:ä/"}]}}`},
-		{"StructuredStays", `{"result":{"structuredContent":{"uri":"a:b","content":[{"uri":"a:b"}]}}}`, ""},
-		{"ParamsStay", `{"method":"x","params":{"uri":"a:b"}}`, ""},
-		{"NoString", `{"result":{"contents":[{"uri":1}]}}`, ""},
-		{"NoJSON", `"uri" {`, ""},
-		{"BrokenTail", `{"result":{"contents":[{"uri":"a:b"}]}`, ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			want := tt.want
-			if want == "" {
-				want = tt.in
-			}
-			if got := string(relabel(nil, []byte(tt.in), label)); got != want {
-				t.Errorf("\n got %s\nwant %s", got, want)
-			}
-		})
-	}
-}
-
 func TestLabelsInEventsAsTheyCome(t *testing.T) {
 	t.Parallel()
 	s, d := post(newGateway(t), call("search"))

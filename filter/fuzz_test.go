@@ -59,16 +59,3 @@ func FuzzRequestBody(f *testing.F) {
 		}
 	})
 }
-
-// FuzzRelabel: whatever a server sends, what cannot be read leaves as it is, and
-// what can stays JSON.
-func FuzzRelabel(f *testing.F) {
-	f.Add([]byte(`{"result":{"contents":[{"uri":"file:///a"}],"content":[{"uri":"ui://x"}]}}`))
-	f.Add([]byte(`{"error":{"data":{"uri":"a:b"}}}`))
-	f.Fuzz(func(t *testing.T, message []byte) {
-		out := relabel(nil, message, "docs")
-		if json.Valid(message) != json.Valid(out) {
-			t.Fatalf("%q became %q", message, out)
-		}
-	})
-}

@@ -1,0 +1,213 @@
+// Package fromserver makes what a server sends fit for a client that sees many
+// servers as one: what only the server itself could understand again is marked
+// with the server's name (internal/tag), and resource URIs get its label
+// (internal/resourceuri). A few tokens are replaced where they stand; every
+// other byte is the server's.
+package fromserver
+
+import (
+	"bytes"
+	"slices"
+
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+	"mcp-gateway/internal/tag"
+)
+
+// What a message without anything to rewrite does not contain. A server that
+// spells these keys with escapes only keeps its own links and requests from
+// working.
+var (
+	methodMember = []byte(`"method"`)
+	uriMember    = []byte(`"uri"`)
+)
+
+// Concerns reports whether Rewrite may change message: a search that costs next
+// to nothing for most results.
+func Concerns(message []byte, label string) bool {
+	return bytes.Contains(message, methodMember) || label != "" && bytes.Contains(message, uriMember)
+}
+
+// Rewrite appends message, one JSON-RPC message or a batch of them as server
+// sends it, to dst as a client may see it:
+//
+//   - of a request its id and params._meta.progressToken are marked, and so is
+//     params.requestId of the notifications/cancelled that takes it back;
+//   - with a label, it goes before each resource URI that a client may send
+//     back: result.contents[].uri, uri and resource.uri of the content blocks in
+//     result.content[] and result.messages[].content, error.data.uri, and
+//     params.uri of notifications/resources/updated.
+//
+// A message that cannot be read so, or holds nothing of this, is copied.
+func Rewrite(dst, message []byte, server, label string) []byte {
+	r := rewriter{message: message, labelled: label != ""}
+	if !Concerns(message, label) || r.top() != nil {
+		return append(dst, message...)
+	}
+	// A batch, and members in any order: marks may have been found backwards.
+	slices.SortFunc(r.finds, func(a, b find) int { return a.Start - b.Start })
+	from := 0
+	for _, f := range r.finds {
+		dst = append(dst, message[from:f.Start]...)
+		token := f.Of(message)
+		if f.isURI {
+			dst = appendLabelled(dst, token, label)
+		} else {
+			dst = tag.AppendToken(dst, server, token)
+		}
+		from = f.End
+	}
+	return append(dst, message[from:]...)
+}
+
+func appendLabelled(dst, token []byte, label string) []byte {
+	uri, ok := jsonrpc.Unquote(nil, token)
+	if !ok {
+		return append(dst, token...)
+	}
+	return jsonrpc.AppendQuote(dst, []byte(resourceuri.Join(label, string(uri))))
+}
+
+// find is a token to replace: a URI, or else an id or token to mark.
+type find struct {
+	jsonrpc.Span
+	isURI bool
+}
+
+// rewriter walks one text and collects the tokens to replace.
+type rewriter struct {
+	message  []byte
+	labelled bool
+	finds    []find
+}
+
+// top reads the whole text: a message, or an array of them (2025-03-26,
+// basic/transports: an answer may be a batch).
+func (r *rewriter) top() error {
+	start := len(r.message) - len(bytes.TrimLeft(r.message, " \t\r\n"))
+	whole := jsonrpc.Span{Start: start, End: len(r.message)}
+	if start < len(r.message) && r.message[start] == '[' {
+		return r.elements(whole, r.envelope)
+	}
+	return r.envelope(whole)
+}
+
+// envelope reads one message. All members of a name count: which of two equal
+// ones a client takes is its own affair.
+func (r *rewriter) envelope(span jsonrpc.Span) error {
+	var method []byte
+	var ids, params []jsonrpc.Span
+	err := r.members(span, func(key string, value jsonrpc.Span) error {
+		switch key {
+		case "method":
+			method, _ = jsonrpc.Unquote(nil, value.Of(r.message))
+		case "id":
+			ids = append(ids, value)
+		case "params":
+			params = append(params, value)
+		case "result":
+			return r.members(value, r.result)
+		case "error":
+			return r.members(value, func(key string, value jsonrpc.Span) error {
+				if key == "data" {
+					return r.holder(value)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	if err != nil || len(method) == 0 {
+		return err
+	}
+	for _, id := range ids {
+		r.mark(id)
+	}
+	for _, span := range params {
+		if err := r.members(span, r.params(string(method), len(ids) > 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// params reads the params of a request or notification of a server.
+func (r *rewriter) params(method string, isRequest bool) func(key string, value jsonrpc.Span) error {
+	return func(key string, value jsonrpc.Span) error {
+		switch {
+		case isRequest && key == "_meta":
+			return r.members(value, func(key string, value jsonrpc.Span) error {
+				if key == "progressToken" {
+					r.mark(value)
+				}
+				return nil
+			})
+		case isRequest:
+		case key == "requestId" && method == mcp.MethodNotifyCancelled:
+			r.mark(value)
+		case key == "uri" && method == mcp.MethodNotifyResourceUpdated:
+			r.uri(value)
+		}
+		return nil
+	}
+}
+
+func (r *rewriter) result(key string, value jsonrpc.Span) error {
+	switch key {
+	case "contents":
+		return r.elements(value, r.holder)
+	case "content":
+		return r.elements(value, r.block)
+	case "messages":
+		return r.elements(value, func(message jsonrpc.Span) error {
+			return r.members(message, func(key string, value jsonrpc.Span) error {
+				if key != "content" {
+					return nil
+				}
+				if err := r.elements(value, r.block); err != nil {
+					return err
+				}
+				return r.block(value)
+			})
+		})
+	}
+	return nil
+}
+
+// block is a content block: a resource_link with a uri, or an embedded
+// resource (2025-11-25, server/tools, Tool Result).
+func (r *rewriter) block(span jsonrpc.Span) error {
+	return r.members(span, func(key string, value jsonrpc.Span) error {
+		switch key {
+		case "uri":
+			r.uri(value)
+		case "resource":
+			return r.holder(value)
+		}
+		return nil
+	})
+}
+
+// holder is an object whose own uri counts.
+func (r *rewriter) holder(span jsonrpc.Span) error {
+	return r.members(span, func(key string, value jsonrpc.Span) error {
+		if key == "uri" {
+			r.uri(value)
+		}
+		return nil
+	})
+}
+
+func (r *rewriter) uri(value jsonrpc.Span) {
+	if r.labelled && r.message[value.Start] == '"' {
+		r.finds = append(r.finds, find{value, true})
+	}
+}
+
+// mark takes an id or a progress token: a string or a number.
+func (r *rewriter) mark(value jsonrpc.Span) {
+	if c := r.message[value.Start]; c == '"' || c == '-' || '0' <= c && c <= '9' {
+		r.finds = append(r.finds, find{value, false})
+	}
+}
