@@ -37,7 +37,7 @@ var pieces = []string{
 	`{`, `}`, `[`, `]`, `:`, `,`, ` `, "\n",
 	`"jsonrpc":"2.0"`, `"id":`, `"method":"m"`, `"params":{`, `"result":`, `"error":`,
 	`"name":`, `"uri":`, `"cursor":`, `"ref":{`, `"_meta":{`, `"protocolVersion":`, `"arguments":{`, `"type":`,
-	`"io.modelcontextprotocol/protocolVersion":`, `"progressToken":`,
+	`"io.modelcontextprotocol/protocolVersion":`, `"progressToken":`, `"requestId":`, `"requestid":`,
 	`"ID":`, `"Method":`, `"PARAMS":{`, `"param` + "\u017f" + `":{`, `"Name":`, `"\u006eame":`, `"progressTo` + "\u212a" + `en":`,
 	`"progressto\u212Aen":`, `"i\u0064":`, `"_Meta":{`, `"REF":{`, `"x":`, `"\u0078":`, `"y\/":`, `"y/":`, `"":`,
 	`1`, `-0.5e+3`, `1e400`, `9007199254740993`, `null`, `true`, `false`, `"a"`, `"a\/\"b\\"`, `"\ud83d\ude00"`, `"\ud83d"`,

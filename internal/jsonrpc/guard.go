@@ -28,6 +28,8 @@ const (
 	memRefType
 	memRefName
 	memRefURI
+	memProgress
+	memCancelled
 )
 
 // object is one of the guarded objects.
@@ -74,6 +76,10 @@ func (o object) exact(key []byte) member {
 			return memProtocolVersion
 		case "arguments":
 			return memArguments
+		case "progressToken":
+			return memProgress
+		case "requestId":
+			return memCancelled
 		}
 	case objMeta:
 		switch string(key) {
@@ -108,6 +114,7 @@ var reserved = [...][]struct {
 		{[]byte("name"), memName}, {[]byte("uri"), memURI}, {[]byte("cursor"), memCursor},
 		{[]byte("ref"), memRef}, {[]byte("_meta"), memMeta},
 		{[]byte("protocolVersion"), memProtocolVersion}, {[]byte("arguments"), memArguments},
+		{[]byte("progressToken"), memProgress}, {[]byte("requestId"), memCancelled},
 	},
 	objMeta: {
 		{[]byte("io.modelcontextprotocol/protocolVersion"), memMetaVersion},

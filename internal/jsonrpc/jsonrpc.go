@@ -83,7 +83,9 @@ type Message struct {
 	RefType, RefName, RefURI  Span // params.ref
 	ProtocolVersion           Span // params.protocolVersion (initialize)
 	MetaVersion               Span // params._meta["io.modelcontextprotocol/protocolVersion"]
-	ProgressToken             Span // params._meta.progressToken
+	ProgressToken             Span // params._meta.progressToken, of a request
+	Progress                  Span // params.progressToken (notifications/progress)
+	Cancelled                 Span // params.requestId (notifications/cancelled)
 
 	// Result and Error are the raw values of a response; exactly one is set.
 	Result, Error Span

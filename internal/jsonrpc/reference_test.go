@@ -112,9 +112,10 @@ func reference(t *testing.T, text string) (parts, bool) {
 		ok = ok && p.ErrorOf != "" && (id || p.ID == "null")
 	}
 	if starts(p.Params, "{") {
-		params, clean := refGuarded(t, p.Params, "name", "uri", "cursor", "ref", "_meta", "protocolVersion", "arguments")
+		params, clean := refGuarded(t, p.Params, "name", "uri", "cursor", "ref", "_meta", "protocolVersion", "arguments", "progressToken", "requestId")
 		ok = ok && clean
 		p.Name, p.URI, p.Cursor, p.ProtocolVersion = params["name"], params["uri"], params["cursor"], params["protocolVersion"]
+		p.Progress, p.Cancelled = params["progressToken"], params["requestId"]
 		p.NameIsString, p.URIIsString = starts(p.Name, `"`), starts(p.URI, `"`)
 		if starts(params["_meta"], "{") {
 			meta, clean := refGuarded(t, params["_meta"], "io.modelcontextprotocol/protocolVersion", "progressToken")
@@ -203,6 +204,7 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	}
 	var params struct {
 		Name, URI, Cursor, ProtocolVersion, Ref raw
+		ProgressToken, RequestID                raw
 		Meta                                    raw `json:"_meta"`
 	}
 	if err := json.Unmarshal(top.Params, &params); err != nil {
@@ -212,6 +214,8 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	same("uri", params.URI, want.URI)
 	same("cursor", params.Cursor, want.Cursor)
 	same("protocolVersion", params.ProtocolVersion, want.ProtocolVersion)
+	same("params.progressToken", params.ProgressToken, want.Progress)
+	same("requestId", params.RequestID, want.Cancelled)
 	if want.NameIsString {
 		var name string
 		if err := json.Unmarshal(params.Name, &name); err != nil {

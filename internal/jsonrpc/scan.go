@@ -191,6 +191,10 @@ func (s *scanner) set(mem member, v Span) {
 		m.MetaVersion = v
 	case memProgressToken:
 		m.ProgressToken = v
+	case memProgress:
+		m.Progress = v
+	case memCancelled:
+		m.Cancelled = v
 	case memRefType:
 		m.RefType = v
 	case memRefName:

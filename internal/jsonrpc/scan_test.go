@@ -20,6 +20,7 @@ type parts struct {
 	RefType, RefName, RefURI       string
 	ProtocolVersion, MetaVersion   string
 	ProgressToken, Result, ErrorOf string
+	Progress, Cancelled            string
 }
 
 func partsOf(m *jsonrpc.Message, body string) parts {
@@ -32,6 +33,7 @@ func partsOf(m *jsonrpc.Message, body string) parts {
 		RefType: of(m.RefType), RefName: of(m.RefName), RefURI: of(m.RefURI),
 		ProtocolVersion: of(m.ProtocolVersion), MetaVersion: of(m.MetaVersion),
 		ProgressToken: of(m.ProgressToken), Result: of(m.Result), ErrorOf: of(m.Error),
+		Progress: of(m.Progress), Cancelled: of(m.Cancelled),
 	}
 }
 
@@ -56,13 +58,13 @@ var accepted = []struct {
 	},
 	{
 		"EveryMemberOfParams",
-		`{"jsonrpc":"2.0","id":1,"method":"m","params":{"uri":"u","cursor":"c","protocolVersion":"v","ref":{"type":"t","name":"n","uri":"w"},` +
+		`{"jsonrpc":"2.0","id":1,"method":"m","params":{"uri":"u","cursor":"c","protocolVersion":"v","progressToken":"x~1","requestId":5,"ref":{"type":"t","name":"n","uri":"w"},` +
 			`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":7,"progresstokens":8}}}`,
 		parts{Kind: "request", ID: "1", Method: `"m"`,
-			Params: `{"uri":"u","cursor":"c","protocolVersion":"v","ref":{"type":"t","name":"n","uri":"w"},` +
+			Params: `{"uri":"u","cursor":"c","protocolVersion":"v","progressToken":"x~1","requestId":5,"ref":{"type":"t","name":"n","uri":"w"},` +
 				`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":7,"progresstokens":8}}`,
 			URI: `"u"`, URIIsString: true, Cursor: `"c"`, ProtocolVersion: `"v"`, RefType: `"t"`, RefName: `"n"`, RefURI: `"w"`,
-			MetaVersion: `"2026-07-28"`, ProgressToken: "7"},
+			MetaVersion: `"2026-07-28"`, ProgressToken: "7", Progress: `"x~1"`, Cancelled: "5"},
 	},
 	{
 		"MembersOfAnotherType",
@@ -291,6 +293,9 @@ var refused = []struct {
 	{"CaseVariantArguments", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"a","Arguments":{}}}`, -32600, "1"},
 	{"CaseVariantProtocolVersion", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"protocolversion":"a"}}`, -32600, "1"},
 	{"CaseVariantProgressToken", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"progresstoken":"a"}}}`, -32600, "1"},
+	{"DuplicateProgress", `{"jsonrpc":"2.0","method":"m","params":{"progressToken":"a~1","progressToken":"b~1"}}`, -32600, ""},
+	{"CaseVariantProgress", `{"jsonrpc":"2.0","method":"m","params":{"ProgressToken":"a~1"}}`, -32600, ""},
+	{"CaseVariantRequestID", `{"jsonrpc":"2.0","method":"m","params":{"requestId":1,"requestID":2}}`, -32600, ""},
 	{"CaseVariantMetaVersion", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"a"}}}`, -32600, "1"},
 	{"CaseVariantRefURI", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"ref":{"URI":"a"}}}`, -32600, "1"},
 	{"LongS", `{"jsonrpc":"2.0","id":1,"method":"m","paramſ":{"name":"b"}}`, -32600, "1"},
