@@ -3,11 +3,13 @@ package filter
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
+	"mcp-gateway/internal/tag"
 )
 
 // answerMode is how the body of an answer is treated.
@@ -15,45 +17,60 @@ type answerMode uint8
 
 const (
 	answerPlain  answerMode = iota // leaves as it comes
-	answerJSON                     // held back whole, URIs labelled
-	answerEvents                   // event by event, URIs labelled
+	answerJSON                     // held back whole, then rewritten
+	answerEvents                   // rewritten event by event
 	answerError                    // held back whole: a JSON-RPC error, or not
 )
 
 type answerState struct {
 	mode   answerMode
 	status int
-	parser *sse.Parser
+	parser sse.Parser
 	buf    []byte
+	id     []byte // of an event
 }
 
 // ResponseHeaders decides what happens to an answer. Every answer of a server
 // to a request leaves with HTTP 200 and a JSON-RPC message: what a server, or
-// Envoy in its place, says otherwise becomes an error that names the server.
+// Envoy in its place, says otherwise becomes an error that names the server. An
+// event stream may hold requests of the server, so each is looked into
+// (internal/fromserver); a JSON answer only if its server has resources.
 func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
-	var contentType, length string
-	status := 0
+	var a answerHeaders
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
 		case ":status":
-			status, _ = strconv.Atoi(h.Value)
+			a.status, _ = strconv.Atoi(h.Value)
 		case "content-type":
-			contentType = h.Value
+			a.contentType = h.Value
 		case "content-length":
-			length = h.Value
+			a.length = h.Value
+		case "content-encoding":
+			a.encoded = !strings.EqualFold(h.Value, "identity")
 		}
 	}
 	switch s.phase {
 	case phaseServer:
-		return s.fromServer(status, contentType, length, end)
+		s.d.Server = s.target.server.name
+		if s.oneWay {
+			return s.fromServerOneWay(a.status, end)
+		}
+		return s.fromServer(&a, end)
 	case phaseBroker:
-		return s.fromBroker(status, contentType)
+		return s.fromBroker(a.status, a.contentType)
 	}
 	s.d.Done = true
 	return &s.d
+}
+
+// answerHeaders is what the headers of an answer say.
+type answerHeaders struct {
+	status              int
+	contentType, length string
+	encoded             bool
 }
 
 // fromBroker passes the broker's answers; only Envoy's own, made in place of a
@@ -69,39 +86,58 @@ func (s *Stream) fromBroker(status int, contentType string) *Decision {
 	return &s.d
 }
 
-func (s *Stream) fromServer(status int, contentType, length string, end bool) *Decision {
+func (s *Stream) fromServer(a *answerHeaders, end bool) *Decision {
 	srv := s.target.server
-	s.d.Server = srv.name
-	isJSON := mcp.MediaType(contentType, "application/json")
+	isJSON := mcp.MediaType(a.contentType, "application/json")
+	isEvents := mcp.MediaType(a.contentType, "text/event-stream")
+	if a.status != 404 {
+		s.dropBody()
+	}
 	switch {
-	case status == 200 && end:
+	case s.resume && a.status >= 400 && a.status < 500:
+		return s.notResumed(a.status)
+	case s.resume && a.status == 200 && isEvents && end:
+		s.d.Done = true // nothing was left to send
+		return &s.d
+	case a.status == 200 && end:
 		return s.fail("bad_answer", "server "+srv.name+" gave an empty answer")
-	case status == 200 && isJSON:
-		if n, err := strconv.Atoi(length); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
+	case a.status == 200 && a.encoded && (isJSON || isEvents):
+		s.d.Done = true // it was not asked for: the client's to read, or not
+		return &s.d
+	case a.status == 200 && isJSON:
+		if n, err := strconv.Atoi(a.length); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
 			return &s.d
 		}
 		s.answer.mode = answerJSON
 		s.d.Action = NeedBody
 		return &s.d
-	case status == 200 && mcp.MediaType(contentType, "text/event-stream"):
-		if s.label == "" {
-			s.d.Done = true
-			return &s.d
-		}
+	case a.status == 200 && isEvents:
 		s.answer.mode = answerEvents
-		s.answer.parser = &sse.Parser{Limit: s.g.cfg.ResponseLimit}
-		s.remove("content-length")
+		s.answer.parser.Reset(s.g.cfg.ResponseLimit)
+		if a.length != "" {
+			s.remove("content-length")
+		}
 		return &s.d
-	case status == 404 && len(s.backend.id) > 0:
+	case a.status == 404 && len(s.backend.id) > 0:
 		s.g.sessions.spoil(s.session, srv.name, s.backend.id)
+		if len(s.body) > 0 {
+			return s.replay()
+		}
 		return s.fail("session_lost", "server "+srv.name+" has lost its session; call again")
-	case status >= 400 && isJSON && !end:
-		s.answer.mode, s.answer.status = answerError, status
+	case a.status >= 400 && isJSON && !end && !s.resume:
+		s.answer.mode, s.answer.status = answerError, a.status
 		s.d.Action = NeedBody
 		return &s.d
 	}
-	return s.failStatus(status)
+	return s.failStatus(a.status)
+}
+
+// dropBody lets go of the copy of the request: it will not be sent again.
+func (s *Stream) dropBody() {
+	if s.body = s.body[:0]; cap(s.body) > keptBody {
+		s.body = nil
+	}
 }
 
 // failStatus names what went wrong at the server without passing on its words,
@@ -127,11 +163,8 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 	s.d.Action = Pass
 	switch s.answer.mode {
 	case answerJSON:
-		s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
 		s.d.Done = true
-		if !bytes.Equal(s.answer.buf, body) {
-			s.replace()
-		}
+		s.rewrite(body)
 	case answerError:
 		return s.serverError(body)
 	case answerEvents:
@@ -161,15 +194,31 @@ func (s *Stream) AnswerTooLarge() *Decision {
 	return &s.d
 }
 
-func (s *Stream) replace() {
+// rewrite replaces a whole answer by what the client may see of it, if that
+// differs.
+func (s *Stream) rewrite(body []byte) {
+	if !fromserver.Concerns(body, s.label) {
+		return
+	}
+	s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
+	if bytes.Equal(s.answer.buf, body) {
+		return
+	}
 	s.d.Replace, s.d.Body = true, s.answer.buf
 	s.length = strconv.AppendInt(s.length[:0], int64(len(s.answer.buf)), 10)
 	s.set("content-length", s.length)
 }
 
+// event appends one event of a server as the client may see it. Its id says
+// whose stream it is, for a GET that takes the stream up again.
 func (s *Stream) event(e sse.Event) error {
+	name := s.target.server.name
+	if len(e.ID) > 0 {
+		s.answer.id = tag.AppendEvent(s.answer.id[:0], name, e.ID)
+		e.ID = s.answer.id
+	}
 	if fromserver.Concerns(e.Data, s.label) {
-		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, s.target.server.name, s.label)
+		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, name, s.label)
 		e.Data = s.reply
 	}
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
@@ -186,10 +235,7 @@ func (s *Stream) serverError(body []byte) *Decision {
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
 	s.set(":status", []byte("200"))
 	if s.label != "" {
-		s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
-		if !bytes.Equal(s.answer.buf, body) {
-			s.replace()
-		}
+		s.rewrite(body)
 	}
 	return &s.d
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func answerHeaders(status, contentType string) []Header {
+func headersOf(status, contentType string) []Header {
 	return []Header{{":status", status}, {"content-type", contentType}}
 }
 
@@ -27,13 +27,12 @@ func TestAnswersOfServers(t *testing.T) {
 		{"Redirect", "302", "text/html", "", "HTTP status 302"},
 		{"Accepted", "202", "", "", "HTTP status 202"},
 		{"WrongType", "200", "text/html", "<html>", "HTTP status 200"},
-		{"SessionLost", "404", "application/json", `{}`, "lost its session"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := post(newGateway(t), call("search"))
-			d := s.ResponseHeaders(answerHeaders(tt.status, tt.contentType), tt.body == "")
+			d := s.ResponseHeaders(headersOf(tt.status, tt.contentType), tt.body == "")
 			body := tt.body
 			if d.Action == NeedBody {
 				d = s.ResponseBody([]byte(tt.body), true)
@@ -57,43 +56,29 @@ func TestAnswersOfServers(t *testing.T) {
 	}
 }
 
-func TestLostSessionIsReplaced(t *testing.T) {
-	t.Parallel()
-	g := newGateway(t)
-	s, _ := post(g, call("search"))
-	s.ResponseHeaders(answerHeaders("404", "text/plain"), true)
-	_, d := post(g, call("search"))
-	if d.Action != Ask || string(d.Question.Body) != `{"session":"s1","server":"docs","stale":"b-docs"}` {
-		t.Errorf("question %+v %s", d.Question, d.Question.Body)
-	}
-	if _, d = post(g, call("weather_get_weather")); d.Action != Pass {
-		t.Error("another server's session is gone, too")
-	}
-}
-
 func TestBrokerAway(t *testing.T) {
 	t.Parallel()
 	s, _ := post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"tools/list"}`)
-	if d := s.ResponseHeaders(answerHeaders("503", "text/plain"), false); d.Status != 200 || !strings.HasPrefix(string(d.Body), `{"jsonrpc":"2.0","id":5,"error":{"code":-32603,`) {
+	if d := s.ResponseHeaders(headersOf("503", "text/plain"), false); d.Status != 200 || !strings.HasPrefix(string(d.Body), `{"jsonrpc":"2.0","id":5,"error":{"code":-32603,`) {
 		t.Errorf("list: %d %s", d.Status, d.Body)
 	}
 	s, _ = post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"initialize"}`)
-	if d := s.ResponseHeaders(answerHeaders("503", "text/plain"), false); d.Status != 503 || edits(d)["retry-after"] == "" {
+	if d := s.ResponseHeaders(headersOf("503", "text/plain"), false); d.Status != 503 || edits(d)["retry-after"] == "" {
 		t.Errorf("initialize: %d %v", d.Status, edits(d))
 	}
 	s, _ = post(newGateway(t), `{"jsonrpc":"2.0","id":5,"method":"initialize"}`)
-	if d := s.ResponseHeaders(answerHeaders("503", "application/json"), false); d.Action != Pass {
+	if d := s.ResponseHeaders(headersOf("503", "application/json"), false); d.Action != Pass {
 		t.Errorf("the broker's own error is replaced: %+v", d)
 	}
 }
 
 func TestLabelsInEventsAsTheyCome(t *testing.T) {
 	t.Parallel()
-	s, d := post(newGateway(t), call("search"))
-	if d.Plain || edits(d)["accept-encoding"] != "(removed)" {
+	s, d := post(newGateway(t), call("search"), "accept-encoding", "gzip")
+	if d.Plain || d.PlainJSON || edits(d)["accept-encoding"] != "(removed)" {
 		t.Fatal("an answer that needs labels is called plain, or may come compressed")
 	}
-	if d = s.ResponseHeaders(answerHeaders("200", "text/event-stream"), false); d.Action != Pass || d.Done {
+	if d = s.ResponseHeaders(headersOf("200", "text/event-stream"), false); d.Action != Pass || d.Done {
 		t.Fatalf("%+v", d)
 	}
 	var got strings.Builder
@@ -107,7 +92,7 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 			t.Error("an event is held back")
 		}
 	}
-	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), "id: 7\n") {
+	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), "id: docs~7\n") {
 		t.Errorf("got %q", got.String())
 	}
 }
@@ -115,17 +100,47 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 func TestLargeAnswerLeavesAsItIs(t *testing.T) {
 	t.Parallel()
 	s, _ := post(newGateway(t), call("search"))
-	if d := s.ResponseHeaders(append(answerHeaders("200", "application/json"), Header{"content-length", "4097"}), false); d.Action != Pass || !d.Done {
+	if d := s.ResponseHeaders(append(headersOf("200", "application/json"), Header{"content-length", "4097"}), false); d.Action != Pass || !d.Done {
 		t.Errorf("announced: %+v", d)
 	}
 	s, _ = post(newGateway(t), call("search"))
-	s.ResponseHeaders(answerHeaders("200", "application/json"), false)
+	s.ResponseHeaders(headersOf("200", "application/json"), false)
 	if d := s.AnswerTooLarge(); d.Action != Pass || !d.Done || d.Replace {
 		t.Errorf("found out: %+v", d)
 	}
 	s, _ = post(newGateway(t), call("search"))
-	s.ResponseHeaders(answerHeaders("500", "application/json"), false)
+	s.ResponseHeaders(headersOf("500", "application/json"), false)
 	if d := s.AnswerTooLarge(); d.Action != Reply {
 		t.Errorf("an error: %+v", d)
+	}
+}
+
+// A server without resources is looked into as well, but for its JSON answers:
+// events may be requests.
+func TestEventsOfAnyServerAreLookedInto(t *testing.T) {
+	t.Parallel()
+	s, d := post(newGateway(t), call("weather_get_weather"), "accept-encoding", "gzip")
+	if d.Plain || !d.PlainJSON || edits(d)["accept-encoding"] != "(removed)" {
+		t.Fatalf("%+v", d)
+	}
+	if d = s.ResponseHeaders(append(headersOf("200", "text/event-stream"), Header{"content-length", "9"}), false); d.Action != Pass || d.Done || edits(d)["content-length"] != "(removed)" {
+		t.Fatalf("%+v", d)
+	}
+	const in = "retry: 10\n\nid: p\ndata: \n\n: c\n\nid:\ndata: {\"id\":1,\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
+	const want = "retry: 10\n\nid: weather~p\ndata: \n\n: c\n\nid: \ndata: {\"id\":\"weather~1\",\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
+	if d = s.ResponseBody([]byte(in), true); !d.Replace || !d.Done || string(d.Body) != want {
+		t.Errorf("%+v\n got %q\nwant %q", d, d.Body, want)
+	}
+}
+
+func TestCodedAnswerLeavesAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, contentType := range []string{"application/json", "text/event-stream"} {
+		for coding, looked := range map[string]bool{"gzip": false, "Identity": true} {
+			s, _ := post(newGateway(t), call("search"))
+			if d := s.ResponseHeaders(append(headersOf("200", contentType), Header{"content-encoding", coding}), false); d.Done == looked {
+				t.Errorf("%s, %s: %+v", contentType, coding, d)
+			}
+		}
 	}
 }

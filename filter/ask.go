@@ -15,7 +15,13 @@ func (s *Stream) ask(p phase, q Question) *Decision {
 // askSession asks for the backend session at a server; stale is one that the
 // server no longer knows.
 func (s *Stream) askSession(server string, stale []byte) *Decision {
-	b := append(s.reply[:0], `{"session":`...)
+	s.reply = s.appendResolve(s.reply[:0], server, stale)
+	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
+}
+
+// appendResolve appends a gatewayconfig.ResolveRequest.
+func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
+	b = append(b, `{"session":`...)
 	b = jsonrpc.AppendQuote(b, s.session)
 	b = append(b, `,"server":`...)
 	b = jsonrpc.AppendQuote(b, []byte(server))
@@ -23,8 +29,7 @@ func (s *Stream) askSession(server string, stale []byte) *Decision {
 		b = append(b, `,"stale":`...)
 		b = jsonrpc.AppendQuote(b, stale)
 	}
-	s.reply = append(b, '}')
-	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
+	return append(b, '}')
 }
 
 // Answer takes the broker's answer to the last Ask; status 0 means that none

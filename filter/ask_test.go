@@ -28,7 +28,7 @@ func TestColdSessionIsAskedForOnce(t *testing.T) {
 	}
 	s = new(Stream)
 	s.Reset(g)
-	s.RequestHeaders(postHeaders("mcp-session-id", "cold"), false)
+	s.RequestHeaders(postHeaders("mcp-session-id", "cold"), false, second)
 	if d = s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask {
 		t.Error("the answer is remembered for longer than it holds")
 	}
@@ -158,7 +158,7 @@ func TestSoleServerKeepsItsURIs(t *testing.T) {
 	putTable(t, g, table)
 	const body = `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"git+ssh://x"}}`
 	_, d := post(g, body)
-	if d.Action != Pass || spliced(body, d) != body || !d.Plain {
+	if d.Action != Pass || spliced(body, d) != body || !d.PlainJSON {
 		t.Errorf("%+v", d)
 	}
 }
@@ -197,8 +197,8 @@ func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 	late := func(g *Gateway, answer int) *Decision {
 		s := new(Stream)
 		s.Reset(g)
-		s.RequestHeaders(postHeaders(), false)
-		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask || d.Question.Quick != (d.Question.Body != nil && !strings.Contains(string(d.Question.Body), "stale")) {
+		s.RequestHeaders(postHeaders(), false, second)
+		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask || (d.Question.Timeout != 0) != (d.Question.Body != nil && !strings.Contains(string(d.Question.Body), "stale")) {
 			t.Fatalf("%+v", d)
 		}
 		return s.Answer(answer, nil, 31*second)
@@ -210,7 +210,7 @@ func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 		}
 		s := new(Stream)
 		s.Reset(g)
-		s.RequestHeaders(postHeaders(), false)
+		s.RequestHeaders(postHeaders(), false, second)
 		if d := s.RequestBody([]byte(call("search")), 32*second); d.Action != Pass {
 			t.Errorf("%d: the broker is asked again at once", answer)
 		}

@@ -23,7 +23,7 @@ func warm(tb testing.TB, size int) func() {
 	s := new(Stream)
 	return func() {
 		s.Reset(g)
-		s.RequestHeaders(headers, false)
+		s.RequestHeaders(headers, false, second)
 		if d := s.RequestBody(body, second); d.Action != Pass || !d.Reroute {
 			tb.Fatalf("not forwarded: %s", d.Body)
 		}

@@ -13,7 +13,8 @@ const (
 	NeedBody
 	// Reply ends the stream with Status, Headers and Body.
 	Reply
-	// Ask sends Question to the broker, holding the request until Stream.Answer.
+	// Ask sends Question to the broker, holding the request until Stream.Answer,
+	// or the response until Stream.Replayed.
 	Ask
 )
 
@@ -43,13 +44,13 @@ type Question struct {
 	// ETag goes into If-None-Match when not empty, quotes included.
 	ETag string
 	Body []byte
-	// Quick asks for an answer within QuickTimeout: there is something to go on
-	// with if none comes.
-	Quick bool
+	// Timeout bounds the exchange; 0 means the configured AskTimeout.
+	Timeout time.Duration
 }
 
-// QuickTimeout bounds a quick question: a broker in order answers in milliseconds.
-const QuickTimeout = 500 * time.Millisecond
+// quickTimeout bounds a question without whose answer the stream can go on: a
+// broker in order answers in milliseconds.
+const quickTimeout = 500 * time.Millisecond
 
 // Note is one entry of the dynamic metadata "mcp".
 type Note struct {
@@ -86,8 +87,9 @@ type Decision struct {
 	// Done tells that the stream needs no further calls.
 	Done bool
 	// Plain tells that an answer with status 200 and the type of JSON or of an
-	// event stream may leave without ResponseHeaders being called.
-	Plain bool
+	// event stream may leave without ResponseHeaders being called; PlainJSON
+	// the same of JSON alone.
+	Plain, PlainJSON bool
 	// Notes are set as dynamic metadata.
 	Notes []Note
 }

@@ -9,5 +9,9 @@
 //
 // One request, top to bottom: Stream.RequestHeaders, Stream.RequestBody,
 // Stream.Answer for each question asked, Stream.ResponseHeaders,
-// Stream.ResponseBody.
+// Stream.Replayed if that asked one, Stream.ResponseBody.
+//
+// What goes to a server: calls, by name or URI; a client's answers, progress and
+// cancellations, by whose request they belong to (oneway.go); a GET that takes a
+// server's stream up again (resume.go). All else is the broker's.
 package filter

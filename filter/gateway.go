@@ -35,6 +35,7 @@ type Gateway struct {
 	table    atomic.Pointer[table]
 	fetched  atomic.Int64 // when a fetch of the table was last begun
 	sessions *sessions
+	hints    *hints
 }
 
 // New makes a Gateway from its static configuration.
@@ -52,7 +53,7 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	if cfg.Table == nil && (cfg.InternalCluster == "" || cfg.AskTimeout <= 0) {
 		errs = append(errs, errors.New("internalCluster and askTimeout are needed where no table is given"))
 	}
-	g := &Gateway{cfg: cfg, sessions: newSessions(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
+	g := &Gateway{cfg: cfg, sessions: newSessions(), hints: newHints(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
 	for _, h := range cfg.Hostnames {
 		g.hostnames[strings.ToLower(h)] = true
 	}

@@ -12,10 +12,11 @@ import (
 const usualAccept = "application/json, text/event-stream"
 
 // RequestHeaders decides a request by its headers alone: refused, passed on
-// (GET, DELETE), or NeedBody. end tells that no body follows.
-func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
+// (GET, DELETE), or NeedBody. end tells that no body follows; now is the host's
+// time in nanoseconds, of any epoch, never going back.
+func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision {
 	s.d.reset()
-	var method, authority, contentType, accept, origin, length string
+	var method, authority, contentType, accept, origin, length, lastEvent string
 	var sessionCount int
 	hasOrigin := false
 	for i := range headers {
@@ -33,6 +34,10 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 			length, s.hasLength = h.Value, true
 		case "accept":
 			accept = join(accept, h.Value)
+		case "accept-encoding":
+			s.hasCoding = true
+		case "last-event-id":
+			lastEvent = h.Value
 		case "origin":
 			origin, hasOrigin = h.Value, true
 		case mcp.HeaderSession:
@@ -91,6 +96,8 @@ func (s *Stream) RequestHeaders(headers []Header, end bool) *Decision {
 	}
 	if s.isDelete {
 		s.g.sessions.forget(s.session)
+	} else if d := s.resumed(lastEvent, now); d != nil {
+		return d
 	}
 	return s.toBroker()
 }

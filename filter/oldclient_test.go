@@ -33,7 +33,7 @@ func TestOldClientsGoToTheBroker(t *testing.T) {
 	get := func(path string, more ...string) *Decision {
 		s.Reset(g)
 		return s.RequestHeaders(postHeaders(append([]string{":method", "GET", ":path", path, "accept", "text/event-stream",
-			"mcp-session-id", "-", "mcp-protocol-version", "2024-11-05"}, more...)...), true)
+			"mcp-session-id", "-", "mcp-protocol-version", "2024-11-05"}, more...)...), true, second)
 	}
 	if d := get("/mcp/sse", "x-mcp-server", "docs"); d.Action != Pass || !d.Reroute || s.phase != phaseBroker {
 		t.Errorf("stream: %+v", d)
@@ -48,7 +48,7 @@ func TestOldClientsGoToTheBroker(t *testing.T) {
 	post := func(body string, more ...string) *Decision {
 		s.Reset(g)
 		d := s.RequestHeaders(postHeaders(append([]string{":path", "/mcp/sse/messages?sessionId=x", "accept", "-",
-			"mcp-session-id", "-", "mcp-protocol-version", "2024-11-05"}, more...)...), false)
+			"mcp-session-id", "-", "mcp-protocol-version", "2024-11-05"}, more...)...), false, second)
 		if d.Action == NeedBody {
 			d = s.RequestBody([]byte(body), second)
 		}
@@ -88,7 +88,7 @@ func TestBatchesGoToTheBroker(t *testing.T) {
 	var s Stream
 	post := func(more ...string) *Decision {
 		s.Reset(g)
-		if d := s.RequestHeaders(postHeaders(more...), false); d.Action != NeedBody {
+		if d := s.RequestHeaders(postHeaders(more...), false, second); d.Action != NeedBody {
 			return d
 		}
 		return s.RequestBody([]byte(`[{"jsonrpc":"2.0","id":1,"method":"ping"}]`), second)

@@ -5,7 +5,10 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-var jsonType = []byte("application/json")
+var (
+	jsonType   = []byte("application/json")
+	eventsType = []byte("text/event-stream")
+)
 
 // refuse ends the stream with a JSON-RPC error under the request's id. reason
 // is the word for logs and counters.
@@ -25,8 +28,12 @@ func (s *Stream) refuseData(status, code int, message string, data []byte, reaso
 }
 
 // fail answers a request that was in order but could not be served. HTTP 200,
-// as clients hide or hang on a 5xx; the id tells them which request failed.
+// as clients hide or hang on a 5xx; the id tells them which request failed. Who
+// waits for no result is not told.
 func (s *Stream) fail(reason, message string) *Decision {
+	if s.oneWay {
+		return s.accept(reason)
+	}
 	status := 200
 	if len(s.id) == 0 || s.method == mcp.MethodInitialize {
 		status = 503

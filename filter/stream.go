@@ -5,7 +5,6 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/resourceuri"
 )
 
 // phase is where a stream stands.
@@ -19,6 +18,7 @@ const (
 	phaseAskSession       // waiting for the backend session
 	phaseAskClient        // waiting whether the client session exists, then refused
 	phaseServer           // forwarded to a server
+	phaseReplay           // waiting for the answer to a second try
 	phaseBroker           // handed to the broker
 	phaseReplied
 )
@@ -37,6 +37,7 @@ type Stream struct {
 	path      []byte
 	isDelete  bool
 	hasLength bool // content-length
+	hasCoding bool // accept-encoding
 	hasQuery  bool
 	messages  bool     // a message of an HTTP+SSE client
 	modern    bool     // a header that only stateless revisions have
@@ -47,10 +48,14 @@ type Stream struct {
 	msg     jsonrpc.Message
 	size    int
 	id      []byte
+	body    []byte // up to replayLimit, of a request for a server
 	method  string
-	name    []byte // decoded params.name or params.uri
+	want    wanted
+	name    []byte // decoded: of what is wanted
 	span    jsonrpc.Span
 	scratch []byte
+	oneWay  bool // a response or notification for a server
+	resume  bool // a GET for a server
 
 	// The decision's outcome.
 	refusal refusal
@@ -68,14 +73,14 @@ type Stream struct {
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
 	s.session, s.version, s.path, s.owned, s.secrets = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.secrets[:0]
-	s.isDelete, s.hasLength, s.hasQuery, s.modern, s.messages = false, false, false, false, false
-	s.id, s.method, s.name = s.id[:0], "", s.name[:0]
+	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.modern, s.messages = false, false, false, false, false, false
+	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
+	s.oneWay, s.resume = false, false
 	s.target, s.label, s.backend = target{}, "", backend{}
-	s.answer.mode, s.answer.parser = answerPlain, nil
+	s.answer.mode = answerPlain
 }
 
-// RequestBody decides a POST by its whole body. now is the host's time in
-// nanoseconds, of any epoch, never going back.
+// RequestBody decides a POST by its whole body. now is as in RequestHeaders.
 func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	s.d.reset()
 	if s.phase != phaseBody {
@@ -93,27 +98,36 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		return s.refuse(400, err.Code, err.Reason, "bad_json")
 	}
 	m := &s.msg
-	s.id = append(s.id[:0], m.ID.Of(body)...)
+	if m.Kind == jsonrpc.Request {
+		s.id = append(s.id[:0], m.ID.Of(body)...)
+	}
 	if m.Kind == jsonrpc.Batch {
 		return s.batch()
 	}
 	if d := s.checkVersion(body); d != nil {
 		return d
 	}
-	if m.Kind != jsonrpc.Request {
-		return s.toBroker()
+	if m.Kind == jsonrpc.Response {
+		return s.response(body, now)
 	}
 	method, ok := jsonrpc.Unquote(s.scratch[:0], m.Method.Of(body))
 	if !ok {
 		return s.refuse(400, mcp.CodeInvalidRequest, "method must be a string", "bad_json")
 	}
+	if m.Kind == jsonrpc.Notification {
+		return s.notification(body, method, now)
+	}
+	member := "name"
 	switch string(method) {
 	case mcp.MethodToolsCall:
-		s.method = mcp.MethodToolsCall
+		s.method, s.want, s.span = mcp.MethodToolsCall, wantTool, m.Name
 	case mcp.MethodPromptsGet:
-		s.method = mcp.MethodPromptsGet
+		s.method, s.want, s.span = mcp.MethodPromptsGet, wantPrompt, m.Name
 	case mcp.MethodResourcesRead:
-		s.method = mcp.MethodResourcesRead
+		s.method, s.want, s.span, member = mcp.MethodResourcesRead, wantResource, m.URI, "uri"
+	case mcp.MethodComplete:
+		s.method = mcp.MethodComplete
+		member = s.reference(body)
 	case mcp.MethodInitialize:
 		s.method = mcp.MethodInitialize
 		return s.toBroker()
@@ -126,13 +140,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if len(s.session) == 0 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
 	}
-	isString := m.NameIsString
-	s.span = m.Name
-	member := "name"
-	if s.method == mcp.MethodResourcesRead {
-		isString, s.span, member = m.URIIsString, m.URI, "uri"
-	}
-	if !isString {
+	if s.span.Empty() || body[s.span.Start] != '"' {
 		return s.refuseCall(now, mcp.CodeInvalidParams, "params."+member+" must be a string", "bad_params")
 	}
 	name, ok := jsonrpc.Unquote(s.scratch[:0], s.span.Of(body))
@@ -140,7 +148,27 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		return s.refuse(400, mcp.CodeParseError, "params."+member+" is no valid string", "bad_json")
 	}
 	s.name = append(s.name[:0], name...)
+	if len(body) <= replayLimit {
+		s.body = append(s.body, body...)
+	}
 	return s.route(now)
+}
+
+// reference finds what a completion is asked for, and returns the member of
+// params that says so (2025-11-25, server/utilities/completion, Reference Types).
+func (s *Stream) reference(body []byte) string {
+	m := &s.msg
+	kind, _ := jsonrpc.Unquote(s.scratch[:0], m.RefType.Of(body))
+	switch string(kind) {
+	case "ref/prompt":
+		s.want, s.span = wantPrompt, m.RefName
+		return "ref.name"
+	case "ref/resource":
+		s.want, s.span = wantResource, m.RefURI
+		return "ref.uri"
+	}
+	s.span = jsonrpc.Span{}
+	return "ref.type"
 }
 
 // checkVersion refuses what the gateway does not speak: a stateless revision
@@ -174,103 +202,14 @@ func (s *Stream) toBroker() *Decision {
 	return &s.d
 }
 
-// route finds the owner of s.name and goes on with its session.
-func (s *Stream) route(now int64) *Decision {
-	t := s.g.table.Load()
-	if t == nil {
-		if s.phase == phaseAskTable {
-			return s.fail("broker_down", "the gateway has no routing table yet")
-		}
-		s.g.fetched.Store(now)
-		return s.ask(phaseAskTable, s.g.TableQuestion())
-	}
-	found := s.find(t)
-	if !found {
-		if s.phase != phaseAskName && s.g.begin(now, recheckEvery) {
-			return s.ask(phaseAskName, s.g.TableQuestion())
-		}
-		return s.unknown(now)
-	}
-	srv := s.target.server
-	if srv.resources {
-		s.label = srv.label
-	}
-	b, ok := s.g.sessions.get(s.session, srv.name, now)
-	if ok {
-		s.backend = b
-		return s.forward(now)
-	}
-	if b.stale {
-		return s.askSession(srv.name, b.id)
-	}
-	s.backend = b // for the case that the broker is away
-	d := s.askSession(srv.name, nil)
-	d.Question.Quick = b.server != ""
-	return d
-}
-
-// find looks s.name up and sets s.target.
-func (s *Stream) find(t *table) bool {
-	if s.method != mcp.MethodResourcesRead {
-		var ok bool
-		s.target, s.scratch, ok = t.owner(s.method, s.name, s.scratch)
-		return ok
-	}
-	if t.sole != nil {
-		s.target = target{server: t.sole} // no token: the URI stays as it is
-		return true
-	}
-	label, rest, ok := resourceuri.Split(string(s.name))
-	if !ok || t.labels[label] == nil {
-		return false
-	}
-	s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(rest))
-	s.target = target{server: t.labels[label], token: s.scratch}
-	return true
-}
-
-func (s *Stream) unknown(now int64) *Decision {
-	name := string(s.name)
-	switch s.method {
-	case mcp.MethodToolsCall:
-		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown tool: "+name, "unknown_tool")
-	case mcp.MethodPromptsGet:
-		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown prompt: "+name, "unknown_prompt")
-	}
-	return s.refuseCall(now, mcp.CodeResourceNotFound, "Resource not found", "unknown_resource")
-}
-
-// refuseCall refuses a call that no server would see, but tells an unknown
-// client session so first: it must learn that it has to begin anew.
-func (s *Stream) refuseCall(now int64, code int, message, reason string) *Decision {
-	s.refusal = refusal{code, message, reason}
-	if s.g.sessions.known(s.session, now) {
-		return s.refused()
-	}
-	d := s.askSession("", nil)
-	s.phase = phaseAskClient
-	return d
-}
-
-type refusal struct {
-	code            int
-	message, reason string
-}
-
-func (s *Stream) refused() *Decision {
-	var data []byte
-	if s.refusal.code == mcp.CodeResourceNotFound {
-		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
-	}
-	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)
-}
-
 // forward sends the request to the chosen server.
 func (s *Stream) forward(now int64) *Decision {
 	srv := s.target.server
 	s.phase = phaseServer
 	d := &s.d
-	d.Action, d.Plain = Pass, s.label == ""
+	d.Action = Pass
+	// A large copy is let go of as soon as the answer begins.
+	d.PlainJSON = s.label == "" && !s.oneWay && !s.resume && len(s.body) <= keptBody
 	s.dropOwned()
 	for _, name := range s.secrets {
 		s.remove(name)
@@ -291,8 +230,16 @@ func (s *Stream) forward(now int64) *Decision {
 		s.reply = append(s.reply[:0], s.backend.version...)
 		s.set(mcp.HeaderProtocolVersion, s.reply)
 	}
-	if s.label != "" {
+	if s.hasCoding {
 		s.remove("accept-encoding") // an answer that is looked into must be plain
+	}
+	switch {
+	case s.resume && len(s.scratch) == 0:
+		s.remove("last-event-id")
+	case s.resume:
+		s.set("last-event-id", s.scratch)
+	case !s.oneWay:
+		s.g.hints.note(s.session, s.id, srv.hint)
 	}
 	if s.target.token != nil {
 		d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
@@ -306,8 +253,12 @@ func (s *Stream) forward(now int64) *Decision {
 	}
 	if s.g.cfg.Metadata {
 		s.note("server", srv.nameBytes)
-		s.note("method", []byte(s.method))
-		s.note("name", s.name)
+		if s.method != "" {
+			s.note("method", []byte(s.method))
+		}
+		if s.want != wantServer {
+			s.note("name", s.name)
+		}
 	}
 	return d
 }
@@ -315,9 +266,12 @@ func (s *Stream) forward(now int64) *Decision {
 // Trim lets go of buffers larger than limit bytes, so that one large request
 // does not stay with a stream that is kept for reuse.
 func (s *Stream) Trim(limit int) {
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.id, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
 		if cap(*b) > limit {
 			*b = nil
 		}
+	}
+	if s.answer.mode == answerEvents {
+		s.answer.parser.Reset(0) // a stream that was cut may have left half an event
 	}
 }

@@ -88,7 +88,7 @@ func postHeaders(extra ...string) []Header {
 func post(g *Gateway, body string, extra ...string) (*Stream, *Decision) {
 	s := new(Stream)
 	s.Reset(g)
-	d := s.RequestHeaders(postHeaders(extra...), false)
+	d := s.RequestHeaders(postHeaders(extra...), false, second)
 	if d.Action == NeedBody {
 		d = s.RequestBody([]byte(body), second)
 	}
@@ -316,7 +316,7 @@ func TestGetAndDelete(t *testing.T) {
 	get := func(headers ...string) *Decision {
 		s := new(Stream)
 		s.Reset(g)
-		return s.RequestHeaders(postHeaders(append([]string{"content-type", "-"}, headers...)...), true)
+		return s.RequestHeaders(postHeaders(append([]string{"content-type", "-"}, headers...)...), true, second)
 	}
 	if d := get(":method", "GET"); d.Action != Pass {
 		t.Errorf("GET: %s", d.Body)

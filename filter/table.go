@@ -18,6 +18,7 @@ type server struct {
 	label     string
 	listed    bool
 	resources bool
+	hint      uint16
 }
 
 // target is the owner of an exposed name.
@@ -33,6 +34,8 @@ type table struct {
 	tools   map[string]target
 	prompts map[string]target
 	labels  map[string]*server
+	servers []*server
+	byName  map[string]*server
 	// unlisted servers answer for their prefix until their lists are known.
 	unlisted []*server
 	// sole is the only server of an unlabelled gateway.
@@ -48,6 +51,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 		tools:   make(map[string]target, len(t.Tools)),
 		prompts: make(map[string]target, len(t.Prompts)),
 		labels:  make(map[string]*server, len(t.Servers)),
+		byName:  make(map[string]*server, len(t.Servers)),
 	}
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {
@@ -59,7 +63,9 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 			name: s.Name, nameBytes: []byte(s.Name),
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
+			hint: hintOf(s.Name),
 		}
+		out.byName[s.Name] = servers[i]
 		if s.Label != "" {
 			out.labels[s.Label] = servers[i]
 		}
@@ -67,6 +73,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 			out.unlisted = append(out.unlisted, servers[i])
 		}
 	}
+	out.servers = servers
 	if len(servers) == 1 && servers[0].label == "" {
 		out.sole = servers[0]
 	}

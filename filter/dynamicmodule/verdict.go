@@ -19,6 +19,7 @@ const (
 	Revalidate Verdict = 1 << 10
 	Done       Verdict = 1 << 11
 	Plain      Verdict = 1 << 12
+	PlainJSON  Verdict = 1 << 13
 )
 
 // Kinds of records, as lib/glue.h numbers them.
@@ -49,6 +50,9 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	}
 	if d.Plain {
 		v |= Plain
+	}
+	if d.PlainJSON {
+		v |= PlainJSON
 	}
 	if d.Action == filter.Ask {
 		return c.EncodeQuestion(dst, d.Question), v

@@ -84,6 +84,14 @@ type Parser struct {
 	hasData, hasID         bool
 }
 
+// Reset makes p ready for another stream and keeps its memory.
+func (p *Parser) Reset(limit int) {
+	*p = Parser{
+		Limit: limit, value: emptied(p.value),
+		event: emptied(p.event), data: emptied(p.data), id: emptied(p.id), retry: emptied(p.retry),
+	}
+}
+
 // Feed parses the next bytes of the stream and calls f for each event that
 // they complete. It returns the first error of f, or ErrTooLarge, and then the
 // same for ever. It keeps no reference to chunk.

@@ -102,6 +102,7 @@ static void finish(mcp_filter* f, int verdict, mcp_out* out) {
     CALLBACK(http_filter_config_scheduler_commit)(f->config->scheduler, 1);
   }
   if (verdict & MCP_PLAIN) f->plain = true;
+  if (verdict & MCP_PLAIN_JSON) f->plain_json = true;
   if ((verdict & MCP_DONE) && f->handle != 0) spend(f);
   free(out->large);
 }
@@ -159,6 +160,14 @@ enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w,
 
 enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool streaming,
                                      bool both) {
+  char room[OUT_ROOM];
+  if ((verdict & MCP_ACTION_MASK) == MCP_ASK) {
+    f->replaying = ask(f, out);
+    finish(f, verdict, out);
+    if (f->replaying) return HOLD;
+    out_init(out, room);
+    verdict = mcpReplayed(f->handle, NULL, 0, NULL, 0, out);
+  }
   switch (verdict & MCP_ACTION_MASK) {
     case MCP_REPLY:
       reply(f, out);

@@ -21,8 +21,10 @@ typedef struct {
   uint64_t announced;  // content-length of the request; NO_LENGTH without
   bool need_request;
   bool need_response;
-  bool plain;  // an ordinary answer needs no decision
-  bool asking;
+  bool plain;       // an ordinary answer needs no decision
+  bool plain_json;  // one of JSON needs none
+  bool asking;      // the request waits for the broker
+  bool replaying;   // the response does
   bool replied;
 } mcp_filter;
 

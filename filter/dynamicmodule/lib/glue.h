@@ -17,6 +17,7 @@ enum {
   MCP_REVALIDATE = 1 << 10,
   MCP_DONE = 1 << 11,
   MCP_PLAIN = 1 << 12,
+  MCP_PLAIN_JSON = 1 << 13,
 };
 
 // Where Go writes the records of a verdict: data if they fit into room bytes,

@@ -57,8 +57,8 @@ func give(out *C.mcp_out, b []byte) {
 func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int {
 	b, v := st.Config.Encode(room(out), d)
 	out.status = C.uint32_t(d.Status)
-	if d.Action == filter.Ask && d.Question.Quick {
-		out.timeout_ms = C.uint32_t(filter.QuickTimeout.Milliseconds())
+	if d.Action == filter.Ask {
+		out.timeout_ms = C.uint32_t(d.Question.Timeout.Milliseconds())
 	}
 	give(out, b)
 	return C.int(v)
@@ -175,7 +175,7 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 	}
 	*handle = C.uint64_t(number)
 	defer rescue(st, out, &verdict)
-	d := st.RequestHeaders(headers(e.headers, e.header_count), bool(e.end))
+	d := st.RequestHeaders(headers(e.headers, e.header_count), bool(e.end), int64(e.now))
 	if d.Action == filter.NeedBody && e.body != nil {
 		d = st.RequestBody(host(e.body, e.body_length), int64(e.now))
 	}
@@ -210,6 +210,16 @@ func mcpAnswer(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, n
 	}
 	defer rescue(st, out, &verdict)
 	return finish(st, st.Answer(int(status), host(body, n), int64(now)), out)
+}
+
+//export mcpReplayed
+func mcpReplayed(handle C.uint64_t, list *C.envoy_header, n C.size_t, body *C.char, length C.size_t, out *C.mcp_out) (verdict C.int) {
+	st := streams.Get(uint64(handle))
+	if st == nil {
+		return gone(out)
+	}
+	defer rescue(st, out, &verdict)
+	return finish(st, st.Replayed(headers(list, n), host(body, length)), out)
 }
 
 //export mcpResponseHeaders

@@ -142,13 +142,20 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
                                        envoy_enum result, envoy_header* headers, size_t n,
                                        envoy_bytes* chunks, size_t chunk_count) {
   mcp_filter* f = (mcp_filter*)module;
-  if (!f->asking || f->handle == 0) return;
-  f->asking = false;
+  if (!(f->asking || f->replaying) || f->handle == 0) return;
   uint32_t status = result == CALLOUT_SUCCESS ? status_of(headers, n) : 0;
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
   whole answer = join_chunks(chunks, status ? chunk_count : 0);
+  if (f->replaying) {
+    // The response stays held: the verdict is the reply in its place.
+    f->replaying = false;
+    int verdict = mcpReplayed(f->handle, headers, status ? n : 0, (char*)answer.ptr, answer.length, &out);
+    response_verdict(f, verdict, &out, false, false);
+    return;
+  }
+  f->asking = false;
   int verdict = mcpAnswer(f->handle, status, (char*)answer.ptr, answer.length, now(), &out);
   whole w = gather(envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, false);
   if (request_verdict(f, verdict, &out, &w, false) == GO_ON) {
@@ -161,21 +168,21 @@ static bool starts(envoy_bytes b, const char* with, size_t n) {
 }
 
 // An answer that leaves as it is, if the core asked for no more: status 200 and
-// one of the two types of an MCP answer.
-static bool ordinary(void* envoy) {
+// JSON or, where the core said so, the other type of an MCP answer.
+static bool ordinary(void* envoy, bool events) {
   envoy_bytes v = {NULL, 0};
   if (!CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes(":status", 7), &v, 0, NULL) ||
       v.length != 3 || memcmp(v.ptr, "200", 3) != 0)
     return false;
   return CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes("content-type", 12), &v, 0,
                                    NULL) &&
-         (starts(v, "application/json", 16) || starts(v, "text/event-stream", 17));
+         (starts(v, "application/json", 16) || (events && starts(v, "text/event-stream", 17)));
 }
 
 envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
   if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
-  if (f->plain && !end && ordinary(envoy)) {
+  if ((f->plain || f->plain_json) && !end && ordinary(envoy, f->plain)) {
     spend(f);
     return HEADERS_CONTINUE;
   }
@@ -204,6 +211,7 @@ static enum outcome response_complete(mcp_filter* f, bool both) {
 
 envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
+  if (f->replaying) return BODY_STOP_NO_BUFFER;  // of the answer that is replaced
   if (f->handle == 0 || f->replied) return BODY_CONTINUE;
   char room[OUT_ROOM];
   mcp_out out;
@@ -228,6 +236,7 @@ envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool e
 
 envoy_enum ON(http_filter_response_trailers)(void* envoy, const void* module) {
   mcp_filter* f = (mcp_filter*)module;
+  if (f->replaying) return TRAILERS_STOP;
   if (f->handle == 0 || f->replied || !f->need_response) return TRAILERS_CONTINUE;
   return response_complete(f, false) == GO_ON ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }

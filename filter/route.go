@@ -1,0 +1,136 @@
+package filter
+
+import (
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+)
+
+// wanted is what s.name names a server by.
+type wanted uint8
+
+const (
+	wantTool wanted = iota
+	wantPrompt
+	wantResource
+	wantServer // its own name, from a mark or a hint
+)
+
+// route finds the owner of s.name and goes on with its session.
+func (s *Stream) route(now int64) *Decision {
+	t := s.g.table.Load()
+	if t == nil {
+		if s.phase == phaseAskTable {
+			return s.fail("broker_down", "the gateway has no routing table yet")
+		}
+		s.g.fetched.Store(now)
+		return s.ask(phaseAskTable, s.g.TableQuestion())
+	}
+	found := s.find(t)
+	if !found {
+		if s.phase != phaseAskName && s.g.begin(now, recheckEvery) {
+			return s.ask(phaseAskName, s.g.TableQuestion())
+		}
+		return s.unknown(now)
+	}
+	srv := s.target.server
+	if srv.resources {
+		s.label = srv.label
+	}
+	b, ok := s.g.sessions.get(s.session, srv.name, now)
+	if ok {
+		s.backend = b
+		return s.forward(now)
+	}
+	if b.stale {
+		return s.askSession(srv.name, b.id)
+	}
+	s.backend = b // for the case that the broker is away
+	d := s.askSession(srv.name, nil)
+	if b.server != "" {
+		d.Question.Timeout = quickTimeout
+	}
+	return d
+}
+
+// find looks s.name up and sets s.target.
+func (s *Stream) find(t *table) bool {
+	switch s.want {
+	case wantTool, wantPrompt:
+		if s.method == mcp.MethodComplete && t.sole != nil && t.sole.prefix == "" {
+			s.target = target{server: t.sole}
+			return true
+		}
+		method := mcp.MethodToolsCall
+		if s.want == wantPrompt {
+			method = mcp.MethodPromptsGet
+		}
+		var ok bool
+		s.target, s.scratch, ok = t.owner(method, s.name, s.scratch)
+		return ok
+	case wantServer:
+		srv := t.byName[string(s.name)]
+		if srv == nil {
+			return false
+		}
+		s.target = target{server: srv}
+		if !s.span.Empty() {
+			s.target.token = s.scratch // the server's own token, as it was marked
+		}
+		return true
+	}
+	if t.sole != nil {
+		s.target = target{server: t.sole} // no token: the URI stays as it is
+		return true
+	}
+	label, rest, ok := resourceuri.Split(string(s.name))
+	if !ok || t.labels[label] == nil {
+		return false
+	}
+	s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(rest))
+	s.target = target{server: t.labels[label], token: s.scratch}
+	return true
+}
+
+func (s *Stream) unknown(now int64) *Decision {
+	name := string(s.name)
+	switch s.want {
+	case wantTool:
+		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown tool: "+name, "unknown_tool")
+	case wantPrompt:
+		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown prompt: "+name, "unknown_prompt")
+	case wantServer:
+		s.oneWay, s.resume = false, false
+		return s.toBroker()
+	}
+	code := mcp.CodeResourceNotFound
+	if s.method == mcp.MethodComplete {
+		code = mcp.CodeInvalidParams // server/utilities/completion, Error Handling
+	}
+	return s.refuseCall(now, code, "Resource not found", "unknown_resource")
+}
+
+// refuseCall refuses a call that no server would see, but tells an unknown
+// client session so first: it must learn that it has to begin anew.
+func (s *Stream) refuseCall(now int64, code int, message, reason string) *Decision {
+	s.refusal = refusal{code, message, reason}
+	if s.g.sessions.known(s.session, now) {
+		return s.refused()
+	}
+	d := s.askSession("", nil)
+	s.phase = phaseAskClient
+	return d
+}
+
+type refusal struct {
+	code            int
+	message, reason string
+}
+
+func (s *Stream) refused() *Decision {
+	var data []byte
+	if s.refusal.code == mcp.CodeResourceNotFound {
+		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
+	}
+	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)
+}
