@@ -117,36 +117,6 @@ func TestServerThatComesLater(t *testing.T) {
 	wantTool(t, c, "late_tool", "late", "tool")
 }
 
-// A server that forgot its sessions, as after a restart, costs each client at
-// most one call, which says so; the client's own session lives on.
-func TestServerThatForgotItsSessions(t *testing.T) {
-	t.Parallel()
-	a := mcpserver.Start(t, one("a"))
-	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(mcpserver.Start(t, one("b")), "b")}})
-	clients := make([]*harness.Client, 4)
-	for i := range clients {
-		clients[i] = harness.Connect(t, g.URL)
-		wantTool(t, clients[i], "a_tool", "a", "tool")
-	}
-	for range 3 {
-		a.ForgetSessions()
-		for _, c := range clients {
-			a.Forget()
-			if r := c.Post(call("1", "a_tool")); !ok(r) {
-				reply := wantError(t, r, 200, mcp.CodeInternalError, "1")
-				if want := "server a has lost its session"; !strings.Contains(reply.Error.Message, want) {
-					t.Errorf("message %q, want %q", reply.Error.Message, want)
-				}
-			}
-			wantTool(t, c, "a_tool", "a", "tool")
-			wantTool(t, c, "b_tool", "b", "tool")
-			if got := len(a.Received("initialize")); got > 1 {
-				t.Errorf("%d sessions opened for one", got)
-			}
-		}
-	}
-}
-
 // The tools of a server change: clients hear of it once, and the list is new.
 func TestServerThatChangesItsTools(t *testing.T) {
 	t.Parallel()

@@ -47,6 +47,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method {
 	case http.MethodGet:
+		if h := s.handler("GET", ""); h != nil {
+			h(x)
+			return
+		}
 		s.serveStream(x)
 	case http.MethodDelete:
 		s.end(x)
@@ -58,11 +62,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) answer(x *Exchange) {
+	h := s.handler(x.Method, x.Name)
 	s.mu.Lock()
-	h := s.handlers[handlerKey{x.Method, x.Name}]
-	if h == nil {
-		h = s.handlers[handlerKey{x.Method, ""}]
-	}
 	pages, listed := s.pages[x.Method]
 	s.mu.Unlock()
 	switch {
@@ -83,6 +84,15 @@ func (s *Server) answer(x *Exchange) {
 	default:
 		x.Error(`{"code":-32601,"message":"method not found"}`)
 	}
+}
+
+func (s *Server) handler(method, name string) Handler {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.handlers[handlerKey{method, name}]; h != nil {
+		return h
+	}
+	return s.handlers[handlerKey{method, ""}]
 }
 
 // answerPage answers the page that the request's cursor names.

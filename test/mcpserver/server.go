@@ -168,7 +168,8 @@ func (s *Server) SetPages(method string, pages ...string) {
 }
 
 // Handle makes h answer requests of method whose params.name or params.uri is
-// name; an empty name stands for every name without a handler of its own.
+// name; an empty name stands for every name without a handler of its own. The
+// method of a client's answer is empty, that of an HTTP GET is GET.
 func (s *Server) Handle(method, name string, h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
