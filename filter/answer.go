@@ -58,7 +58,7 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 		if s.oneWay {
 			return s.fromServerOneWay(a.status, end)
 		}
-		return s.fromServer(&a, end)
+		return s.fromServer(a, end)
 	case phaseBroker:
 		return s.fromBroker(a.status, a.contentType)
 	}
@@ -86,7 +86,7 @@ func (s *Stream) fromBroker(status int, contentType string) *Decision {
 	return &s.d
 }
 
-func (s *Stream) fromServer(a *answerHeaders, end bool) *Decision {
+func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	srv := s.target.server
 	isJSON := mcp.MediaType(a.contentType, "application/json")
 	isEvents := mcp.MediaType(a.contentType, "text/event-stream")

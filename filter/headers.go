@@ -111,8 +111,10 @@ func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}
-	if n, err := strconv.ParseUint(length, 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
-		return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+	if length != "" {
+		if n, err := strconv.ParseUint(length, 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
+			return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+		}
 	}
 	s.phase = phaseBody
 	s.d.Action = NeedBody

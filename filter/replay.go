@@ -16,8 +16,10 @@ const (
 	replayLimit = 1 << 20
 	// keptBody is the largest copy that may stay with a stream beyond that.
 	keptBody = 64 << 10
-	// ReplayTimeout bounds a replay: the server opens a session and runs a tool.
-	ReplayTimeout = time.Minute
+	// replayTimeout bounds a replay, in which the server opens a session and runs
+	// a tool. It is no shorter than what a call may be silent for; a timeout of
+	// the server's own is the broker's to keep.
+	replayTimeout = 5 * time.Minute
 )
 
 // replay has the broker send the request once more, in a new session: a server
@@ -33,7 +35,7 @@ func (s *Stream) replay() *Decision {
 		b = append(b, s.body...)
 	}
 	s.answer.buf = b
-	return s.ask(phaseReplay, Question{Method: "POST", Path: gatewayconfig.PathReplay, Body: b, Timeout: ReplayTimeout})
+	return s.ask(phaseReplay, Question{Method: "POST", Path: gatewayconfig.PathReplay, Body: b, Timeout: replayTimeout})
 }
 
 // Replayed takes the broker's answer to the Ask of a response: its headers, none
@@ -55,7 +57,7 @@ func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 		}
 	}
 	switch status {
-	case 200:
+	case 200, 202:
 	case 404:
 		return s.gone()
 	case 410, 502:

@@ -63,6 +63,12 @@ func TestEncode(t *testing.T) {
 			[]string{"1 x-mcp-server=a", "2 x-mcp-x=", `3 3 70000="n"`},
 		},
 		{
+			"Accepted",
+			filter.Decision{Action: filter.Reply, Status: 202, PlainJSON: true, Done: true},
+			Verdict(filter.Reply) | PlainJSON | Done,
+			[]string{"4 ="},
+		},
+		{
 			"Reply",
 			filter.Decision{
 				Action: filter.Reply, Status: 200, Body: []byte("{}"), Reason: "unknown_tool", Done: true,

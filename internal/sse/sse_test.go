@@ -53,6 +53,32 @@ func parse(limit int, stream []byte, sizes ...int) ([]event, error) {
 func data(text string) event    { return event{Data: text, HasData: true} }
 func comment(text string) event { return event{Comment: text, HasComment: true} }
 
+// A parser that is reset knows nothing of the stream before, which ended anywhere.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	var p sse.Parser
+	var events []event
+	take := func(e sse.Event) error {
+		events = append(events, eventOf(e))
+		return nil
+	}
+	for _, cut := range []string{"\xEF", "id: 1\nevent: e\nretry: 1\ndata: x\ndata: y", "data: x\r", ": c", "da", strings.Repeat("data: x\n", 99)} {
+		p.Reset(100)
+		_ = p.Feed([]byte(cut), take)
+		events = nil
+		p.Reset(3)
+		if err := p.Feed([]byte("data: z\n\n"), take); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]event{data("z")}, events); diff != "" {
+			t.Errorf("after %q:\n%s", cut, diff)
+		}
+		if err := p.Feed([]byte("data: zzzz\n\n"), take); !errors.Is(err, sse.ErrTooLarge) {
+			t.Errorf("after %q: error %v", cut, err)
+		}
+	}
+}
+
 var streams = []struct {
 	name, stream string
 	want         []event
