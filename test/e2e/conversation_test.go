@@ -244,3 +244,39 @@ func TestServerThatForgotItsSessions(t *testing.T) {
 		})
 	}
 }
+
+// However a server says that it has lost a session: with nothing else, with a
+// page, or with one that never ends.
+func TestLostSessionsOfOddServers(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]mcpserver.Fault{
+		"no body": func(x *mcpserver.Exchange) { x.Respond(http.StatusNotFound, "", nil) },
+		"page":    mcpserver.Status(http.StatusNotFound),
+		"endless": func(x *mcpserver.Exchange) {
+			x.Respond(http.StatusNotFound, "application/json", []byte(strings.Repeat("[", 64<<10)))
+			mcpserver.Hang(x)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := mcpserver.Start(t, tools("a", "tool"))
+			g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a")}})
+			c := harness.Connect(t, g.URL)
+			wantTool(t, c, "a_tool", "a", "tool")
+			first := a.Last("tools/call").Header.Get(harness.HeaderSession)
+			a.Handle("tools/call", "tool", func(x *mcpserver.Exchange) {
+				if x.Session == first {
+					x.Fault(lost)
+					return
+				}
+				x.Result(`{"content":[{"type":"text","text":"a:tool"}]}`)
+			})
+			for range 2 {
+				wantTool(t, c, "a_tool", "a", "tool")
+			}
+			if got := len(a.Received("tools/call")); got != 4 {
+				t.Errorf("the server received %d calls, want 4", got)
+			}
+		})
+	}
+}
