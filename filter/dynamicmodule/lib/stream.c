@@ -151,7 +151,8 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
   if (f->replaying) {
     // The response stays held: the verdict is the reply in its place.
     f->replaying = false;
-    int verdict = mcpReplayed(f->handle, headers, status ? n : 0, (char*)answer.ptr, answer.length, &out);
+    int verdict = mcpReplayed(f->handle, headers, status ? n : 0, (char*)answer.ptr,
+                              answer.length, &out);
     response_verdict(f, verdict, &out, false, false);
     return;
   }
