@@ -29,6 +29,15 @@ var (
 	// ErrUnavailable says that the store cannot answer now. Whether a write took
 	// effect is then unknown. Clients get 503 and may try again.
 	ErrUnavailable = errors.New("session store is unavailable")
+	// ErrTooMuch says that the session keeps no more settings: MaxSubscriptions
+	// or LongestURI is reached. Nothing has changed.
+	ErrTooMuch = errors.New("session keeps no more subscriptions")
+)
+
+// Bounds on what a client makes a store keep.
+const (
+	MaxSubscriptions = 1000
+	LongestURI       = 4 << 10 // bytes
 )
 
 // Session is what initialize settled. It never changes.
@@ -57,6 +66,22 @@ type Backend struct {
 type Held struct {
 	Server  string
 	Backend Backend
+}
+
+// Settings are what a client has set in its session, for a server to be told
+// anew with each backend session. They end with the session.
+type Settings struct {
+	// Level is the log level as in logging/setLevel; empty if none was set.
+	Level string
+	// Subscriptions are in no order, none of them twice.
+	Subscriptions []Subscription
+}
+
+// Subscription is a resource that a client wants to hear of.
+type Subscription struct {
+	Server string
+	// URI is the server's own, without a label.
+	URI string
 }
 
 // Ended is a session that expired, with the backend sessions that outlived it.
@@ -92,14 +117,16 @@ type Claim struct {
 	Token   Token
 }
 
-// Invalidation tells a holder of copies what it must forget.
+// Invalidation tells a holder of copies what it must forget or look up anew.
 type Invalidation struct {
 	// Flush: news was lost, every copy may be stale. The rest is then empty.
 	Flush bool
 	// Key is the session. With an empty Server it ended, and all of it goes.
 	Key Key
-	// Server is the one whose backend session was dropped.
+	// Server is the one whose backend session was dropped or, with Opened,
+	// opened. No server has an empty name.
 	Server string
+	Opened bool
 }
 
 // Timeouts bound the life of sessions.
@@ -176,14 +203,33 @@ type Store interface {
 	// its successor. Of no effect otherwise.
 	Drop(ctx context.Context, id ID, server string, stale string) error
 
+	// Backends returns the backend sessions that are open now, in no order.
+	// ErrNotFound. It is no use of the session.
+	Backends(ctx context.Context, id ID) ([]Held, error)
+
+	// Settings returns what the client has set, nothing at first. ErrNotFound.
+	Settings(ctx context.Context, id ID) (Settings, error)
+
+	// SetLevel sets Settings.Level and counts as a use. ErrNotFound.
+	SetLevel(ctx context.Context, id ID, level string) error
+
+	// Subscribe adds to Settings.Subscriptions and counts as a use; added is
+	// false if it was there. A repeated call after a lost answer may say so
+	// falsely. ErrNotFound, ErrTooMuch.
+	Subscribe(ctx context.Context, id ID, s Subscription) (added bool, err error)
+
+	// Unsubscribe takes it out again and counts as a use. One that is not there
+	// is no error. ErrNotFound.
+	Unsubscribe(ctx context.Context, id ID, s Subscription) error
+
 	// Expired removes up to limit expired sessions and hands them out, each to
 	// one caller only. Call it until it returns fewer than limit. As with
 	// Delete, what was handed out in a lost answer is not handed out again. An
 	// error may come with sessions; both count.
 	Expired(ctx context.Context, limit int) ([]Ended, error)
 
-	// Invalidations reports what ended or was dropped, by any replica, this one
-	// included, until ctx ends; then the channel is closed. The first value is a
+	// Invalidations reports what ended, was dropped or opened, by any replica,
+	// this one included, until ctx ends; then the channel is closed. The first value is a
 	// Flush: from then on the channel knows of everything, until it says so
 	// again after a gap, or because the receiver was too slow. Delivery is not
 	// instant: a copy needs a bound on its age besides.

@@ -65,6 +65,8 @@ type entry struct {
 	end      time.Time       // lifetime
 	index    int             // in the heap
 	servers  map[string]backend
+	level    string
+	subs     map[session.Subscription]struct{}
 }
 
 // backend is a claim while token is set, else a backend session.
@@ -202,6 +204,7 @@ func (s *Store) Commit(ctx context.Context, id session.ID, server string, t sess
 		return false, nil
 	}
 	e.servers[server] = backend{existing: v}
+	s.events.Publish(session.Invalidation{Key: key, Server: server, Opened: true})
 	return true, nil
 }
 

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -33,14 +32,35 @@ func (s *Store) Invalidations(ctx context.Context) <-chan session.Invalidation {
 	return out
 }
 
-// invalidation reads a message: a session key, and after a space the server if
-// only its backend session is meant. Whatever else arrives, flushing is right.
+// invalidation reads a message: a session key alone if the session ended; behind
+// it a space and the server whose backend session was dropped, or a plus sign
+// and the server at which one was opened. Whatever else arrives, flushing is
+// right.
 func invalidation(m any) session.Invalidation {
-	if m, ok := m.(*goredis.Message); ok {
-		key, server, _ := strings.Cut(m.Payload, " ")
-		if k, err := session.ParseKey(key); err == nil {
-			return session.Invalidation{Key: k, Server: server}
-		}
+	flush := session.Invalidation{Flush: true}
+	message, ok := m.(*goredis.Message)
+	if !ok {
+		return flush
 	}
-	return session.Invalidation{Flush: true}
+	end := min(len(message.Payload), keyLength)
+	key, err := session.ParseKey(message.Payload[:end])
+	if err != nil {
+		return flush
+	}
+	inv := session.Invalidation{Key: key}
+	rest := message.Payload[end:]
+	if rest == "" {
+		return inv
+	}
+	switch inv.Server = rest[1:]; rest[0] {
+	case ' ':
+	case '+':
+		inv.Opened = true
+	default:
+		return flush
+	}
+	return inv
 }
+
+// keyLength is that of a session key as a string.
+var keyLength = len(session.Key{}.String())

@@ -42,6 +42,12 @@ func calls(t *testing.T, st session.Store, id session.ID) map[string]func() erro
 		"Abandon": func() error { return st.Abandon(ctx, id, "cal", "t") },
 		"Drop":    func() error { return st.Drop(ctx, id, "cal", "b") },
 		"Expired": func() error { _, err := st.Expired(ctx, 1); return err },
+
+		"Backends":    func() error { _, err := st.Backends(ctx, id); return err },
+		"Settings":    func() error { _, err := st.Settings(ctx, id); return err },
+		"SetLevel":    func() error { return st.SetLevel(ctx, id, "info") },
+		"Subscribe":   func() error { _, err := st.Subscribe(ctx, id, session.Subscription{}); return err },
+		"Unsubscribe": func() error { return st.Unsubscribe(ctx, id, session.Subscription{}) },
 	}
 }
 
@@ -53,6 +59,7 @@ func TestKilledRedisComesBack(t *testing.T) {
 	wantFlush(t, events)
 	id := create(t, st)
 	commit(t, st, id, "weather", session.Backend{ID: "b", Version: "2025-11-25"})
+	wantEvent(t, events, session.Invalidation{Key: id.Key(), Server: "weather", Opened: true})
 
 	server.Kill()
 	for name, call := range calls(t, st, id) {

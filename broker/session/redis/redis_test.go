@@ -58,6 +58,13 @@ func commit(tb testing.TB, st session.Store, id session.ID, server string, b ses
 	}
 }
 
+func subscribe(tb testing.TB, st session.Store, id session.ID) {
+	tb.Helper()
+	if added, err := st.Subscribe(tb.Context(), id, session.Subscription{Server: "weather", URI: "file:///a"}); err != nil || !added {
+		tb.Fatalf("Subscribe: got %v, %v, want true", added, err)
+	}
+}
+
 // TestConformanceMiniredis runs on the clock of the server, as in production.
 func TestConformanceMiniredis(t *testing.T) {
 	t.Parallel()
@@ -138,6 +145,8 @@ func dump(tb testing.TB, out *strings.Builder, addr string) {
 			value, err = c.Get(ctx, key).Result()
 		case "zset":
 			value, err = c.ZRangeWithScores(ctx, key, 0, -1).Result()
+		case "set":
+			value, err = c.SMembers(ctx, key).Result()
 		case "none": // another test removed it
 		default:
 			tb.Fatalf("key of type %s, which dump does not know", kind)
@@ -194,7 +203,9 @@ func TestNothingStaysForever(t *testing.T) {
 	server := miniredis.RunT(t)
 	st := open(t, redis.Options{Timeouts: usual, URL: "redis://" + server.Addr()})
 	for range 20 {
-		commit(t, st, create(t, st), "weather", session.Backend{ID: "b"})
+		id := create(t, st)
+		commit(t, st, id, "weather", session.Backend{ID: "b"})
+		subscribe(t, st, id)
 	}
 	server.FastForward(usual.Idle)
 	if len(server.Keys()) == 0 {
@@ -212,6 +223,8 @@ func TestEndedSessionLeavesNothing(t *testing.T) {
 	server.SetTime(time.Unix(1_700_000_000, 0))
 	st := open(t, redis.Options{Timeouts: usual, URL: "redis://" + server.Addr()})
 	deleted, expired := create(t, st), create(t, st)
+	subscribe(t, st, deleted)
+	subscribe(t, st, expired)
 	if _, err := st.Delete(t.Context(), deleted); err != nil {
 		t.Fatal(err)
 	}

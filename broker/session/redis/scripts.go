@@ -15,7 +15,8 @@ var luaFiles embed.FS
 
 // scripts are the steps of the contract.
 type scripts struct {
-	create, get, claim, commit, abandon, drop, end *goredis.Script
+	create, get, claim, commit, abandon, drop, end       *goredis.Script
+	backends, settings, setLevel, subscribe, unsubscribe *goredis.Script
 }
 
 func newScripts() scripts {
@@ -31,6 +32,12 @@ func newScripts() scripts {
 		abandon: load("abandon"),
 		drop:    load("drop"),
 		end:     load("end"),
+
+		backends:    load("backends"),
+		settings:    load("settings"),
+		setLevel:    load("setlevel"),
+		subscribe:   load("subscribe"),
+		unsubscribe: load("unsubscribe"),
 	}
 }
 
@@ -52,7 +59,8 @@ func (s *Store) run(ctx context.Context, script *goredis.Script, key session.Key
 	all := make([]any, 0, 9)
 	all = append(all, member, s.clock(), s.idleMillis, s.graceMillis, s.channel)
 	all = append(all, args...)
-	return script.Run(ctx, s.client, []string{bucket + "s:" + member, bucket + "c:" + member, bucket + "x"}, all...)
+	keys := []string{bucket + "s:" + member, bucket + "c:" + member, bucket + "x", bucket + "u:" + member}
+	return script.Run(ctx, s.client, keys, all...)
 }
 
 // bucket starts the keys of all sessions whose key begins with b.

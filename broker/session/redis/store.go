@@ -122,6 +122,11 @@ func (s *Store) end(ctx context.Context, key session.Key, when string) ([]sessio
 	if err != nil {
 		return nil, failed(ctx, "end", err)
 	}
+	return parseHeld(f)
+}
+
+// parseHeld reads pairs of server and backend session.
+func parseHeld(f []string) ([]session.Held, error) {
 	var held []session.Held
 	for ; len(f) >= 2; f = f[2:] {
 		b, err := parseBackend(f[1])

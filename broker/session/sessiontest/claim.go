@@ -177,7 +177,10 @@ func invalidationsReachOthers(t *testing.T, f Fixture) {
 
 	ctx := t.Context()
 	id, idler := create(t, a), create(t, a)
-	opened(t, a, id, "my server", aBackend("b"))
+	token := claimed(t, a, id, "my server")
+	wantCommit(t, a, id, "my server", "not the token", aBackend("b"), false)
+	wantCommit(t, b, id, "my server", token, aBackend("b"), true)
+	expect(session.Invalidation{Key: id.Key(), Server: "my server", Opened: true})
 	must(t, a.Drop(ctx, id, "my server", "older")) // nothing happens
 	must(t, a.Drop(ctx, id, "my server", "b"))
 	expect(session.Invalidation{Key: id.Key(), Server: "my server"})

@@ -331,6 +331,12 @@ func canceledContext(t *testing.T, f Fixture) {
 		"Abandon": func() error { return st.Abandon(ctx, id, server, "t") },
 		"Drop":    func() error { return st.Drop(ctx, id, server, "b") },
 		"Expired": func() error { _, err := st.Expired(ctx, 1); return err },
+
+		"Backends":    func() error { _, err := st.Backends(ctx, id); return err },
+		"Settings":    func() error { _, err := st.Settings(ctx, id); return err },
+		"SetLevel":    func() error { return st.SetLevel(ctx, id, "info") },
+		"Subscribe":   func() error { _, err := st.Subscribe(ctx, id, session.Subscription{}); return err },
+		"Unsubscribe": func() error { return st.Unsubscribe(ctx, id, session.Subscription{}) },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) || errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("%s: got error %v, want context.Canceled", name, err)

@@ -7,4 +7,5 @@ if not v then return 0 end
 if v == 's:' .. ARGV[8] then return 1 end
 if claimant(v) ~= ARGV[7] then return 0 end
 redis.call('HSET', KEYS[1], field, 's:' .. ARGV[8])
+redis.call('PUBLISH', channel, member .. '+' .. ARGV[6])
 return 1

@@ -7,15 +7,8 @@ if not x then
   return false
 end
 if (now < x) ~= (ARGV[6] == 'live') then return false end
-local held = {}
-local f = redis.call('HGETALL', KEYS[1])
-for i = 1, #f, 2 do
-  if string.sub(f[i], 1, 2) == 'b:' and string.sub(f[i + 1], 1, 2) == 's:' then
-    held[#held + 1] = string.sub(f[i], 3)
-    held[#held + 1] = string.sub(f[i + 1], 3)
-  end
-end
-redis.call('UNLINK', KEYS[1], KEYS[2])
+local all = held()
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[4])
 redis.call('ZREM', KEYS[3], member)
 redis.call('PUBLISH', channel, member)
-return held
+return all

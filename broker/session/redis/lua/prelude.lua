@@ -4,10 +4,12 @@
 --   1 hash of the session
 --       v, p     revision, principal
 --       x, m     deadline in ms since 1970: the one in force, and the lifetime's
+--       l        log level, if one was set
 --       b:<server>  i:<token>:<end of the lease in ms>  or  s:<revision>:<backend id>
 --   2 string with clientInfo and capabilities; apart, because its length would
 --     cost the hash its compact encoding
 --   3 sorted set of the bucket: session key by deadline
+--   4 set of subscriptions: <length of the server's name>:<server><uri>
 -- ARGV:
 --   1 session key  2 clock in ms, '' for this server's own  3 idle timeout in ms
 --   4 ms that a record outlives its deadline  5 invalidation channel
@@ -31,6 +33,7 @@ local function schedule(deadline)
   redis.call('HSET', KEYS[1], 'x', int(deadline))
   redis.call('PEXPIRE', KEYS[1], int(ttl))
   redis.call('PEXPIRE', KEYS[2], int(ttl))
+  redis.call('PEXPIRE', KEYS[4], int(ttl))
   redis.call('ZADD', KEYS[3], int(deadline), member)
   if redis.call('PTTL', KEYS[3]) < ttl then
     redis.call('PEXPIRE', KEYS[3], int(ttl))
@@ -61,4 +64,17 @@ end
 local function claimant(v)
   local token, lease = string.match(v, '^i:([^:]*):(%d+)$')
   return token, tonumber(lease)
+end
+
+-- held returns server and '<revision>:<backend id>' of each backend session.
+local function held()
+  local all = {}
+  local f = redis.call('HGETALL', KEYS[1])
+  for i = 1, #f, 2 do
+    if string.sub(f[i], 1, 2) == 'b:' and string.sub(f[i + 1], 1, 2) == 's:' then
+      all[#all + 1] = string.sub(f[i], 3)
+      all[#all + 1] = string.sub(f[i + 1], 3)
+    end
+  end
+  return all
 end
