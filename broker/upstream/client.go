@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,11 +22,12 @@ import (
 const (
 	typeJSON   = "application/json"
 	typeStream = "text/event-stream"
+	typeBoth   = typeJSON + ", " + typeStream
 )
 
-// errSessionGone says that the server does not know the session any more
+// ErrSessionGone says that the server does not know the session any more
 // (HTTP 404 to a request with a session id): a new initialize is due.
-var errSessionGone = errors.New("the server has ended the session")
+var ErrSessionGone = errors.New("the server has ended the session")
 
 // client sends HTTP requests to one server: its URL, Host and headers, and
 // bounds on what may come back. It knows sessions only as headers.
@@ -39,8 +41,10 @@ type client struct {
 	timeout time.Duration
 	// bodyLimit is the most bytes of one answer, or of one event.
 	bodyLimit int
-	// ids numbers the requests of all sessions.
-	ids atomic.Int64
+	// ids numbers the requests of all sessions; origin tells them from those of
+	// a client in the same session, and of other replicas.
+	ids    atomic.Int64
+	origin string
 }
 
 func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit int) (*client, error) {
@@ -64,6 +68,7 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 		headers:   cfg.Headers,
 		timeout:   timeout,
 		bodyLimit: bodyLimit,
+		origin:    "gateway-" + rand.Text()[:12] + "-",
 	}, nil
 }
 
@@ -83,11 +88,22 @@ func newTransport() *http.Transport {
 	}
 }
 
+// outgoing is one HTTP request.
+type outgoing struct {
+	verb   string
+	accept string // empty for none
+	peer   peer
+	body   []byte // JSON; nil for none
+	after  string // Last-Event-ID; empty for none
+	// once forbids to send it again where it is unknown whether it has arrived.
+	once bool
+}
+
 // send makes one request. The caller closes the body of the answer. Statuses
-// that mean the same for every request become errors: errSessionGone, and the
+// that mean the same for every request become errors: ErrSessionGone, and the
 // redirects.
-func (c *client) send(ctx context.Context, method, accept string, p peer, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.url.String(), bytes.NewReader(body))
+func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, o.verb, c.url.String(), bytes.NewReader(o.body))
 	if err != nil {
 		return nil, err
 	}
@@ -95,30 +111,32 @@ func (c *client) send(ctx context.Context, method, accept string, p peer, body [
 		req.Header.Set(name, value)
 	}
 	req.Host = c.host
-	if body != nil {
+	set := func(name, value string) {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	if o.body != nil {
 		req.Header.Set("Content-Type", typeJSON)
 	}
-	if accept != "" {
-		req.Header.Set("Accept", accept)
+	set("Accept", o.accept)
+	set("User-Agent", "mcp-gateway")
+	set(mcp.HeaderSession, o.peer.id)
+	set(mcp.HeaderProtocolVersion, string(o.peer.version))
+	set("Last-Event-ID", o.after)
+	if !o.once {
+		// An empty list is not sent; it tells the transport that the request may
+		// be repeated when an idle connection turns out to be closed.
+		req.Header["Idempotency-Key"] = []string{}
 	}
-	req.Header.Set("User-Agent", "mcp-gateway")
-	if p.id != "" {
-		req.Header.Set(mcp.HeaderSession, p.id)
-	}
-	if p.version != "" {
-		req.Header.Set(mcp.HeaderProtocolVersion, string(p.version))
-	}
-	// An empty list is not sent; it tells the transport that the request may be
-	// repeated when an idle connection turns out to be closed.
-	req.Header["Idempotency-Key"] = []string{}
 
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case resp.StatusCode == http.StatusNotFound && p.id != "":
-		err = errSessionGone
+	case resp.StatusCode == http.StatusNotFound && o.peer.id != "":
+		err = ErrSessionGone
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		err = fmt.Errorf("the server redirects to %q: configure that URL", clip(resp.Header.Get("Location")))
 	default:

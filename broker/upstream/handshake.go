@@ -21,23 +21,39 @@ const (
 	// longestInstructions bounds the text that every client of the gateway gets
 	// in its initialize answer.
 	longestInstructions = 32 << 10
+	// longestCapabilities bounds what is kept of a server's capabilities.
+	longestCapabilities = 16 << 10
 	// leaveTimeout bounds the goodbye to a server.
 	leaveTimeout = time.Second
 )
+
+// none are the capabilities of a client without any.
+var none = []byte("{}")
 
 // hello is what the server said of itself in initialize.
 type hello struct {
 	info         json.RawMessage
 	instructions string
+	capabilities json.RawMessage
 	offers       kinds
+	// subscribe is resources.subscribe, logging and completions are capabilities
+	// of their own.
+	subscribe, logging, completions bool
 }
 
-// open runs the handshake (2025-11-25, basic/lifecycle, Initialization): it
-// offers the revision, declares no capabilities and presents itself with info,
-// a raw JSON object. If it fails, no session is left at the server.
-func (c *client) open(ctx context.Context, offer mcp.Revision, info []byte) (*link, hello, error) {
-	l := &link{client: c}
-	params := fmt.Appendf(nil, `{"protocolVersion":%q,"capabilities":{},"clientInfo":%s}`, string(offer), info)
+// self is how a session is opened: the revision offered, and two raw JSON
+// objects, clientInfo and capabilities. shared as in link.
+type self struct {
+	offer              mcp.Revision
+	info, capabilities []byte
+	shared             bool
+}
+
+// open runs the handshake (2025-11-25, basic/lifecycle, Initialization). If it
+// fails, no session is left at the server.
+func (c *client) open(ctx context.Context, as self) (*link, hello, error) {
+	l := &link{client: c, shared: as.shared}
+	params := fmt.Appendf(nil, `{"protocolVersion":%q,"capabilities":%s,"clientInfo":%s}`, string(as.offer), as.capabilities, as.info)
 	answer, err := l.call(ctx, mcp.MethodInitialize, params)
 	if err != nil {
 		return nil, hello{}, fmt.Errorf("initialize: %w", err)
@@ -67,14 +83,10 @@ func (l *link) leave(ctx context.Context) {
 
 func decodeHello(result []byte) (hello, mcp.Revision, error) {
 	var r struct {
-		ProtocolVersion mcp.Revision `json:"protocolVersion"`
-		Capabilities    struct {
-			Tools     *json.RawMessage `json:"tools"`
-			Prompts   *json.RawMessage `json:"prompts"`
-			Resources *json.RawMessage `json:"resources"`
-		} `json:"capabilities"`
-		ServerInfo   json.RawMessage `json:"serverInfo"`
-		Instructions string          `json:"instructions"`
+		ProtocolVersion mcp.Revision    `json:"protocolVersion"`
+		Capabilities    json.RawMessage `json:"capabilities"`
+		ServerInfo      json.RawMessage `json:"serverInfo"`
+		Instructions    string          `json:"instructions"`
 	}
 	if err := json.Unmarshal(result, &r); err != nil {
 		return hello{}, "", fmt.Errorf("decode the result: %w", err)
@@ -83,47 +95,39 @@ func decodeHello(result []byte) (hello, mcp.Revision, error) {
 		return hello{}, "", fmt.Errorf("the server wants revision %q, which is not served; served are %v",
 			clip(string(r.ProtocolVersion)), append(mcp.Supported(), oldest))
 	}
-	h := hello{info: r.ServerInfo, instructions: r.Instructions}
-	for kind, declared := range map[kinds]*json.RawMessage{
-		tools: r.Capabilities.Tools, prompts: r.Capabilities.Prompts, resources: r.Capabilities.Resources,
-	} {
-		if declared != nil {
-			h.offers |= kind
+	h := hello{info: r.ServerInfo, instructions: r.Instructions, capabilities: r.Capabilities}
+	if len(r.Capabilities) > 0 {
+		if err := h.readCapabilities(); err != nil {
+			return hello{}, "", fmt.Errorf("decode the capabilities: %w", err)
 		}
 	}
 	return h, r.ProtocolVersion, nil
+}
+
+func (h *hello) readCapabilities() error {
+	var c struct {
+		Tools, Prompts, Resources, Logging, Completions json.RawMessage
+	}
+	if err := json.Unmarshal(h.capabilities, &c); err != nil {
+		return err
+	}
+	there := func(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+	for kind, declared := range map[kinds]json.RawMessage{tools: c.Tools, prompts: c.Prompts, resources: c.Resources} {
+		if there(declared) {
+			h.offers |= kind
+		}
+	}
+	h.logging, h.completions = there(c.Logging), there(c.Completions)
+	var more struct{ Subscribe bool }
+	// What is no object, or no boolean in it, declares nothing.
+	if there(c.Resources) && json.Unmarshal(c.Resources, &more) == nil {
+		h.subscribe = more.Subscribe
+	}
+	return nil
 }
 
 // validSessionID reports whether id is visible ASCII (2025-11-25,
 // basic/transports, Session Management) of bearable length. Empty means none.
 func validSessionID(id string) bool {
 	return len(id) <= longestID && !slices.ContainsFunc([]byte(id), func(c byte) bool { return c < 0x21 || c > 0x7E })
-}
-
-// OpenSession opens a session for a client of the gateway: it offers the
-// client's revision and passes on its clientInfo, a raw JSON object, but no
-// capabilities. Id and revision are the server's answer; the id is empty for a
-// server without sessions. End it with EndSession.
-func (s *Server) OpenSession(ctx context.Context, offer mcp.Revision, clientInfo []byte) (id string, version mcp.Revision, err error) {
-	select {
-	case s.opening <- struct{}{}:
-		defer func() { <-s.opening }()
-	case <-ctx.Done():
-		return "", "", fmt.Errorf("wait for a free place to initialize: %w", context.Cause(ctx))
-	}
-	if len(clientInfo) == 0 {
-		clientInfo = s.info
-	}
-	l, _, err := s.client.open(ctx, offer, clientInfo)
-	if err != nil {
-		s.Recheck()
-		return "", "", err
-	}
-	return l.id, l.version, nil
-}
-
-// EndSession ends a session that OpenSession opened.
-func (s *Server) EndSession(ctx context.Context, id string, version mcp.Revision) error {
-	l := &link{client: s.client, peer: peer{id, version}}
-	return l.end(ctx)
 }

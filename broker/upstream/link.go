@@ -26,6 +26,9 @@ type peer struct {
 type link struct {
 	*client
 	peer
+	// shared tells that the session is a client's too, which numbers its own
+	// requests in it.
+	shared bool
 	// notified is told the method of each notification of the server; nil for
 	// a link that nobody listens to.
 	notified func(method []byte)
@@ -35,6 +38,7 @@ type link struct {
 type rpcError struct {
 	code    int
 	message string
+	raw     []byte // the error object
 }
 
 func (e *rpcError) Error() string {
@@ -52,8 +56,10 @@ type reply struct {
 func (l *link) call(ctx context.Context, method string, params []byte) (reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
 	defer cancel()
-	id := strconv.AppendInt(nil, l.ids.Add(1), 10)
-	resp, err := l.send(ctx, http.MethodPost, typeJSON+", "+typeStream, l.peer, request(id, method, params))
+	id := l.nextID()
+	resp, err := l.send(ctx, outgoing{
+		verb: http.MethodPost, accept: typeBoth, peer: l.peer, body: request(id, method, params),
+	})
 	if err != nil {
 		return reply{}, cause(ctx, err)
 	}
@@ -63,6 +69,16 @@ func (l *link) call(ctx context.Context, method string, params []byte) (reply, e
 		return reply{}, cause(ctx, err)
 	}
 	return reply{result, resp.Header}, nil
+}
+
+// nextID returns a raw id: of a string's form where a number could be a client's.
+func (l *link) nextID() []byte {
+	n := l.ids.Add(1)
+	if !l.shared {
+		return strconv.AppendInt(nil, n, 10)
+	}
+	id := append([]byte{'"'}, l.origin...)
+	return append(strconv.AppendInt(id, n, 10), '"')
 }
 
 // cause returns why ctx ended, if it did: that says more than err.
@@ -101,7 +117,7 @@ func (l *link) answer(ctx context.Context, resp *http.Response, id []byte) ([]by
 		}
 		// The status tells more than a body that is not what it should be.
 		if resp.StatusCode != http.StatusOK && !errors.As(err, new(*rpcError)) {
-			return nil, statusError(resp)
+			return nil, statusError(resp.StatusCode)
 		}
 		if err == nil {
 			err = errors.New("the answer does not belong to the request")
@@ -109,18 +125,25 @@ func (l *link) answer(ctx context.Context, resp *http.Response, id []byte) ([]by
 		return nil, err
 	case typeStream:
 		if resp.StatusCode != http.StatusOK {
-			return nil, statusError(resp)
+			return nil, statusError(resp.StatusCode)
 		}
 		return l.streamed(ctx, resp.Body, id)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, statusError(resp)
+		return nil, statusError(resp.StatusCode)
 	}
-	return nil, fmt.Errorf("the answer is of type %q, not JSON and no event stream", clip(resp.Header.Get("Content-Type")))
+	return nil, errType(resp)
 }
 
-func statusError(resp *http.Response) error {
-	return fmt.Errorf("the server answers with HTTP status %d", resp.StatusCode)
+func errType(resp *http.Response) error {
+	return fmt.Errorf("the answer is of type %q, not JSON and no event stream", clip(resp.Header.Get("Content-Type")))
+}
+
+// statusError is an HTTP status that is no success.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("the server answers with HTTP status %d", int(e))
 }
 
 // errFound ends the reading of a stream that has brought the answer.
@@ -206,9 +229,9 @@ func decodeError(raw []byte) error {
 		Message string `json:"message"`
 	}
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return &rpcError{mcp.CodeInternalError, "malformed error"}
+		return &rpcError{code: mcp.CodeInternalError, message: "malformed error"}
 	}
-	return &rpcError{e.Code, e.Message}
+	return &rpcError{e.Code, e.Message, bytes.Clone(raw)}
 }
 
 // pong answers a ping. If that fails, so will the requests of this side.
@@ -226,13 +249,13 @@ func (l *link) notify(ctx context.Context, method string) error {
 func (l *link) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
 	defer cancel()
-	resp, err := l.send(ctx, http.MethodPost, typeJSON+", "+typeStream, l.peer, body)
+	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, peer: l.peer, body: body})
 	if err != nil {
 		return cause(ctx, err)
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		return statusError(resp)
+		return statusError(resp.StatusCode)
 	}
 	return nil
 }
@@ -245,16 +268,16 @@ func (l *link) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	resp, err := l.send(ctx, http.MethodDelete, "", l.peer, nil)
+	resp, err := l.send(ctx, outgoing{verb: http.MethodDelete, peer: l.peer})
 	if err != nil {
-		if errors.Is(err, errSessionGone) {
+		if errors.Is(err, ErrSessionGone) {
 			return nil
 		}
 		return err
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode >= 300 && resp.StatusCode != http.StatusMethodNotAllowed {
-		return statusError(resp)
+		return statusError(resp.StatusCode)
 	}
 	return nil
 }

@@ -100,11 +100,11 @@ func TestPeerServerOfMCPGo(t *testing.T) {
 	peer.RemoveResource("file:///r")
 	await("changed resources", func(s *upstream.Snapshot) bool { return len(s.Lists.Resources) == 0 })
 
-	id, version, err := s.OpenSession(t.Context(), "2025-06-18", []byte(`{"name":"c","version":"0"}`))
-	if err != nil || id == "" || version != "2025-06-18" {
-		t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
+	in, err := s.OpenSession(t.Context(), upstream.Client{Version: "2025-06-18", Info: []byte(`{"name":"c","version":"0"}`)})
+	if err != nil || in.ID == "" || in.Version != "2025-06-18" {
+		t.Fatalf("OpenSession = %+v, %v", in, err)
 	}
-	if err := s.EndSession(t.Context(), id, version); err != nil || deletes.Load() != 1 {
+	if err := s.EndSession(t.Context(), in); err != nil || deletes.Load() != 1 {
 		t.Errorf("EndSession: %v, %d DELETE", err, deletes.Load())
 	}
 }

@@ -14,27 +14,29 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-func TestOpenSessionPresentsTheClientWithoutCapabilities(t *testing.T) {
+func TestOpenSessionPresentsTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sc := &rawserver.Server{Hello: rawserver.Hello("{}"), Session: "of-the-client"}
 		transport, _ := rawserver.Serve(t, sc)
 		s := newServer(t, transport, nil)
-		id, version, err := s.OpenSession(t.Context(), mcp.Revision20250326, []byte(`{"name":"cli","n":1e400}`))
-		if err != nil || id != "of-the-client" || version != mcp.Revision20251125 {
-			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
+		in, err := s.OpenSession(t.Context(), Client{
+			Version: mcp.Revision20250326, Info: []byte(`{"name":"cli","n":1e400}`), Capabilities: []byte(`{"roots":{ }}`),
+		})
+		if err != nil || in != (Session{"of-the-client", mcp.Revision20251125}) {
+			t.Fatalf("OpenSession = %+v, %v", in, err)
 		}
-		const want = `"params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"cli","n":1e400}}`
+		const want = `"params":{"protocolVersion":"2025-03-26","capabilities":{"roots":{ }},"clientInfo":{"name":"cli","n":1e400}}`
 		if got := sc.Requests("POST", "initialize"); len(got) != 1 || !strings.Contains(got[0].Body, want) {
 			t.Errorf("initialize %+v", got)
 		}
-		if got := sc.Requests("POST", "notifications/initialized"); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != id {
+		if got := sc.Requests("POST", "notifications/initialized"); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != in.ID {
 			t.Errorf("initialized %+v", got)
 		}
-		if err := s.EndSession(t.Context(), id, version); err != nil {
+		if err := s.EndSession(t.Context(), in); err != nil {
 			t.Error(err)
 		}
-		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != id || got[0].Header.Get("Mcp-Protocol-Version") != "2025-11-25" {
+		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != in.ID || got[0].Header.Get("Mcp-Protocol-Version") != "2025-11-25" {
 			t.Errorf("end %+v", got)
 		}
 	})
@@ -46,14 +48,14 @@ func TestSessionlessServer(t *testing.T) {
 		sc := &rawserver.Server{Hello: rawserver.Hello("{}")}
 		transport, _ := rawserver.Serve(t, sc)
 		s := newServer(t, transport, nil)
-		id, version, err := s.OpenSession(t.Context(), mcp.LatestLegacy, nil)
-		if err != nil || id != "" || version != mcp.LatestLegacy {
-			t.Fatalf("OpenSession = %q, %q, %v", id, version, err)
+		in, err := s.OpenSession(t.Context(), Client{Version: mcp.LatestLegacy})
+		if err != nil || in != (Session{"", mcp.LatestLegacy}) {
+			t.Fatalf("OpenSession = %+v, %v", in, err)
 		}
-		if got := sc.Requests("POST", "initialize"); !strings.Contains(got[0].Body, `"clientInfo":{"name":"gw","version":"9"}`) {
+		if got := sc.Requests("POST", "initialize"); !strings.Contains(got[0].Body, `"capabilities":{},"clientInfo":{"name":"gw","version":"9"}`) {
 			t.Errorf("without clientInfo the gateway presents itself: %s", got[0].Body)
 		}
-		if err := s.EndSession(t.Context(), id, version); err != nil || len(sc.Requests("DELETE", "")) != 0 {
+		if err := s.EndSession(t.Context(), in); err != nil || len(sc.Requests("DELETE", "")) != 0 {
 			t.Errorf("EndSession: %v, %d DELETE", err, len(sc.Requests("DELETE", "")))
 		}
 	})
@@ -66,7 +68,7 @@ func TestEndSessionAcceptsWhatServersAnswer(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-				err := newServer(t, transport, nil).EndSession(t.Context(), "s", mcp.LatestLegacy)
+				err := newServer(t, transport, nil).EndSession(t.Context(), Session{"s", mcp.LatestLegacy})
 				if (err == nil) != ok {
 					t.Errorf("EndSession = %v", err)
 				}
@@ -89,7 +91,7 @@ func TestFailedOpenSessionLeavesNothingBehind(t *testing.T) {
 			return false
 		}
 		transport, _ := rawserver.Serve(t, sc)
-		if _, _, err := newServer(t, transport, nil).OpenSession(ctx, mcp.LatestLegacy, nil); err == nil {
+		if _, err := newServer(t, transport, nil).OpenSession(ctx, Client{Version: mcp.LatestLegacy}); err == nil {
 			t.Fatal("OpenSession succeeded")
 		}
 		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != "orphan" {
@@ -123,7 +125,7 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				if _, _, err := s.OpenSession(t.Context(), mcp.LatestLegacy, nil); err != nil {
+				if _, err := s.OpenSession(t.Context(), Client{Version: mcp.LatestLegacy}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -131,7 +133,7 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, _, err := s.OpenSession(ctx, mcp.LatestLegacy, nil); err == nil {
+		if _, err := s.OpenSession(ctx, Client{Version: mcp.LatestLegacy}); err == nil {
 			t.Error("a caller in the queue outlives its context")
 		}
 		wg.Wait()

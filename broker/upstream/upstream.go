@@ -29,6 +29,9 @@ const (
 	budget = 10
 	// openings is how many client sessions may be opened at one server at once.
 	openings = 16
+	// tellings is how many notifications of clients may be on their way to one
+	// server at once.
+	tellings = 64
 	// longestPause bounds how long a server may keep its stream closed.
 	longestPause = time.Minute
 )
@@ -54,8 +57,13 @@ type Snapshot struct {
 	// Info is the server's serverInfo, raw; Instructions its own words.
 	Info         json.RawMessage
 	Instructions string
-	// Tools, Prompts and Resources tell the server's capabilities.
+	// Capabilities are the server's, raw; nil before the first initialize, or if
+	// they are larger than anything that makes sense. The flags tell what they
+	// declare; Subscribe is resources.subscribe.
+	Capabilities              json.RawMessage
 	Tools, Prompts, Resources bool
+	Subscribe                 bool
+	Logging, Completions      bool
 	// Listed reports that the names of tools and prompts were read once.
 	Listed bool
 	// ListedAt is when the lists were last known to be complete and current.
@@ -90,6 +98,8 @@ type timing struct {
 	relist time.Duration
 	// recheck is the least time between two listings that Recheck asks for.
 	recheck time.Duration
+	// settle is how long Changed leaves a change to the stream of discovery.
+	settle time.Duration
 	// retryMin and retryMax bound the waits between attempts.
 	retryMin, retryMax time.Duration
 }
@@ -103,11 +113,14 @@ type Server struct {
 	limits  limits
 	timing  timing
 	opening chan struct{} // holds a token for each session being opened
+	telling chan struct{} // and for each notification on its way
 
 	state     atomic.Pointer[Snapshot] // written by Run only
 	known     kinds                    // lists that were read once; Run's
 	recheck   chan struct{}
 	checkedAt atomic.Int64 // Unix nanoseconds of the last listing
+	toldAt    atomic.Int64 // and of the last call of Changed
+	waiting   atomic.Bool  // for the time that Changed has to wait
 }
 
 // New returns a Server that does nothing until Run. It fails for a URL that is
@@ -136,10 +149,12 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 			debounce: 100 * time.Millisecond,
 			relist:   5 * time.Minute,
 			recheck:  5 * time.Second,
+			settle:   time.Second,
 			retryMin: 500 * time.Millisecond,
 			retryMax: 30 * time.Second,
 		},
 		opening: make(chan struct{}, openings),
+		telling: make(chan struct{}, tellings),
 		recheck: make(chan struct{}, 1),
 	}
 	first := Snapshot{Lists: &Lists{}}
@@ -171,6 +186,23 @@ func (s *Server) Recheck() {
 	}
 }
 
+// Changed tells that the server has announced a change of its lists to a client.
+// It mostly announces it on the stream of discovery as well; for the case that
+// it does not, the lists are read anew after a while, however often it is called.
+func (s *Server) Changed() {
+	s.toldAt.Store(time.Now().UnixNano())
+	if !s.waiting.CompareAndSwap(false, true) {
+		return
+	}
+	sinceLast := time.Since(time.Unix(0, s.checkedAt.Load()))
+	time.AfterFunc(max(s.timing.recheck-sinceLast, s.timing.settle), func() {
+		s.waiting.Store(false)
+		if s.checkedAt.Load() < s.toldAt.Load() {
+			s.Recheck()
+		}
+	})
+}
+
 // Run discovers the server and keeps its Snapshot up to date until ctx ends; it
 // then ends the session that it used and closes idle connections.
 func (s *Server) Run(ctx context.Context) {
@@ -180,7 +212,7 @@ func (s *Server) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		if errors.Is(err, errSessionGone) {
+		if errors.Is(err, ErrSessionGone) {
 			s.log.Info("server has forgotten the session, beginning a new one")
 			s.update(func(next *Snapshot) { next.State = Connecting })
 		} else {
@@ -209,7 +241,7 @@ func (s *Server) update(change func(next *Snapshot)) {
 // serve holds one session at the server, from initialize until it fails or ctx
 // ends. It calls ready after each complete listing.
 func (s *Server) serve(ctx context.Context, ready func()) error {
-	l, h, err := s.client.open(ctx, mcp.LatestLegacy, s.info)
+	l, h, err := s.client.open(ctx, self{offer: mcp.LatestLegacy, info: s.info, capabilities: none})
 	if err != nil {
 		return err
 	}
@@ -258,7 +290,7 @@ func (s *Server) serve(ctx context.Context, ready func()) error {
 				return ctx.Err()
 			case err := <-watched:
 				ended = true
-				if !errors.Is(err, errNoStream) {
+				if !errors.Is(err, ErrNoStream) {
 					return err
 				}
 				s.log.Debug("server offers no event stream, reading its lists now and then")
@@ -292,6 +324,11 @@ func (s *Server) greet(l *link, h hello) {
 	s.update(func(next *Snapshot) {
 		next.Version, next.Info, next.Instructions = l.version, h.info, h.instructions
 		next.Tools, next.Prompts, next.Resources = h.offers&tools != 0, h.offers&prompts != 0, h.offers&resources != 0
+		next.Subscribe, next.Logging, next.Completions = h.subscribe, h.logging, h.completions
+		next.Capabilities = nil
+		if len(h.capabilities) <= longestCapabilities {
+			next.Capabilities = h.capabilities
+		}
 	})
 }
 

@@ -13,9 +13,9 @@ import (
 	"mcp-gateway/internal/sse"
 )
 
-// errNoStream says that the server offers no event stream: it answers GET with
+// ErrNoStream says that the server offers no event stream: it answers GET with
 // 405, or with something else that no later attempt will change.
-var errNoStream = errors.New("the server offers no event stream")
+var ErrNoStream = errors.New("the server offers no event stream")
 
 // changes collects what has changed at a server since it was last asked.
 type changes struct {
@@ -60,15 +60,26 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 	defer settle()
 	for {
 		began, opened := time.Now(), false
-		pause, err := l.stream(ctx, func() {
-			opened = true
-			changed.add(everything)
-			settle()
+		pause, err := l.stream(ctx, streaming{
+			patience: l.timeout,
+			opened: func() {
+				opened = true
+				changed.add(everything)
+				settle()
+			},
+			event: func(e sse.Event) error {
+				if isMessage(e) {
+					// A message that cannot be read is the server's loss, not the
+					// stream's.
+					_, _, _ = l.receive(ctx, e.Data, nil)
+				}
+				return nil
+			},
 		})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errors.Is(err, errNoStream) || errors.Is(err, errSessionGone) {
+		if errors.Is(err, ErrNoStream) || errors.Is(err, ErrSessionGone) {
 			return err
 		}
 		if !opened {
@@ -84,14 +95,27 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 	}
 }
 
+// streaming is what stream needs to know.
+type streaming struct {
+	after string // the id to resume behind; empty for a new stream
+	// patience bounds the wait for the stream to begin; 0 means none.
+	patience time.Duration
+	opened   func()
+	event    func(sse.Event) error // its error ends the stream
+}
+
 // stream reads one event stream to its end. The pause is what the server wants
-// to pass before the next one (field retry).
-func (l *link) stream(ctx context.Context, opened func()) (pause time.Duration, err error) {
+// to pass before the next one (field retry); 0 if it did not say.
+func (l *link) stream(ctx context.Context, o streaming) (pause time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slow := time.AfterFunc(l.timeout, func() { cancel(fmt.Errorf("no answer within %v", l.timeout)) })
-	resp, err := l.send(ctx, http.MethodGet, typeStream, l.peer, nil)
-	slow.Stop()
+	if o.patience > 0 {
+		slow := time.AfterFunc(o.patience, func() { cancel(fmt.Errorf("no answer within %v", o.patience)) })
+		defer slow.Stop()
+		begun := o.opened
+		o.opened = func() { slow.Stop(); begun() }
+	}
+	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, peer: l.peer, after: o.after})
 	if err != nil {
 		return 0, cause(ctx, err)
 	}
@@ -102,20 +126,16 @@ func (l *link) stream(ctx context.Context, opened func()) (pause time.Duration, 
 		resp.StatusCode == http.StatusNotFound,
 		resp.StatusCode == http.StatusMethodNotAllowed,
 		resp.StatusCode == http.StatusNotImplemented:
-		return 0, errNoStream
+		return 0, ErrNoStream
 	default:
-		return 0, statusError(resp)
+		return 0, statusError(resp.StatusCode)
 	}
-	opened()
+	o.opened()
 	err = l.events(resp.Body, func(e sse.Event) error {
 		if ms, err := strconv.ParseUint(string(e.Retry), 10, 32); err == nil {
 			pause = min(time.Duration(ms)*time.Millisecond, longestPause)
 		}
-		if isMessage(e) {
-			// A message that cannot be read is the server's loss, not the stream's.
-			_, _, _ = l.receive(ctx, e.Data, nil)
-		}
-		return nil
+		return o.event(e)
 	})
 	return pause, err
 }

@@ -1,0 +1,155 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/backoff"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
+)
+
+// longestEventID bounds the id of an event that is remembered and passed on.
+const longestEventID = 1024
+
+// Listener takes what a server says on the event stream of a client's session.
+type Listener struct {
+	// After is the id of the event to resume behind, as the server gave it;
+	// empty for a new stream.
+	After string
+	// Message is called with each message that is for the client, in order, and
+	// the id of its event, nil if it has none. The message is nil for an event
+	// that only brings an id. Both are valid during the call, in which nothing
+	// more is read. Its error ends Listen.
+	Message func(message, id []byte) error
+}
+
+// errTaken wraps an error of Listener.Message.
+type errTaken struct{ error }
+
+func (e errTaken) Unwrap() error { return e.error }
+
+// Listen keeps the event stream of a client's session open (2025-11-25,
+// basic/transports, Listening for Messages from the Server): one that breaks or
+// ends is opened again and resumed, after the time that the server wants or else
+// with growing pauses. It answers pings, and turns announcements of changed
+// lists into Changed, since the client hears of changes from the gateway. It
+// returns ErrNoStream, ErrSessionGone, the error of Message, or that of ctx.
+func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
+	l := s.of(in)
+	retry := backoff.Backoff{Min: s.timing.retryMin, Max: s.timing.retryMax}
+	after := o.After
+	for {
+		began, opened := time.Now(), false
+		pause, err := l.stream(ctx, streaming{
+			// No patience: there are servers that begin to answer with their
+			// first event, and one that hangs costs no more than a silent one.
+			after:  after,
+			opened: func() { opened = true },
+			event: func(e sse.Event) error {
+				if e.HasID && len(e.ID) <= longestEventID {
+					after = string(e.ID)
+				}
+				return s.hear(ctx, l, e, o.Message)
+			},
+		})
+		taken, stopped := errors.AsType[errTaken](err)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case stopped:
+			return taken.error
+		case errors.Is(err, ErrNoStream):
+			return ErrNoStream
+		case errors.Is(err, ErrSessionGone):
+			// Some servers answer 404 instead of 405. A ping tells.
+			_, err := l.call(ctx, mcp.MethodPing, nil)
+			if errors.Is(err, ErrSessionGone) {
+				return ErrSessionGone
+			}
+			if err == nil || errors.As(err, new(*rpcError)) {
+				return ErrNoStream
+			}
+		case errors.Is(err, sse.ErrTooLarge):
+			s.log.Warn("server sends a client an event that is too large, going on behind it", zap.Int("limit", l.bodyLimit))
+			after = "" // resuming would bring it again
+		case clientError(err):
+			after = "" // perhaps the server does not know the id any more
+		}
+		if time.Since(began) > s.timing.retryMax {
+			retry.Reset()
+		}
+		wait := retry.Next()
+		if opened && pause > 0 {
+			// A server that closes its streams and says when to come back.
+			retry.Reset()
+			wait = max(pause, s.timing.retryMin)
+			wait += rand.N(wait / 4)
+		}
+		s.log.Debug("event stream of a client's session has ended", zap.Error(err), zap.Duration("again", wait))
+		if err := backoff.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func clientError(err error) bool {
+	status, ok := errors.AsType[statusError](err)
+	return ok && status < 500
+}
+
+// hear takes one event. Servers of 2025-03-26 may put a batch into it.
+func (s *Server) hear(ctx context.Context, l *link, e sse.Event, pass func(message, id []byte) error) error {
+	var messages [][]byte
+	if isMessage(e) {
+		var m jsonrpc.Message
+		switch err := m.Scan(e.Data); {
+		case err != nil: // the server's loss, not the stream's
+		case m.Kind == jsonrpc.Batch:
+			_ = jsonrpc.Elements(e.Data, func(item jsonrpc.Span) bool { // was scanned
+				var m jsonrpc.Message
+				if m.Scan(item.Of(e.Data)) == nil && s.forClient(ctx, l, &m, item.Of(e.Data)) {
+					messages = append(messages, item.Of(e.Data))
+				}
+				return true
+			})
+		case s.forClient(ctx, l, &m, e.Data):
+			messages = append(messages, e.Data)
+		}
+	}
+	if e.HasID && len(e.ID) > 0 && len(e.ID) <= longestEventID && len(messages) != 1 {
+		// Behind the messages, as it says that they have come.
+		messages = append(messages, nil)
+	}
+	for i, message := range messages {
+		var id []byte
+		if i == len(messages)-1 && len(e.ID) > 0 && len(e.ID) <= longestEventID {
+			id = e.ID
+		}
+		if err := pass(message, id); err != nil {
+			return errTaken{err}
+		}
+	}
+	return nil
+}
+
+// forClient reports whether a message goes on to the client; else it was seen to.
+func (s *Server) forClient(ctx context.Context, l *link, m *jsonrpc.Message, message []byte) bool {
+	method, _ := jsonrpc.Unquote(nil, m.Method.Of(message))
+	switch {
+	case m.Kind == jsonrpc.Request && string(method) == mcp.MethodPing:
+		l.pong(ctx, m.ID.Of(message))
+		return false
+	case m.Kind == jsonrpc.Notification && changedBy(method) != 0:
+		s.Changed()
+		return false
+	}
+	// A response has no place here: it could be taken for the answer of another
+	// server, to which the client has sent a request of that id.
+	return m.Kind == jsonrpc.Request || m.Kind == jsonrpc.Notification
+}
