@@ -10,6 +10,7 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
 
 // openBackend returns the backend session of a client session at a server,
@@ -20,6 +21,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 		up.Recheck() // it may have restarted with other lists
 	}
 	id := session.ID(r.Session)
+	var told session.Settings // of the attempt, if it is this caller's
 	return b.opener.Open(ctx, session.Request{
 		ID: id, Server: r.Server, Stale: r.Stale,
 		Open: func(ctx context.Context) (session.Backend, error) {
@@ -27,11 +29,45 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 			if err != nil {
 				return session.Backend{}, err
 			}
-			opened, version, err := up.OpenSession(ctx, client.Version, client.ClientInfo)
-			return session.Backend{ID: opened, Version: version}, err
+			if told, err = b.store.Settings(ctx, id); err != nil {
+				return session.Backend{}, err
+			}
+			sole := len(b.view.Load().config.Servers) == 1
+			opened, err := up.OpenSession(ctx, upstream.Client{
+				Version: client.Version, Info: client.ClientInfo,
+				Capabilities: declaredTo(client.Capabilities, sole),
+				Level:        told.Level, Subscriptions: urisAt(r.Server, told.Subscriptions),
+			})
+			return session.Backend(opened), err
+		},
+		Opened: func(ctx context.Context, backend session.Backend) {
+			b.catchUp(ctx, up, id, told.Level, backend)
 		},
 		Discard: func(backend session.Backend) { b.endings.add(up, backend) },
 	})
+}
+
+// urisAt returns the subscriptions at one server.
+func urisAt(server string, all []session.Subscription) []string {
+	var uris []string
+	for _, s := range all {
+		if s.Server == server {
+			uris = append(uris, s.URI)
+		}
+	}
+	return uris
+}
+
+// catchUp tells a new backend session of a log level that was set while it was
+// opened: who set it did not find the session yet.
+func (b *Broker) catchUp(ctx context.Context, up *upstream.Server, id session.ID, told string, backend session.Backend) {
+	now, err := b.store.Settings(ctx, id)
+	if err != nil || now.Level == told || !up.Snapshot().Logging {
+		return // without the store nothing works, with the next call it shows
+	}
+	if _, err := up.Request(ctx, upstream.Session(backend), mcp.MethodSetLevel, levelParams(now.Level)); err != nil {
+		b.log.Debug("new backend session misses a log level", zap.Error(err))
+	}
 }
 
 // endBackends ends backend sessions in the background. Those of servers that
@@ -115,7 +151,7 @@ func (e *endings) work(ctx, patience context.Context) bool {
 	}
 	within, cancel := context.WithTimeout(patience, endTimeout)
 	defer cancel()
-	if err := next.up.EndSession(within, next.backend.ID, next.backend.Version); err != nil {
+	if err := next.up.EndSession(within, upstream.Session(next.backend)); err != nil {
 		e.log.Debug("backend session could not be ended", zap.Error(err))
 	}
 	return true

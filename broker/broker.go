@@ -57,6 +57,7 @@ type Broker struct {
 	methods map[string]func(*call)
 	hub     *hub
 	endings *endings
+	errands errands
 
 	oldClients *legacy.Clients
 
@@ -114,6 +115,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.ended = true
 	b.stop()
 	b.mu.Unlock()
+	b.errands.end()
 	b.running.Wait()
 	wg.Wait()
 	return nil
@@ -149,12 +151,17 @@ func (b *Broker) sweep(ctx context.Context) {
 	}
 }
 
-// follow closes the streams of sessions that ended anywhere.
+// follow closes the streams of sessions that ended anywhere, and lets the others
+// join what was opened anywhere.
 func (b *Broker) follow(ctx context.Context) {
 	for inv := range b.store.Invalidations(ctx) {
-		// After a Flush the streams find out by themselves, see touchEvery.
-		if !inv.Flush && inv.Server == "" {
+		switch {
+		case inv.Flush:
+			b.hub.lookAll() // and for ended sessions see touchEvery
+		case inv.Server == "":
 			b.hub.end(inv.Key)
+		default:
+			b.hub.look(inv.Key)
 		}
 	}
 }

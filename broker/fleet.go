@@ -36,6 +36,7 @@ type view struct {
 	servers    map[string]*upstream.Server
 	merged     []catalog.Server // what catalog was merged from
 	catalog    *catalog.Catalog
+	offers     offers
 	// hello is the part of the answer to initialize behind the revision.
 	hello []byte
 	// seen are the snapshots that the view was made from, in the servers' order.
@@ -103,6 +104,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 	b.config, b.servers = config, next
 	b.remake()
 	b.beginGrace()
+	b.hub.lookAll()
 	b.log.Info("configuration applied", zap.Int("servers", len(next)), zap.Int("new", len(begun)))
 	return nil
 }
@@ -170,7 +172,8 @@ func (b *Broker) remake() {
 		next.seen = append(next.seen, snap)
 		next.merged = append(next.merged, catalog.Server{Route: s.route(snap), Items: s.items})
 	}
-	next.hello = encodeHello(b.config, next.seen)
+	next.offers = offersOf(b.config, next.seen)
+	next.hello = encodeHello(b.config, next.offers, next.seen)
 	if old.configured && slices.Equal(old.merged, next.merged) {
 		next.catalog = old.catalog
 	} else {

@@ -3,11 +3,8 @@ package broker
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"mcp-gateway/broker/session"
-	"mcp-gateway/broker/upstream"
-	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -82,51 +79,4 @@ func shortInfo(raw []byte) []byte {
 		return nil
 	}
 	return encoded
-}
-
-// encodeHello returns the end of the result of initialize. Tools are always
-// declared, as any change of the configuration can bring some; prompts and
-// resources if a server has them, or may turn out to have them.
-func encodeHello(config gatewayconfig.Broker, servers []*upstream.Snapshot) []byte {
-	type listing struct {
-		ListChanged bool `json:"listChanged"`
-	}
-	type hello struct {
-		Capabilities struct {
-			Tools     *listing `json:"tools,omitempty"`
-			Prompts   *listing `json:"prompts,omitempty"`
-			Resources *listing `json:"resources,omitempty"`
-		} `json:"capabilities"`
-		ServerInfo struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
-		} `json:"serverInfo"`
-		Instructions string `json:"instructions,omitempty"`
-	}
-	var h hello
-	h.Capabilities.Tools = &listing{true}
-	h.ServerInfo.Name, h.ServerInfo.Version = config.Name, config.Version
-	var texts []string
-	if config.Instructions != "" {
-		texts = append(texts, config.Instructions)
-	}
-	for i, s := range servers {
-		unknown := s.Version == ""
-		if s.Prompts || unknown {
-			h.Capabilities.Prompts = &listing{true}
-		}
-		if s.Resources || unknown {
-			h.Capabilities.Resources = &listing{true}
-		}
-		if s.Instructions != "" {
-			texts = append(texts, "## "+config.Servers[i].Name+"\n"+s.Instructions)
-		}
-	}
-	h.Instructions = strings.Join(texts, "\n\n")
-	encoded, err := json.Marshal(h)
-	if err != nil {
-		panic("broker: strings cannot be encoded: " + err.Error())
-	}
-	encoded[0] = ',' // instead of the opening brace
-	return append(encoded, '}')
 }

@@ -43,6 +43,7 @@ func TestInitializeShowsTheUnionOfTheServers(t *testing.T) {
 		name    string
 		servers map[string]string // raw results of initialize; empty for one that is down
 		own     string            // instructions of the gateway
+		plain   bool              // without prefix
 		want    string
 	}{
 		{
@@ -58,11 +59,29 @@ func TestInitializeShowsTheUnionOfTheServers(t *testing.T) {
 				"a": rawserver.Hello(`{"prompts":{},"logging":{},"completions":{},"experimental":{"x":{}}}`),
 				"b": rawserver.Hello(`{"resources":{"subscribe":true},"tasks":{}}`),
 			}, own: "hello",
-			want: `"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true}},"serverInfo":{"name":"gw","version":"7"},"instructions":"hello\n\n## a\nbe kind\n\n## b\nbe kind"`,
+			want: `"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"logging":{},"completions":{}},"serverInfo":{"name":"gw","version":"7"},"instructions":"hello\n\n## a\nbe kind\n\n## b\nbe kind"`,
 		},
 		{
 			name: "a server that is down may have anything", servers: map[string]string{"a": ""},
-			want: `"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true}},"serverInfo":{"name":"gw","version":"7"}`,
+			want: `"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"logging":{},"completions":{}},"serverInfo":{"name":"gw","version":"7"}`,
+		},
+		{
+			name: "experimental of an only server without prefix", plain: true, servers: map[string]string{
+				"a": rawserver.Hello(`{"resources":{"subscribe":false,"x":1},"experimental":{"x":{ "n":1.0}},"tasks":{},"logging":null}`),
+			},
+			want: `"capabilities":{"tools":{"listChanged":true},"resources":{"listChanged":true},"experimental":{"x":{"n":1.0}}},"serverInfo":{"name":"gw","version":"7"},"instructions":"## a\nbe kind"`,
+		},
+		{
+			name: "experimental of an only server with prefix", servers: map[string]string{
+				"a": rawserver.Hello(`{"experimental":{"x":{}}}`),
+			},
+			want: `"capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"gw","version":"7"},"instructions":"## a\nbe kind"`,
+		},
+		{
+			name: "capabilities of odd types", servers: map[string]string{
+				"a": rawserver.Hello(`{"resources":true,"logging":1,"completions":[],"experimental":[]}`),
+			},
+			want: `"capabilities":{"tools":{"listChanged":true},"resources":{"listChanged":true},"logging":{},"completions":{}},"serverInfo":{"name":"gw","version":"7"},"instructions":"## a\nbe kind"`,
 		},
 	}
 	for _, test := range tests {
@@ -83,6 +102,9 @@ func TestInitializeShowsTheUnionOfTheServers(t *testing.T) {
 				}
 				c := config(names...)
 				c.Instructions = test.own
+				if test.plain {
+					c.Servers[0].Prefix = ""
+				}
 				g := newGateway(t, setup{config: c}, servers)
 				got := g.request("POST", initializeRequest, nil)
 				if want := `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25",` + test.want + `}}`; got.body != want {

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,6 +24,7 @@ func (b *Broker) Internal() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+gatewayconfig.PathTable, b.guarded(b.table))
 	mux.HandleFunc("POST "+gatewayconfig.PathResolve, b.guarded(b.resolve))
+	mux.HandleFunc("POST "+gatewayconfig.PathReplay, b.guarded(b.replay))
 	mux.HandleFunc("GET /status", b.guarded(b.status))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
@@ -97,25 +97,14 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such server", http.StatusGone)
 		return
 	}
-	// Even if the filter gives up meanwhile, the session is opened to its end:
-	// the next call finds it, however slow the server is to begin one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)
-	defer cancel()
-	backend, err := b.openBackend(ctx, up, question)
-	switch {
-	case errors.Is(err, session.ErrNotFound):
-		http.Error(w, "no such client session", http.StatusNotFound)
-	case errors.Is(err, session.ErrUnavailable):
-		b.log.Warn("session store fails", zap.Error(err))
-		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
-	case err != nil:
-		b.log.Warn("server opens no session", zap.String("server", question.Server), zap.Error(err))
-		http.Error(w, "the server opens no session", http.StatusBadGateway)
-	default:
-		writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
-			Session: backend.ID, Version: backend.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
-		})
+	backend, err := b.openForFilter(r.Context(), up, question)
+	if err != nil {
+		b.failOpen(w, question.Server, err)
+		return
 	}
+	writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
+		Session: backend.ID, Version: backend.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
+	})
 }
 
 // resolveClient answers whether a client session exists.

@@ -118,7 +118,7 @@ func TestResolveOpensOneSessionForEachClientAndServer(t *testing.T) {
 		if n := opened.Load(); n != 2 {
 			t.Errorf("%d sessions at the server, want 2", n)
 		}
-		if got := one.Requests("POST", "initialize")[1].Body; !strings.Contains(got, `"clientInfo":{"name":"c","version":"1"}`) || !strings.Contains(got, `"capabilities":{}`) {
+		if got := one.Requests("POST", "initialize")[1].Body; !strings.Contains(got, `"clientInfo":{"name":"c","version":"1"}`) || !strings.Contains(got, `"capabilities":{"roots":{}}`) {
 			t.Errorf("initialize %s", got)
 		}
 

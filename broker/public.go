@@ -17,15 +17,19 @@ import (
 // them but initialize are called with a session.
 func (b *Broker) methodTable() map[string]func(*call) {
 	return map[string]func(*call){
-		mcp.MethodInitialize:         b.initialize,
-		mcp.MethodPing:               b.ping,
-		mcp.MethodToolsList:          b.list,
-		mcp.MethodPromptsList:        b.list,
-		mcp.MethodResourcesList:      b.list,
-		mcp.MethodResourcesTemplates: b.list,
-		mcp.MethodToolsCall:          b.notRouted,
-		mcp.MethodPromptsGet:         b.notRouted,
-		mcp.MethodResourcesRead:      b.notRouted,
+		mcp.MethodInitialize:           b.initialize,
+		mcp.MethodPing:                 b.ping,
+		mcp.MethodToolsList:            b.list,
+		mcp.MethodPromptsList:          b.list,
+		mcp.MethodResourcesList:        b.list,
+		mcp.MethodResourcesTemplates:   b.list,
+		mcp.MethodSetLevel:             b.setLevel,
+		mcp.MethodResourcesSubscribe:   b.subscribe,
+		mcp.MethodResourcesUnsubscribe: b.subscribe,
+		mcp.MethodToolsCall:            b.notRouted,
+		mcp.MethodPromptsGet:           b.notRouted,
+		mcp.MethodResourcesRead:        b.notRouted,
+		mcp.MethodComplete:             b.notRouted,
 	}
 }
 
@@ -186,7 +190,7 @@ func (b *Broker) dispatch(c *call) {
 		return
 	}
 	if c.msg.Kind != jsonrpc.Request {
-		c.w.WriteHeader(http.StatusAccepted)
+		b.notification(c)
 		return
 	}
 	if answer, ok := b.methods[c.method]; ok {

@@ -45,6 +45,14 @@ func (c *call) reply(tail []byte) {
 	_, _ = c.w.Write(tail)
 }
 
+// write answers a request with a whole message.
+func (c *call) write(message []byte) {
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(message)))
+	_, _ = c.w.Write(message)
+}
+
 // fail answers with a JSON-RPC error under the id of the request, if that is
 // known. The message goes to clients: no addresses in it.
 func (c *call) fail(status, code int, message string) { c.failData(status, code, message, nil) }

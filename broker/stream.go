@@ -1,14 +1,20 @@
 package broker
 
 import (
+	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
+	"mcp-gateway/internal/tag"
 )
 
 const (
@@ -21,12 +27,15 @@ const (
 	// gatherFor lets changes come together that follow one another: several
 	// servers that come up, or a configuration that takes effect in steps.
 	gatherFor = 50 * time.Millisecond
+	// lookWithin spreads what all streams do for one reason.
+	lookWithin = time.Second
 	// writeTimeout ends a stream whose client takes nothing.
 	writeTimeout = 30 * time.Second
 )
 
-// changes is a set of lists that have changed. It is all that a stream ever has
-// to deliver, so that no client can make a queue grow.
+// changes is a set of lists that have changed: what the gateway itself has to
+// tell on a stream, without a queue that a slow client could make grow. What
+// servers say waits at the servers, see merge.
 type changes uint8
 
 const (
@@ -66,7 +75,13 @@ type hub struct {
 type stream struct {
 	pending changes       // guarded by hub.mu
 	wake    chan struct{} // holds a token while pending may not be empty
-	done    chan struct{} // closed when the session has ended
+	done    chan struct{} // closed when the session has ended, or another stream took over
+	// look holds a token while the session's backend sessions may have changed.
+	look chan struct{}
+	// events takes events of servers as text. It has no buffer: a server's next
+	// event is not read before the client has taken this one, and servers take
+	// turns.
+	events chan []byte
 }
 
 func newHub() *hub { return &hub{streams: make(map[session.Key]*stream)} }
@@ -78,9 +93,51 @@ func (h *hub) open(k session.Key) (*stream, bool) {
 	if h.streams[k] != nil {
 		return nil, false
 	}
-	s := &stream{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	return h.add(k), true
+}
+
+// takeOver registers a stream in the place of the session's, which ends.
+func (h *hub) takeOver(k session.Key) *stream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if before := h.streams[k]; before != nil {
+		close(before.done)
+	}
+	return h.add(k)
+}
+
+func (h *hub) add(k session.Key) *stream {
+	s := &stream{
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		look: make(chan struct{}, 1), events: make(chan []byte),
+	}
 	h.streams[k] = s
-	return s, true
+	return s
+}
+
+// look tells the stream of a session that its backend sessions have changed.
+func (h *hub) look(k session.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.streams[k]; s != nil {
+		wakeUp(s.look)
+	}
+}
+
+// lookAll tells all streams, over some time, as each will ask the store.
+func (h *hub) lookAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.streams {
+		time.AfterFunc(rand.N(lookWithin), func() { wakeUp(s.look) })
+	}
+}
+
+func wakeUp(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // close forgets a stream that its handler has left.
@@ -112,10 +169,7 @@ func (h *hub) announce(c changes) {
 	defer h.mu.Unlock()
 	for _, s := range h.streams {
 		s.pending |= c
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		wakeUp(s.wake)
 	}
 }
 
@@ -136,7 +190,9 @@ func (h *hub) count() int {
 
 // get serves the event stream of a session (2025-11-25, basic/transports,
 // Listening for Messages from the Server) until the client leaves or the session
-// ends. It carries the list_changed notifications.
+// ends. It carries the list_changed notifications of the gateway, and what the
+// servers of the session say. One that resumes takes the place of the stream
+// that it goes on from, which may not have been noticed to be dead.
 func (b *Broker) get(c *call) {
 	if !accepts(c.r, "text/event-stream") {
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream")
@@ -146,10 +202,17 @@ func (b *Broker) get(c *call) {
 		return
 	}
 	key := c.session.ID.Key()
-	s, ok := b.hub.open(key)
-	if !ok {
-		c.fail(http.StatusConflict, mcp.CodeInvalidRequest, "the session has an event stream already")
-		return
+	server, id, merged, marked := tag.CutEvent(c.r.Header.Get("Last-Event-ID"))
+	resumes := merged && marked
+	var s *stream
+	if resumes {
+		s = b.hub.takeOver(key)
+	} else {
+		var ok bool
+		if s, ok = b.hub.open(key); !ok {
+			c.fail(http.StatusConflict, mcp.CodeInvalidRequest, "the session has an event stream already")
+			return
+		}
 	}
 	defer b.hub.close(key, s)
 	header := c.w.Header()
@@ -157,6 +220,16 @@ func (b *Broker) get(c *call) {
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	c.w.WriteHeader(http.StatusOK)
+
+	ctx, cancel := context.WithCancel(c.r.Context())
+	m := &merge{broker: b, session: c.session, stream: s}
+	if resumes {
+		m.resume = map[string]string{server: id}
+	}
+	var merging sync.WaitGroup
+	merging.Go(func() { m.run(ctx) })
+	defer merging.Wait()
+	defer cancel()
 	b.stream(c, s)
 }
 
@@ -168,7 +241,13 @@ func (b *Broker) stream(c *call, s *stream) {
 		// writer without deadlines relies on its connection's.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := c.w.Write(text)
-		return err == nil && control.Flush() == nil
+		if err == nil {
+			err = control.Flush()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			b.log.Warn("client does not read its event stream, ending it", zap.Duration("waited", writeTimeout))
+		}
+		return err == nil
 	}
 	keepAlive := sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
 	tick := time.NewTicker(keepAliveEvery)
@@ -183,6 +262,8 @@ func (b *Broker) stream(c *call, s *stream) {
 			return
 		case <-s.done:
 			return
+		case text := <-s.events:
+			alive = write(text)
 		case <-s.wake:
 			if gathered == nil {
 				gathered = time.After(gatherFor)

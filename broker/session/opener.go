@@ -47,6 +47,10 @@ type Request struct {
 	// last caller has left. If it fails it leaves nothing open at the server.
 	// Callers that share an attempt share the Open of the first of them.
 	Open func(context.Context) (Backend, error)
+	// Opened is called with what Open returned once that is recorded, before any
+	// caller gets it; nil for nothing to do. What is news to the store from then
+	// on finds the backend session there.
+	Opened func(context.Context, Backend)
 	// Discard takes a backend session that Open made and nobody will use, to end
 	// it at the server. It must not block: callers wait for it.
 	Discard func(Backend)
@@ -184,6 +188,9 @@ func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.T
 		// an owner for good.
 		r.Discard(b)
 		return Backend{}, false, err
+	}
+	if r.Opened != nil {
+		r.Opened(ctx, b)
 	}
 	return b, true, nil
 }

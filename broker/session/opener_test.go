@@ -370,3 +370,25 @@ func TestOpenWithoutSession(t *testing.T) {
 		t.Errorf("got error %v, want ErrNotFound", err)
 	}
 }
+
+// TestOpenedSeesTheRecord: between Open and the record news may come, which
+// Opened must be able to find.
+func TestOpenedSeesTheRecord(t *testing.T) {
+	t.Parallel()
+	st, id := bench(t)
+	r := opens(t, id, "b")
+	var seen []session.Held
+	r.Opened = func(ctx context.Context, b session.Backend) {
+		seen, _ = st.Backends(ctx, id)
+		if len(seen) != 1 || seen[0].Backend != b {
+			t.Errorf("Opened with %+v while the store has %+v", b, seen)
+		}
+	}
+	o := session.NewOpener(st, lease)
+	wantOpen(t, o, r, "b")
+	if seen == nil {
+		t.Error("Opened was not called")
+	}
+	r.Opened = func(context.Context, session.Backend) { t.Error("Opened for what was there") }
+	wantOpen(t, o, r, "b")
+}

@@ -41,6 +41,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Prefix:      s.Prefix,
 			Headers:     maps.Clone(s.Headers),
 			ListTimeout: gatewayconfig.Duration(s.ListTimeout),
+			CallTimeout: gatewayconfig.Duration(s.Timeout),
 		}
 		if len(enabled) > 1 {
 			server.Label, _ = resourceuri.Label(s.Name) // Validate has seen to it

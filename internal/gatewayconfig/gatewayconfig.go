@@ -75,6 +75,8 @@ type Server struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// ListTimeout bounds one discovery request.
 	ListTimeout Duration `json:"listTimeout"`
+	// CallTimeout bounds a call; 0 means that only the caller's patience does.
+	CallTimeout Duration `json:"callTimeout,omitempty"`
 }
 
 // Sessions says where client sessions live and how long.

@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"encoding/json"
+	"strings"
+
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+// offers are the capabilities of the gateway that depend on its servers: what
+// any of them has, or may turn out to have.
+type offers struct {
+	prompts, resources, subscribe, logging, completions bool
+	// experimental is raw, that of the only server: of several nobody could tell
+	// whom a message concerns.
+	experimental []byte
+}
+
+func offersOf(config gatewayconfig.Broker, servers []*upstream.Snapshot) offers {
+	var o offers
+	for _, s := range servers {
+		unknown := s.Version == ""
+		o.prompts = o.prompts || s.Prompts || unknown
+		o.resources = o.resources || s.Resources || unknown
+		o.subscribe = o.subscribe || s.Subscribe || unknown
+		o.logging = o.logging || s.Logging || unknown
+		o.completions = o.completions || s.Completions || unknown
+	}
+	if len(servers) == 1 && config.Servers[0].Prefix == "" {
+		o.experimental = objectMember(servers[0].Capabilities, `"experimental"`)
+	}
+	return o
+}
+
+// encodeHello returns the end of the result of initialize. Tools are always
+// declared, as any change of the configuration can bring some.
+func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snapshot) []byte {
+	type listing struct {
+		ListChanged bool `json:"listChanged"`
+		Subscribe   bool `json:"subscribe,omitempty"`
+	}
+	type hello struct {
+		Capabilities struct {
+			Tools        *listing        `json:"tools,omitempty"`
+			Prompts      *listing        `json:"prompts,omitempty"`
+			Resources    *listing        `json:"resources,omitempty"`
+			Logging      json.RawMessage `json:"logging,omitempty"`
+			Completions  json.RawMessage `json:"completions,omitempty"`
+			Experimental json.RawMessage `json:"experimental,omitempty"`
+		} `json:"capabilities"`
+		ServerInfo struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+		} `json:"serverInfo"`
+		Instructions string `json:"instructions,omitempty"`
+	}
+	var h hello
+	c := &h.Capabilities
+	c.Tools = &listing{ListChanged: true}
+	if o.prompts {
+		c.Prompts = &listing{ListChanged: true}
+	}
+	if o.resources {
+		c.Resources = &listing{ListChanged: true, Subscribe: o.subscribe}
+	}
+	if o.logging {
+		c.Logging = json.RawMessage("{}")
+	}
+	if o.completions {
+		c.Completions = json.RawMessage("{}")
+	}
+	c.Experimental = o.experimental
+	h.ServerInfo.Name, h.ServerInfo.Version = config.Name, config.Version
+	var texts []string
+	if config.Instructions != "" {
+		texts = append(texts, config.Instructions)
+	}
+	for i, s := range servers {
+		if s.Instructions != "" {
+			texts = append(texts, "## "+config.Servers[i].Name+"\n"+s.Instructions)
+		}
+	}
+	h.Instructions = strings.Join(texts, "\n\n")
+	encoded, err := json.Marshal(h)
+	if err != nil {
+		panic("broker: strings cannot be encoded: " + err.Error())
+	}
+	encoded[0] = ',' // instead of the opening brace
+	return append(encoded, '}')
+}
+
+// declaredTo returns what a server is told of the client's capabilities, raw:
+// those whose messages the gateway carries between them. Tasks are not among
+// them; experimental ones only if the server is the gateway's only one.
+func declaredTo(capabilities json.RawMessage, sole bool) []byte {
+	out := []byte{'{'}
+	for _, key := range []string{`"sampling"`, `"elicitation"`, `"roots"`, `"experimental"`} {
+		value := objectMember(capabilities, key)
+		if value == nil || key == `"experimental"` && !sole {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, key...), ':'), value...)
+	}
+	return append(out, '}')
+}
+
+// declares reports whether a client may be sent the server's request.
+func declares(capabilities json.RawMessage, method string) bool {
+	switch method {
+	case mcp.MethodCreateMessage:
+		return objectMember(capabilities, `"sampling"`) != nil
+	case mcp.MethodElicit:
+		return objectMember(capabilities, `"elicitation"`) != nil
+	case mcp.MethodRootsList:
+		return objectMember(capabilities, `"roots"`) != nil
+	}
+	return true
+}
+
+// objectMember returns the first member of a raw object under the raw key if it
+// is an object, else nil. The object may be nil.
+func objectMember(object []byte, key string) []byte {
+	var found []byte
+	_ = jsonrpc.Members(object, func(k, value jsonrpc.Span) bool {
+		if string(k.Of(object)) != key {
+			return true
+		}
+		found = value.Of(object)
+		return false
+	})
+	if len(found) == 0 || found[0] != '{' {
+		return nil
+	}
+	return found
+}

@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
+	"mcp-gateway/internal/tag"
+)
+
+const (
+	// renewMin and renewMax bound the pauses between attempts to replace a
+	// backend session that its server has forgotten.
+	renewMin, renewMax = 500 * time.Millisecond, time.Minute
+	// storeRetry is when the store is asked again that has not answered.
+	storeRetry = 5 * time.Second
+)
+
+// merge puts what the servers of a client session say on their event streams on
+// the client's: of the backend sessions that are open, and of those opened
+// later, by whichever replica. Each message is on one stream only, since the
+// client has no other here.
+//
+// Every server has a goroutine that reads one event, hands it over and reads the
+// next. So a client that does not read holds at most one event of each server,
+// and a server that says much, or hangs, keeps no other waiting.
+type merge struct {
+	broker  *Broker
+	session session.Session
+	stream  *stream
+	// resume holds ids of events to resume behind, by server.
+	resume map[string]string
+
+	joined map[string]*joined // by server
+	all    sync.WaitGroup
+}
+
+// joined is a backend session whose event stream is merged.
+type joined struct {
+	heldServer
+	leave context.CancelFunc
+}
+
+// run merges until ctx ends.
+func (m *merge) run(ctx context.Context) {
+	m.joined = make(map[string]*joined)
+	defer m.all.Wait()
+	for ctx.Err() == nil {
+		again := touchEvery // in case news was lost
+		if err := m.look(ctx); err != nil {
+			again = storeRetry
+		}
+		timer := time.NewTimer(backoff.Jitter(again))
+		select {
+		case <-ctx.Done():
+		case <-m.stream.look:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// look joins and leaves streams as the session's backend sessions are now.
+func (m *merge) look(ctx context.Context) error {
+	held, err := m.broker.store.Backends(ctx, m.session.ID)
+	if err != nil {
+		return err // the session's end is noticed by the stream itself
+	}
+	open := make(map[string]heldServer)
+	for _, h := range m.broker.view.Load().present(held) {
+		open[h.name] = h
+	}
+	for name, j := range m.joined {
+		if j.heldServer != open[name] {
+			j.leave()
+			delete(m.joined, name)
+		}
+	}
+	for name, h := range open {
+		if m.joined[name] != nil {
+			continue
+		}
+		within, leave := context.WithCancel(ctx)
+		m.joined[name] = &joined{h, leave}
+		after := m.resume[name]
+		delete(m.resume, name)
+		m.all.Go(func() {
+			defer leave()
+			m.join(within, h, after)
+		})
+	}
+	return nil
+}
+
+// join listens to one server until ctx ends or it turns out to have no stream.
+// If the server has forgotten the backend session, a new one takes its place,
+// because nobody else may notice: the client perhaps only listens.
+func (m *merge) join(ctx context.Context, h heldServer, after string) {
+	err := h.up.Listen(ctx, h.session, upstream.Listener{
+		After:   after,
+		Message: func(message, id []byte) error { return m.pass(ctx, h, message, id) },
+	})
+	retry := backoff.Backoff{Min: renewMin, Max: renewMax}
+	for errors.Is(err, upstream.ErrSessionGone) {
+		if retry.Wait(ctx) != nil {
+			return
+		}
+		_, failed := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
+			Session: string(m.session.ID), Server: h.name, Stale: h.session.ID,
+		})
+		if failed == nil || errors.Is(failed, session.ErrNotFound) {
+			return // and the news of the new one makes look join it
+		}
+		m.broker.log.Debug("backend session of a client that listens cannot be renewed", zap.String("server", h.name), zap.Error(failed))
+	}
+}
+
+// pass hands one message over to the client's stream, or only an event's id.
+func (m *merge) pass(ctx context.Context, h heldServer, message, id []byte) error {
+	e := sse.Event{HasID: id != nil}
+	if id != nil {
+		e.ID = tag.AppendMerged(nil, h.name, id)
+	}
+	if message != nil {
+		if m.refused(ctx, h, message) {
+			return nil
+		}
+		e.Name, e.HasData = []byte("message"), true
+		e.Data = fromServer(nil, message, h.name, m.broker.view.Load().label(h.name))
+	}
+	select {
+	case m.stream.events <- sse.AppendEvent(nil, e):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// refused answers a request that the client has not declared to understand, and
+// that the server must not send therefore (2025-11-25, basic/lifecycle,
+// Operation).
+func (m *merge) refused(ctx context.Context, h heldServer, message []byte) bool {
+	var msg jsonrpc.Message
+	if msg.Scan(message) != nil || msg.Kind != jsonrpc.Request {
+		return false
+	}
+	method, _ := jsonrpc.Unquote(nil, msg.Method.Of(message))
+	if declares(m.session.Capabilities, string(method)) {
+		return false
+	}
+	answer := jsonrpc.AppendError(nil, msg.ID.Of(message), mcp.CodeMethodNotFound, "the client does not offer this", nil)
+	if err := h.up.Tell(ctx, h.session, answer); err != nil {
+		m.broker.log.Debug("refusal does not reach the server", zap.String("server", h.name), zap.Error(err))
+	}
+	return true
+}

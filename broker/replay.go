@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// longestReplay bounds a replay for a server whose calls have no timeout: nobody
+// sees what a server says meanwhile.
+const longestReplay = 5 * time.Minute
+
+// replay answers a message that its server refused because it had forgotten the
+// backend session: it opens a new one and sends the message there, once. See
+// gatewayconfig.PathReplay.
+func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
+	limit := int64(largestQuestion) + b.view.Load().bodyLimit
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		http.Error(w, "the message is too large or ends too early", http.StatusBadRequest)
+		return
+	}
+	line, message, _ := bytes.Cut(body, []byte{'\n'})
+	var question gatewayconfig.ResolveRequest
+	if err := gatewayconfig.Decode(line, &question); err != nil || question.Server == "" || len(message) == 0 {
+		http.Error(w, "want a question in one line, and a message", http.StatusBadRequest)
+		return
+	}
+	v := b.view.Load()
+	up := v.servers[question.Server]
+	if up == nil {
+		http.Error(w, "no such server", http.StatusGone)
+		return
+	}
+	backend, err := b.openForFilter(r.Context(), up, question)
+	if err != nil {
+		b.failOpen(w, question.Server, err)
+		return
+	}
+	// Here the filter's leaving ends it, as it does for a call that it forwards.
+	ctx, cancel := context.WithTimeoutCause(r.Context(), v.callTimeout(question.Server), errors.New("the call takes too long"))
+	defer cancel()
+	got, err := up.Exchange(ctx, upstream.Session(backend), message)
+	switch {
+	case err != nil:
+		b.log.Warn("server does not answer what was sent again", zap.String("server", question.Server), zap.Error(err))
+		http.Error(w, "the server does not answer", http.StatusBadGateway)
+	case got.Type == "":
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		b.log.Info("server had forgotten a session, a call was sent again in a new one", zap.String("server", question.Server))
+		w.Header().Set("Content-Type", got.Type)
+		w.Header().Set("Content-Length", strconv.Itoa(len(got.Body)))
+		_, _ = w.Write(got.Body)
+	}
+}
+
+// callTimeout bounds a call of a server.
+func (v *view) callTimeout(server string) time.Duration {
+	for _, s := range v.config.Servers {
+		if t := time.Duration(s.CallTimeout); s.Name == server && t > 0 {
+			return t
+		}
+	}
+	return longestReplay
+}
+
+// openForFilter opens a backend session to its end, even if the filter gives up
+// meanwhile: the next call finds it, however slow the server is to begin one.
+func (b *Broker) openForFilter(ctx context.Context, up *upstream.Server, question gatewayconfig.ResolveRequest) (session.Backend, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openLease)
+	defer cancel()
+	return b.openBackend(ctx, up, question)
+}
+
+// failOpen answers the filter that there is no backend session.
+func (b *Broker) failOpen(w http.ResponseWriter, server string, err error) {
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		http.Error(w, "no such client session", http.StatusNotFound)
+	case errors.Is(err, session.ErrUnavailable):
+		b.log.Warn("session store fails", zap.Error(err))
+		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
+	default:
+		b.log.Warn("server opens no session", zap.String("server", server), zap.Error(err))
+		http.Error(w, "the server opens no session", http.StatusBadGateway)
+	}
+}

@@ -1,0 +1,198 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+)
+
+const (
+	// levelTimeout bounds how long the answer to logging/setLevel waits for
+	// servers; who has not answered by then keeps its level until the next one.
+	levelTimeout = 3 * time.Second
+	// relayTimeout bounds a request that is relayed to its server, the opening
+	// of a session included. Envoy gives up on the broker after 10 s.
+	relayTimeout = 9 * time.Second
+)
+
+// levels are the log levels (2025-11-25, server/utilities/logging).
+var levels = []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
+
+// setLevel keeps the log level for the servers that come later and sets it at
+// those that are there.
+func (b *Broker) setLevel(c *call) {
+	if !c.view.offers.logging {
+		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers logging")
+		return
+	}
+	params := c.msg.Params.Of(c.body)
+	var level string
+	_ = jsonrpc.Members(params, func(key, value jsonrpc.Span) bool { // an error means no object
+		if string(key.Of(params)) == `"level"` {
+			text, _ := jsonrpc.Unquote(nil, value.Of(params))
+			level = string(text)
+		}
+		return true
+	})
+	if !slices.Contains(levels, level) {
+		c.fail(http.StatusOK, mcp.CodeInvalidParams, "params.level must be a log level, as info or error")
+		return
+	}
+	if err := b.store.SetLevel(c.r.Context(), c.session.ID, level); err != nil {
+		b.failStore(c, err)
+		return
+	}
+	held, err := b.backendsOf(c)
+	if err != nil {
+		b.failStore(c, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), levelTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, to := range held {
+		if !to.up.Snapshot().Logging {
+			continue
+		}
+		wg.Go(func() {
+			answer, err := to.up.Request(ctx, to.session, mcp.MethodSetLevel, params)
+			if err != nil || answer.Error != nil {
+				b.log.Warn("server does not take over a log level", zap.String("server", to.name), zap.Error(err))
+			}
+		})
+	}
+	wg.Wait()
+	c.reply([]byte(`,"result":{}}`))
+}
+
+// levelParams are the params of logging/setLevel.
+func levelParams(level string) []byte {
+	return append(jsonrpc.AppendQuote([]byte(`{"level":`), []byte(level)), '}')
+}
+
+// subscribe relays resources/subscribe and resources/unsubscribe to the server
+// whose resource it is (2025-11-25, server/resources, Subscriptions), and keeps
+// the subscription for the server's later sessions.
+func (b *Broker) subscribe(c *call) {
+	if !c.view.offers.subscribe {
+		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers subscriptions")
+		return
+	}
+	if !c.msg.URIIsString {
+		c.fail(http.StatusOK, mcp.CodeInvalidParams, "params.uri must be a string")
+		return
+	}
+	token := c.msg.URI.Of(c.body)
+	text, _ := jsonrpc.Unquote(nil, token) // was scanned
+	owner, uri, ok := c.view.owner(string(text))
+	if !ok {
+		c.failData(http.StatusOK, mcp.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), token...), '}'))
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), relayTimeout)
+	defer cancel()
+	// What is kept is right before the server knows it: a session that is opened
+	// meanwhile brings it along, or leaves it out.
+	sub := session.Subscription{Server: owner.Name, URI: uri}
+	keep := c.method == mcp.MethodResourcesSubscribe
+	var added bool
+	var err error
+	if keep {
+		added, err = b.store.Subscribe(ctx, c.session.ID, sub)
+	} else {
+		err = b.store.Unsubscribe(ctx, c.session.ID, sub)
+	}
+	switch {
+	case errors.Is(err, session.ErrTooMuch):
+		c.fail(http.StatusOK, mcp.CodeInvalidParams, "too many subscriptions, or too long a URI")
+		return
+	case err != nil:
+		b.failStore(c, err)
+		return
+	}
+	at := jsonrpc.Span{Start: c.msg.URI.Start - c.msg.Params.Start, End: c.msg.URI.End - c.msg.Params.Start}
+	params := jsonrpc.ReplaceSpan(nil, c.msg.Params.Of(c.body), at, jsonrpc.AppendQuote(nil, []byte(uri)))
+	answer, err := b.relay(ctx, c, owner.Name, params)
+	if added && (err != nil || answer.Error != nil) {
+		// Though ctx may have ended: a session would be told of it for ever.
+		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := b.store.Unsubscribe(forget, c.session.ID, sub); err != nil {
+			b.log.Debug("refused subscription stays recorded", zap.Error(err))
+		}
+	}
+	switch {
+	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrUnavailable):
+		b.failStore(c, err)
+	case err != nil:
+		b.log.Warn("server does not answer", zap.String("server", owner.Name), zap.String("method", c.method), zap.Error(err))
+		c.fail(http.StatusOK, mcp.CodeInternalError, "server "+owner.Name+" does not answer")
+	default:
+		c.relayed(owner, answer)
+	}
+}
+
+// owner returns the server that a resource belongs to, and the URI as the
+// server knows it.
+func (v *view) owner(uri string) (gatewayconfig.Server, string, bool) {
+	if len(v.config.Servers) == 1 && v.config.Servers[0].Label == "" {
+		return v.config.Servers[0], uri, true
+	}
+	label, rest, ok := resourceuri.Split(uri)
+	for _, s := range v.config.Servers {
+		if ok && s.Label == label {
+			return s, rest, true
+		}
+	}
+	return gatewayconfig.Server{}, "", false
+}
+
+// label returns what stands before the URIs of a server.
+func (v *view) label(server string) string {
+	for _, s := range v.config.Servers {
+		if s.Name == server {
+			return s.Label
+		}
+	}
+	return ""
+}
+
+// relay sends the client's request with other params in the backend session,
+// and once more in a new one if the server has forgotten it.
+func (b *Broker) relay(ctx context.Context, c *call, server string, params []byte) (upstream.Answer, error) {
+	up := c.view.servers[server]
+	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: server}
+	for {
+		backend, err := b.openBackend(ctx, up, question)
+		if err != nil {
+			return upstream.Answer{}, err
+		}
+		answer, err := up.Request(ctx, upstream.Session(backend), c.method, params)
+		if !errors.Is(err, upstream.ErrSessionGone) || question.Stale != "" {
+			return answer, err
+		}
+		question.Stale = backend.ID
+	}
+}
+
+// relayed answers with what the server has answered.
+func (c *call) relayed(owner gatewayconfig.Server, answer upstream.Answer) {
+	tail := append([]byte(`,"result":`), answer.Result...)
+	if answer.Error != nil {
+		tail = append([]byte(`,"error":`), answer.Error...)
+	}
+	message := append(append([]byte(`{"jsonrpc":"2.0","id":`), c.id...), append(tail, '}')...)
+	c.write(fromServer(nil, message, owner.Name, owner.Label))
+}

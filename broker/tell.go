@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	// tellTimeout bounds the way of one notification to one server.
+	tellTimeout = 5 * time.Second
+	// errandsAtOnce bounds what runs for clients that were answered already.
+	errandsAtOnce = 1024
+)
+
+// errands are short tasks that nobody waits for. The zero value is ready.
+type errands struct {
+	mu    sync.Mutex
+	now   int
+	ended bool
+	all   sync.WaitGroup
+}
+
+// run runs f apart; false if there are too many, or after the end.
+func (e *errands) run(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended || e.now >= errandsAtOnce {
+		return false
+	}
+	e.now++
+	e.all.Go(func() {
+		defer func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.now--
+		}()
+		f()
+	})
+	return true
+}
+
+// end admits no more and waits for those under way.
+func (e *errands) end() {
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
+	e.all.Wait()
+}
+
+// notification takes a message that has no answer. What concerns servers but
+// names none of them goes to all: a request that is cancelled (the others ignore
+// an id that they do not know), and changed roots. What is for one server, the
+// filter has sent there; the rest is for nobody.
+func (b *Broker) notification(c *call) {
+	toAll := c.msg.Kind == jsonrpc.Notification &&
+		(c.method == mcp.MethodNotifyCancelled ||
+			c.method == mcp.MethodNotifyRootsChanged && declares(c.session.Capabilities, mcp.MethodRootsList))
+	if toAll {
+		held, err := b.backendsOf(c)
+		if err != nil {
+			b.failStore(c, err)
+			return
+		}
+		for _, h := range held {
+			b.tell(h, c.body)
+		}
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+}
+
+// heldServer is an open backend session with its server.
+type heldServer struct {
+	name    string
+	up      *upstream.Server
+	session upstream.Session
+}
+
+// backendsOf returns the open backend sessions of the client's session at
+// servers that are still configured.
+func (b *Broker) backendsOf(c *call) ([]heldServer, error) {
+	held, err := b.store.Backends(c.r.Context(), c.session.ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.view.present(held), nil
+}
+
+func (v *view) present(held []session.Held) []heldServer {
+	var out []heldServer
+	for _, h := range held {
+		if up := v.servers[h.Server]; up != nil {
+			out = append(out, heldServer{h.Server, up, upstream.Session(h.Backend)})
+		}
+	}
+	return out
+}
+
+// tell sends a message to one server, in the background.
+func (b *Broker) tell(to heldServer, message []byte) {
+	started := b.errands.run(func() {
+		ctx, cancel := context.WithTimeout(b.life, tellTimeout)
+		defer cancel()
+		if err := to.up.Tell(ctx, to.session, message); err != nil {
+			b.log.Debug("notification of a client does not reach its server", zap.String("server", to.name), zap.Error(err))
+		}
+	})
+	if !started {
+		b.log.Warn("too many notifications under way, dropping one", zap.String("server", to.name))
+	}
+}
