@@ -43,6 +43,9 @@ type merge struct {
 
 	joined map[string]*joined // by server
 	all    sync.WaitGroup
+
+	mu       sync.Mutex
+	renewals map[string]*backoff.Backoff // by server; outlive the sessions
 }
 
 // joined is a backend session whose event stream is merged.
@@ -53,7 +56,7 @@ type joined struct {
 
 // run merges until ctx ends.
 func (m *merge) run(ctx context.Context) {
-	m.joined = make(map[string]*joined)
+	m.joined, m.renewals = make(map[string]*joined), make(map[string]*backoff.Backoff)
 	defer m.all.Wait()
 	for ctx.Err() == nil {
 		again := touchEvery // in case news was lost
@@ -96,33 +99,53 @@ func (m *merge) look(ctx context.Context) error {
 		delete(m.resume, name)
 		m.all.Go(func() {
 			defer leave()
-			m.join(within, h, after)
+			began := time.Now()
+			if errors.Is(m.join(within, h, after), upstream.ErrSessionGone) {
+				m.renew(ctx, h, time.Since(began))
+			}
 		})
 	}
 	return nil
 }
 
-// join listens to one server until ctx ends or it turns out to have no stream.
-// If the server has forgotten the backend session, a new one takes its place,
-// because nobody else may notice: the client perhaps only listens.
-func (m *merge) join(ctx context.Context, h heldServer, after string) {
-	err := h.up.Listen(ctx, h.session, upstream.Listener{
+// join listens to one server until ctx ends, it turns out to have no stream, or
+// the session is gone.
+func (m *merge) join(ctx context.Context, h heldServer, after string) error {
+	return h.up.Listen(ctx, h.session, upstream.Listener{
 		After:   after,
 		Message: func(message, id []byte) error { return m.pass(ctx, h, message, id) },
 	})
-	retry := backoff.Backoff{Min: renewMin, Max: renewMax}
-	for errors.Is(err, upstream.ErrSessionGone) {
-		if retry.Wait(ctx) != nil {
-			return
-		}
-		_, failed := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
+}
+
+// renew replaces a backend session that its server has forgotten, because nobody
+// else may notice: the client perhaps only listens. The news of the new one makes
+// look join it; that of the old one's end must not end this.
+func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
+	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.broker.view.Load().servers[h.name] == h.up; lived = 0 {
+		_, err := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
 			Session: string(m.session.ID), Server: h.name, Stale: h.session.ID,
 		})
-		if failed == nil || errors.Is(failed, session.ErrNotFound) {
-			return // and the news of the new one makes look join it
+		if err == nil || errors.Is(err, session.ErrNotFound) {
+			return
 		}
-		m.broker.log.Debug("backend session of a client that listens cannot be renewed", zap.String("server", h.name), zap.Error(failed))
+		m.broker.log.Debug("backend session of a client that listens cannot be renewed", zap.String("server", h.name), zap.Error(err))
 	}
+}
+
+// pause returns how long to wait before a renewal. It grows from one to the next
+// unless a session has lived: a server may forget each as soon as it has it.
+func (m *merge) pause(server string, lived time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.renewals[server]
+	if b == nil {
+		b = &backoff.Backoff{Min: renewMin, Max: renewMax}
+		m.renewals[server] = b
+	}
+	if lived > 2*renewMax {
+		b.Reset()
+	}
+	return b.Next()
 }
 
 // pass hands one message over to the client's stream, or only an event's id.

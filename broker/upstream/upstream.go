@@ -197,7 +197,7 @@ func (s *Server) Changed() {
 	sinceLast := time.Since(time.Unix(0, s.checkedAt.Load()))
 	time.AfterFunc(max(s.timing.recheck-sinceLast, s.timing.settle), func() {
 		s.waiting.Store(false)
-		if s.checkedAt.Load() < s.toldAt.Load() {
+		if s.checkedAt.Load() <= s.toldAt.Load() {
 			s.Recheck()
 		}
 	})

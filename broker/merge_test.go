@@ -1,0 +1,502 @@
+package broker
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/broker/session"
+)
+
+// talker is a server whose sessions have feeds: of discovery, and of clients.
+type talker struct {
+	*rawserver.Server
+	own, clients *rawserver.Feed
+	// after holds Last-Event-ID of the last GET in a client's session.
+	after atomic.Pointer[string]
+	// session of clients; the broker's own is "discovery".
+	session atomic.Pointer[string]
+}
+
+func newTalker(tools ...string) *talker {
+	s := &talker{Server: raw(tools...), own: rawserver.NewFeed(), clients: rawserver.NewFeed()}
+	s.name("backend")
+	s.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+		if method != "initialize" {
+			return s.gone(w, r)
+		}
+		name := *s.session.Load()
+		all := s.Requests("POST", "initialize")
+		if strings.Contains(all[len(all)-1].Body, `"clientInfo":{"name":"gw"`) {
+			name = "discovery"
+		}
+		w.Header().Set("Mcp-Session-Id", name)
+		rawserver.Respond(w, id, s.Hello)
+		return true
+	}
+	s.Stream = func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Session-Id") == "discovery" {
+			s.own.ServeHTTP(w, r)
+			return
+		}
+		after := r.Header.Get("Last-Event-ID")
+		s.after.Store(&after)
+		s.clients.ServeHTTP(w, r)
+	}
+	return s
+}
+
+// name sets the id of sessions of clients; others do not exist any more.
+func (s *talker) name(id string) { s.session.Store(&id) }
+
+func (s *talker) gone(w http.ResponseWriter, r *http.Request) bool {
+	if id := r.Header.Get("Mcp-Session-Id"); id == "discovery" || id == *s.session.Load() {
+		return false
+	}
+	w.WriteHeader(http.StatusNotFound)
+	return true
+}
+
+// join opens the backend session of a client, as a call does.
+func (g *gateway) join(id, server string) {
+	g.t.Helper()
+	if _, status := g.resolve(fmt.Sprintf(`{"session":%q,"server":%q}`, id, server)); status != 200 {
+		g.t.Fatalf("resolve: %d", status)
+	}
+	synctest.Wait()
+}
+
+// event is what a client reads of an event with one line of data.
+func event(id, data string) []string {
+	lines := []string{"event: message"}
+	if id != "" {
+		lines = append(lines, "id: "+id)
+	}
+	return append(lines, "data: "+data)
+}
+
+func (e *events) wantNext(t *testing.T, want []string) {
+	t.Helper()
+	synctest.Wait()
+	var got []string
+	for _, line := range e.drain() {
+		if line != ": keep-alive" {
+			got = append(got, line)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestStreamMergesThoseOfTheServers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTalker("a"), newTalker("b")
+		g := newGateway(t, setup{config: config("one", "two")}, map[string]http.Handler{"one": one, "two": two})
+		id := g.open()
+		g.join(id, "one") // before the stream
+		stream := g.listen(id)
+		stream.wantNext(t, nil)
+		g.join(id, "two") // while it is open
+
+		one.clients.Out <- "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\n"
+		stream.wantNext(t, event("~one~7", `{"jsonrpc":"2.0","id":"one~1","method":"roots/list"}`))
+		two.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"roots/list\",\"params\":{\"_meta\":{\"progressToken\":\"p\"}}}\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","id":"two~\"1\"","method":"roots/list","params":{"_meta":{"progressToken":"two~\"p\""}}}`))
+		two.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"file:///a\"}}\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"two+file:///a"}}`))
+		const log = `{"jsonrpc": "2.0","method":"notifications/message","params":{"level":"info","data":1e400 }}`
+		one.clients.Out <- "id: 8\ndata: " + log + "\n\n"
+		stream.wantNext(t, event("~one~8", log))
+		one.clients.Out <- "id: 9\ndata:\n\n"
+		stream.wantNext(t, []string{"id: ~one~9"})
+
+		// Each line in an event of several is the client's; two servers at once
+		// keep their events whole.
+		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\ndata: \"method\":\"x\"}\n\n"
+		stream.wantNext(t, []string{"event: message", `data: {"jsonrpc":"2.0",`, `data: "method":"x"}`})
+		one.clients.Out <- "data: [{\"jsonrpc\":\"2.0\",\"method\":\"x\"},{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"},{\"jsonrpc\":\"2.0\",\"method\":\"y\"}]\nid: 10\n\n"
+		want := append(event("", `{"jsonrpc":"2.0","method":"x"}`), event("", `{"jsonrpc":"2.0","method":"y"}`)...)
+		stream.wantNext(t, append(want, "id: ~one~10"))
+	})
+}
+
+func TestStreamPassesOnlyWhatIsForTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		stream := g.listen(id)
+		g.join(id, "one")
+		for _, text := range []string{
+			"data: {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\"}\n\n",
+			"data: {\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"sampling/createMessage\",\"params\":{}}\n\n",
+			"data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[\"of another\"]}}\n\n",
+			"data: no JSON\n\n",
+			"event: other\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n",
+			": comment\n\n",
+		} {
+			one.clients.Out <- text
+		}
+		stream.wantNext(t, nil)
+		var answers []string
+		for _, r := range one.Requests("POST", "") {
+			if r.Header.Get("Mcp-Session-Id") != "backend" {
+				t.Errorf("answer in session %s", r.Header.Get("Mcp-Session-Id"))
+			}
+			answers = append(answers, r.Body)
+		}
+		want := []string{
+			`{"jsonrpc":"2.0","id":3,"result":{}}`,
+			`{"jsonrpc":"2.0","id":5,"error":{"code":-32601,"message":"the client does not offer this"}}`,
+		}
+		if diff := cmp.Diff(want, answers); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A change that is announced to the client alone is told by the gateway, once
+// its own list has it.
+func TestChangeAnnouncedOnAClientsStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		stream := g.listen(id)
+		g.join(id, "one")
+		before := len(one.Requests("POST", "tools/list"))
+		one.Set("tools/list", toolList("a", "b"))
+		for range 50 {
+			one.clients.Out <- rawserver.Notification("notifications/tools/list_changed")
+		}
+		stream.wantNext(t, nil)
+		time.Sleep(6 * time.Second)
+		stream.wantNext(t, changedEvent("tools"))
+		if got := g.ask(id, "tools/list"); got != toolList("one_a", "one_b") {
+			t.Errorf("tools %s", got)
+		}
+		if n := len(one.Requests("POST", "tools/list")) - before; n != 1 {
+			t.Errorf("%d listings for 50 announcements", n)
+		}
+
+		// Announced to discovery as well: one listing, one event.
+		one.Set("tools/list", toolList("a"))
+		one.own.Out <- rawserver.Notification("notifications/tools/list_changed")
+		one.clients.Out <- rawserver.Notification("notifications/tools/list_changed")
+		time.Sleep(10 * time.Second)
+		stream.wantNext(t, changedEvent("tools"))
+		if n := len(one.Requests("POST", "tools/list")) - before; n != 2 {
+			t.Errorf("%d listings for one more change", n-1)
+		}
+	})
+}
+
+func TestStreamJoinsWhatAnotherReplicaOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		here := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		there := newGateway(t, setup{config: config("one"), store: here.store}, map[string]http.Handler{"one": raw("a")})
+		id := here.open()
+		stream := here.listen(id)
+		there.join(id, "one")
+		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"x"}`))
+	})
+}
+
+func TestStreamResumes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTalker("a"), newTalker("b")
+		g := newGateway(t, setup{config: config("one", "two")}, map[string]http.Handler{"one": one, "two": two})
+		id := g.open()
+		g.join(id, "one")
+		g.join(id, "two")
+		first := g.listen(id)
+		first.wantNext(t, nil)
+		// The client has lost its stream, the gateway has not noticed.
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://gateway/mcp", nil)
+		r.Header.Set("Mcp-Session-Id", id)
+		r.Header.Set("Last-Event-ID", "~two~a~b")
+		resp, err := g.public.Do(r)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		first.wantNext(t, []string{"closed"})
+		if got := *one.after.Load(); got != "" {
+			t.Errorf("the other server is resumed behind %q", got)
+		}
+		if got := *two.after.Load(); got != "a~b" {
+			t.Errorf("resumed behind %q", got)
+		}
+		if n := g.broker.hub.count(); n != 1 {
+			t.Errorf("%d streams", n)
+		}
+	})
+}
+
+func TestServersStreamIsReopenedWhereItBroke(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		g.join(id, "one")
+		stream := g.listen(id)
+		synctest.Wait()
+		one.clients.Out <- "id: e1\nretry: 2000\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+		one.clients.Out <- rawserver.End
+		time.Sleep(1900 * time.Millisecond)
+		synctest.Wait()
+		if n := one.clients.Opened.Load(); n != 1 {
+			t.Errorf("reopened %d times before the time that the server wants", n-1)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := one.clients.Opened.Load(); n != 2 || *one.after.Load() != "e1" {
+			t.Errorf("opened %d times, resumed behind %q", n, *one.after.Load())
+		}
+		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"y\"}\n\n"
+		stream.wantNext(t, append(event("~one~e1", `{"jsonrpc":"2.0","method":"x"}`), event("", `{"jsonrpc":"2.0","method":"y"}`)...))
+	})
+}
+
+// A server that has forgotten the session gets a new one with all that the
+// client has set, although the client only listens.
+func TestForgottenSessionIsRenewedForAListener(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		one.Hello = rawserver.Hello(`{"tools":{},"logging":{},"resources":{"subscribe":true}}`)
+		one.Results["logging/setLevel"], one.Results["resources/subscribe"] = `{}`, `{}`
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		header := map[string]string{"Mcp-Session-Id": id}
+		stream := g.listen(id)
+		g.request("POST", `{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"error"}}`, header)
+		g.request("POST", `{"jsonrpc":"2.0","id":2,"method":"resources/subscribe","params":{"uri":"file:///a"}}`, header)
+		synctest.Wait()
+		one.name("second")
+		one.clients.Out <- rawserver.End
+		time.Sleep(5 * time.Second)
+		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"file:///a\"}}\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///a"}}`))
+		if n := len(one.Requests("POST", "initialize")); n != 3 {
+			t.Errorf("%d sessions, want discovery's and two", n)
+		}
+		for method, want := range map[string]string{"logging/setLevel": `{"level":"error"}`, "resources/subscribe": `{"uri":"file:///a"}`} {
+			all := one.Requests("POST", method)
+			if last := all[len(all)-1]; last.Header.Get("Mcp-Session-Id") != "second" || !strings.Contains(last.Body, want) {
+				t.Errorf("%s: %+v", method, last)
+			}
+		}
+	})
+}
+
+// One that forgets each session at once is not opened sessions at all the time.
+func TestServerThatForgetsEverySession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		g.listen(id)
+		g.join(id, "one")
+		hello := one.Intercept
+		one.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+			if method != "initialize" && r.Header.Get("Mcp-Session-Id") != "discovery" {
+				if method != "notifications/initialized" {
+					w.WriteHeader(http.StatusNotFound)
+					return true
+				}
+			}
+			return hello(w, r, method, id)
+		}
+		one.clients.Out <- rawserver.End
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if n := len(one.Requests("POST", "initialize")); n < 15 || n > 60 {
+			t.Errorf("%d sessions in 20 minutes, want one each half to whole minute", n)
+		}
+	})
+}
+
+// One that answers every GET with 404 has no stream, and keeps its session.
+func TestServerWithoutStreamThatAnswers404(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		discovery := one.Stream
+		one.Stream = func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Mcp-Session-Id") == "discovery" {
+				discovery(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNotFound)
+		}
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		g.listen(id)
+		g.join(id, "one")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(one.Requests("POST", "initialize")); n != 2 {
+			t.Errorf("%d sessions, want discovery's and one", n)
+		}
+		if n := len(one.Requests("GET", "")); n != 2 {
+			t.Errorf("%d GET", n)
+		}
+	})
+}
+
+func TestSickServerDelaysNoOtherStream(t *testing.T) {
+	t.Parallel()
+	for name, sick := range map[string]http.HandlerFunc{
+		"hangs": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"fails": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"ends at once": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+		},
+		"garbage": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = w.Write([]byte("\x00\xff\r\rdata\n\n:::\nid\ndata: {\n\n"))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+		"endless line": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			chunk := []byte("data: " + strings.Repeat("x", 1<<20))
+			for range 20 {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				bad, good := newTalker("a"), newTalker("b")
+				healthy := bad.Stream
+				var opened atomic.Int32
+				bad.Stream = func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Mcp-Session-Id") == "discovery" {
+						healthy(w, r)
+						return
+					}
+					opened.Add(1)
+					sick(w, r)
+				}
+				g := newGateway(t, setup{config: config("bad", "good")}, map[string]http.Handler{"bad": bad, "good": good})
+				id := g.open()
+				g.join(id, "bad")
+				stream := g.listen(id)
+				g.join(id, "good")
+				for range 10 {
+					good.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+					stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"x"}`))
+					time.Sleep(time.Minute)
+				}
+				if n := opened.Load(); n > 60 {
+					t.Errorf("opened %d times in 10 minutes", n)
+				}
+			})
+		})
+	}
+}
+
+// A client that takes nothing holds one event of each server, then its stream
+// ends; the server is not read on meanwhile.
+func TestSlowClientHoldsOneEventOfAServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		g.join(id, "one")
+		r, _ := http.NewRequest("GET", "http://gateway/", nil)
+		r.Header.Set("Mcp-Session-Id", id)
+		resp, err := g.public.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		synctest.Wait()
+		big := "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{\"x\":\"" + strings.Repeat("x", 64<<10) + "\"}}\n\n"
+		var taken atomic.Int32
+		go func() {
+			for range 100 {
+				select {
+				case one.clients.Out <- big:
+					taken.Add(1)
+				case <-time.After(time.Hour):
+				}
+			}
+		}()
+		synctest.Wait()
+		if n := taken.Load(); n > 10 {
+			t.Errorf("%d events are taken for a client that reads none", n)
+		}
+		time.Sleep(writeTimeout + time.Second)
+		synctest.Wait()
+		if n := g.broker.hub.count(); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+		time.Sleep(200 * time.Hour) // the end of the sender
+	})
+}
+
+func TestStreamLeavesServersThatAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTalker("a"), newTalker("b")
+		g := newGateway(t, setup{config: config("one", "two")}, map[string]http.Handler{"one": one, "two": two})
+		id := g.open()
+		g.join(id, "one")
+		g.join(id, "two")
+		stream := g.listen(id)
+		synctest.Wait()
+		g.apply(config("one"))
+		time.Sleep(2 * time.Second)
+		stream.wantNext(t, changedEvent("tools"))
+		select {
+		case two.clients.Out <- "x":
+			t.Error("the stream of a removed server is still read")
+		default:
+		}
+		g.apply(config("one", "two"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		stream.drain()
+		two.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"x"}`))
+
+		// With the client's stream all others end.
+		stream.close()
+		synctest.Wait()
+		for _, s := range []*talker{one, two} {
+			select {
+			case s.clients.Out <- "x":
+				t.Error("a server is still read without anybody to hear")
+			default:
+			}
+		}
+		_, err := g.store.Delete(t.Context(), session.ID(id))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
