@@ -33,6 +33,10 @@ var levels = []string{"debug", "info", "notice", "warning", "error", "critical",
 // setLevel keeps the log level for the servers that come later and sets it at
 // those that are there.
 func (b *Broker) setLevel(c *call) {
+	if !b.started(c) {
+		c.fail(http.StatusOK, mcp.CodeInternalError, "the gateway is starting")
+		return
+	}
 	if !c.view.offers.logging {
 		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers logging")
 		return
@@ -86,6 +90,10 @@ func levelParams(level string) []byte {
 // whose resource it is (2025-11-25, server/resources, Subscriptions), and keeps
 // the subscription for the server's later sessions.
 func (b *Broker) subscribe(c *call) {
+	if !b.started(c) {
+		c.fail(http.StatusOK, mcp.CodeInternalError, "the gateway is starting")
+		return
+	}
 	if !c.view.offers.subscribe {
 		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers subscriptions")
 		return
@@ -103,37 +111,12 @@ func (b *Broker) subscribe(c *call) {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), relayTimeout)
 	defer cancel()
-	// What is kept is right before the server knows it: a session that is opened
-	// meanwhile brings it along, or leaves it out.
-	sub := session.Subscription{Server: owner.Name, URI: uri}
-	keep := c.method == mcp.MethodResourcesSubscribe
-	var added bool
-	var err error
-	if keep {
-		added, err = b.store.Subscribe(ctx, c.session.ID, sub)
-	} else {
-		err = b.store.Unsubscribe(ctx, c.session.ID, sub)
-	}
+	at := jsonrpc.Span{Start: c.msg.URI.Start - c.msg.Params.Start, End: c.msg.URI.End - c.msg.Params.Start}
+	params := jsonrpc.ReplaceSpan(nil, c.msg.Params.Of(c.body), at, jsonrpc.AppendQuote(nil, []byte(uri)))
+	answer, err := b.relay(ctx, c, session.Subscription{Server: owner.Name, URI: uri}, params)
 	switch {
 	case errors.Is(err, session.ErrTooMuch):
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, "too many subscriptions, or too long a URI")
-		return
-	case err != nil:
-		b.failStore(c, err)
-		return
-	}
-	at := jsonrpc.Span{Start: c.msg.URI.Start - c.msg.Params.Start, End: c.msg.URI.End - c.msg.Params.Start}
-	params := jsonrpc.ReplaceSpan(nil, c.msg.Params.Of(c.body), at, jsonrpc.AppendQuote(nil, []byte(uri)))
-	answer, err := b.relay(ctx, c, owner.Name, params)
-	if added && (err != nil || answer.Error != nil) {
-		// Though ctx may have ended: a session would be told of it for ever.
-		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if err := b.store.Unsubscribe(forget, c.session.ID, sub); err != nil {
-			b.log.Debug("refused subscription stays recorded", zap.Error(err))
-		}
-	}
-	switch {
 	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrUnavailable):
 		b.failStore(c, err)
 	case err != nil:
@@ -170,21 +153,41 @@ func (v *view) label(server string) string {
 }
 
 // relay sends the client's request with other params in the backend session,
-// and once more in a new one if the server has forgotten it.
-func (b *Broker) relay(ctx context.Context, c *call, server string, params []byte) (upstream.Answer, error) {
-	up := c.view.servers[server]
-	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: server}
-	for {
-		backend, err := b.openBackend(ctx, up, question)
-		if err != nil {
-			return upstream.Answer{}, err
-		}
-		answer, err := up.Request(ctx, upstream.Session(backend), c.method, params)
-		if !errors.Is(err, upstream.ErrSessionGone) || question.Stale != "" {
-			return answer, err
-		}
-		question.Stale = backend.ID
+// and once more in a new one if the server has forgotten it. What the session
+// keeps is changed behind the opening, which would tell the server as well, and
+// before the server is told, for the case that another opening follows.
+func (b *Broker) relay(ctx context.Context, c *call, sub session.Subscription, params []byte) (upstream.Answer, error) {
+	up := c.view.servers[sub.Server]
+	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: sub.Server}
+	backend, err := b.openBackend(ctx, up, question)
+	if err != nil {
+		return upstream.Answer{}, err
 	}
+	var added bool
+	if c.method == mcp.MethodResourcesSubscribe {
+		added, err = b.store.Subscribe(ctx, c.session.ID, sub)
+	} else {
+		err = b.store.Unsubscribe(ctx, c.session.ID, sub)
+	}
+	if err != nil {
+		return upstream.Answer{}, err
+	}
+	answer, err := up.Request(ctx, upstream.Session(backend), c.method, params)
+	if errors.Is(err, upstream.ErrSessionGone) {
+		question.Stale = backend.ID
+		if backend, err = b.openBackend(ctx, up, question); err == nil {
+			answer, err = up.Request(ctx, upstream.Session(backend), c.method, params)
+		}
+	}
+	if added && (err != nil || answer.Error != nil) {
+		// Though ctx may have ended: later sessions would be told of it.
+		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := b.store.Unsubscribe(forget, c.session.ID, sub); err != nil {
+			b.log.Debug("refused subscription stays recorded", zap.Error(err))
+		}
+	}
+	return answer, err
 }
 
 // relayed answers with what the server has answered.
