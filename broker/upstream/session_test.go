@@ -142,3 +142,135 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 		}
 	})
 }
+
+func TestOpenSessionTellsWhatTheClientHasSet(t *testing.T) {
+	t.Parallel()
+	uris := make([]string, 100)
+	for i := range uris {
+		uris[i] = fmt.Sprintf(`file:///"%d`, i)
+	}
+	for name, test := range map[string]struct {
+		hello         string
+		levels, terms int
+	}{
+		"all":           {`{"logging":{},"resources":{"subscribe":true}}`, 1, 100},
+		"no logging":    {`{"resources":{"subscribe":true}}`, 0, 100},
+		"no subscribe":  {`{"logging":{},"resources":{}}`, 1, 0},
+		"not even that": {`{}`, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				now, most := 0, 0
+				sc := &rawserver.Server{Hello: rawserver.Hello(test.hello), Session: "s", Results: map[string]string{
+					"logging/setLevel": "{}", "resources/subscribe": "{}",
+				}}
+				sc.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+					if method == "resources/subscribe" {
+						mu.Lock()
+						now++
+						most = max(most, now)
+						mu.Unlock()
+						time.Sleep(100 * time.Millisecond)
+						mu.Lock()
+						now--
+						mu.Unlock()
+					}
+					return false
+				}
+				transport, _ := rawserver.Serve(t, sc)
+				in, err := newServer(t, transport, nil).OpenSession(t.Context(), Client{
+					Version: mcp.LatestLegacy, Level: "debug", Subscriptions: uris,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				levels := sc.Requests("POST", "logging/setLevel")
+				if len(levels) != test.levels || test.levels > 0 && !strings.Contains(levels[0].Body, `"params":{"level":"debug"}`) {
+					t.Errorf("levels %+v", levels)
+				}
+				told := map[string]bool{}
+				for _, r := range sc.Requests("POST", "resources/subscribe") {
+					if r.Header.Get("Mcp-Session-Id") != in.ID || strings.Contains(r.Body, `"id":1`) {
+						t.Errorf("session %q, %s", r.Header.Get("Mcp-Session-Id"), r.Body)
+					}
+					told[r.Body[strings.Index(r.Body, `"params"`):]] = true
+				}
+				if len(told) != test.terms || test.terms > 0 && !told[`"params":{"uri":"file:///\"7"}}`] {
+					t.Errorf("%d subscriptions told", len(told))
+				}
+				if most > restorings {
+					t.Errorf("%d at once", most)
+				}
+			})
+		})
+	}
+}
+
+// A server that refuses, or hangs, has its session all the same, in bounded time.
+func TestOpenSessionGoesOnWithoutWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, hangs := range map[string]bool{"refuses": false, "hangs": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				sc := &rawserver.Server{Hello: rawserver.Hello(`{"logging":{},"resources":{"subscribe":true}}`), Session: "s"}
+				sc.Intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
+					if hangs && method == "resources/subscribe" {
+						<-r.Context().Done()
+					}
+					return false
+				}
+				transport, _ := rawserver.Serve(t, sc)
+				began := time.Now()
+				in, err := newServer(t, transport, nil).OpenSession(t.Context(), Client{
+					Version: mcp.LatestLegacy, Level: "debug", Subscriptions: make([]string, 1000),
+				})
+				if err != nil || in.ID != "s" || time.Since(began) > 10*time.Second {
+					t.Errorf("OpenSession = %+v, %v after %v", in, err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+func TestRequestIsAnsweredWithRawBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &rawserver.Server{Results: map[string]string{"a": `{ "x":1e400 }`}}
+		sc.Intercept = func(w http.ResponseWriter, _ *http.Request, method, id string) bool {
+			switch method {
+			case "b":
+				w.WriteHeader(http.StatusBadRequest) // too late for a type
+				return true
+			case "c":
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"error\":{ \"code\":-1,\"message\":\"\\u0061\" }}\n\n", id)
+				return true
+			case "d":
+				w.WriteHeader(http.StatusNotFound)
+				return true
+			}
+			return false
+		}
+		transport, _ := rawserver.Serve(t, sc)
+		s, in := newServer(t, transport, nil), Session{"s", mcp.LatestLegacy}
+		if got, err := s.Request(t.Context(), in, "a", []byte(`{"p":1.0}`)); err != nil || string(got.Result) != `{ "x":1e400 }` || got.Error != nil {
+			t.Errorf("result: %+v, %v", got, err)
+		}
+		if _, err := s.Request(t.Context(), in, "b", nil); err == nil {
+			t.Error("a status is no answer")
+		}
+		if got, err := s.Request(t.Context(), in, "c", nil); err != nil || string(got.Error) != `{ "code":-1,"message":"\u0061" }` || got.Result != nil {
+			t.Errorf("error: %+v, %v", got, err)
+		}
+		if _, err := s.Request(t.Context(), in, "d", nil); err != ErrSessionGone {
+			t.Errorf("gone: %v", err)
+		}
+		seen := sc.Requests("POST", "a")
+		if !strings.Contains(seen[0].Body, `"id":"gateway-`) || !strings.Contains(seen[0].Body, `"params":{"p":1.0}`) {
+			t.Errorf("sent %s", seen[0].Body)
+		}
+	})
+}

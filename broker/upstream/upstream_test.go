@@ -159,7 +159,29 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 		{"endless pages", "tools/list", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":{"tools":[],"nextCursor":"a"}}`), "leads back"},
 		{"too many pages", "tools/list", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":{"tools":[],"nextCursor":"ID"}}`), "more than 3 pages"},
 		{"too many items", "tools/list", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":{"tools":[1,2,3,4,5,6]}}`), "more than 5 items"},
+		{"too many bytes", "tools/list", func(w http.ResponseWriter, id string) {
+			rawserver.Respond(w, id, `{"tools":["`+strings.Repeat("x", 40<<10)+`"],"nextCursor":"`+id+`"}`)
+		}, "more than 65537 bytes"},
+		{"nested without end", "tools/list", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":`+strings.Repeat("[", 60<<10)), "nested"},
 		{"hang", "tools/list", nil, "no answer within 10s"},
+		{"drip", "tools/list", func(w http.ResponseWriter, _ string) {
+			w.Header().Set("Content-Type", "application/json")
+			for {
+				if _, err := w.Write([]byte(" ")); err != nil || http.NewResponseController(w).Flush() != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}, "no answer within 10s"},
+		{"events without end", "tools/list", func(w http.ResponseWriter, _ string) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for {
+				if _, err := w.Write([]byte(": x\n\ndata:\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n")); err != nil || http.NewResponseController(w).Flush() != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}, "no answer within 10s"},
 		{"redirect", "tools/list", func(w http.ResponseWriter, _ string) {
 			w.Header().Set("Location", "http://other.test/mcp")
 			w.WriteHeader(307)
@@ -193,7 +215,7 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 				}
 				transport, _ := rawserver.Serve(t, sc)
 				s, stop := startWith(t, transport, func(s *Server) {
-					s.limits = limits{pages: 3, items: 5, bytes: 1 << 20}
+					s.limits = limits{pages: 3, items: 5, bytes: 64<<10 + 1}
 					s.client.bodyLimit = 64 << 10
 					s.timing.retryMin, s.timing.retryMax = time.Hour, time.Hour
 				})
