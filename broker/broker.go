@@ -1,8 +1,9 @@
 // Package broker answers what no single MCP server can: initialize, ping, all
-// lists, the event stream of list changes, and the end of a session. It owns
-// the client sessions, and tells the filter in Envoy who owns which name and
-// which backend session belongs to a client session. Calls do not pass here:
-// the filter sends them to their server.
+// lists, what concerns all servers of a session, its event stream, and its end.
+// It owns the client sessions, and tells the filter in Envoy who owns which name
+// and which backend session belongs to a client session. Calls do not pass here:
+// the filter sends them to their server. Only one that met a forgotten session
+// comes, to be sent once more (replay.go).
 //
 // A request is served by public.go (clients, through Envoy) or internal.go (the
 // filter, operators). What they serve from is a view: an immutable state that

@@ -2,8 +2,8 @@
 // reads all pages of all lists, watches for changes, and comes back after
 // failures. It speaks Streamable HTTP with the revisions that have sessions, on
 // a client of its own, because every byte that a server lists must stay as it
-// is. It merges nothing and knows no client sessions: it opens and ends backend
-// sessions when asked to.
+// is. It merges nothing and keeps no client sessions: it opens, uses, listens to
+// and ends backend sessions when asked to.
 package upstream
 
 import (

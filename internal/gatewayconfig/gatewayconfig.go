@@ -21,7 +21,7 @@ import (
 const (
 	PathTable   = "/v1/table"   // GET, ETag and If-None-Match; answers Table
 	PathResolve = "/v1/resolve" // POST ResolveRequest; answers ResolveResponse
-	PathReplay  = "/v1/replay"  // POST ResolveRequest, newline, message; answers as the server
+	PathReplay  = "/v1/replay"  // POST ResolveRequest, newline, message; answers as the server, or 202
 	PathConfig  = "/v1/config"  // GET on the control plane; answers Broker
 )
 
