@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,6 +53,9 @@ type merge struct {
 type joined struct {
 	heldServer
 	leave context.CancelFunc
+	// over: the server had forgotten the session and that was seen to. The new
+	// one may have the same id.
+	over atomic.Bool
 }
 
 // run merges until ctx ends.
@@ -84,7 +88,7 @@ func (m *merge) look(ctx context.Context) error {
 		open[h.name] = h
 	}
 	for name, j := range m.joined {
-		if j.heldServer != open[name] {
+		if j.heldServer != open[name] || j.over.Load() {
 			j.leave()
 			delete(m.joined, name)
 		}
@@ -94,7 +98,8 @@ func (m *merge) look(ctx context.Context) error {
 			continue
 		}
 		within, leave := context.WithCancel(ctx)
-		m.joined[name] = &joined{h, leave}
+		j := &joined{heldServer: h, leave: leave}
+		m.joined[name] = j
 		after := m.resume[name]
 		delete(m.resume, name)
 		m.all.Go(func() {
@@ -102,6 +107,8 @@ func (m *merge) look(ctx context.Context) error {
 			began := time.Now()
 			if errors.Is(m.join(within, h, after), upstream.ErrSessionGone) {
 				m.renew(ctx, h, time.Since(began))
+				j.over.Store(true)
+				wakeUp(m.stream.look)
 			}
 		})
 	}
@@ -118,8 +125,8 @@ func (m *merge) join(ctx context.Context, h heldServer, after string) error {
 }
 
 // renew replaces a backend session that its server has forgotten, because nobody
-// else may notice: the client perhaps only listens. The news of the new one makes
-// look join it; that of the old one's end must not end this.
+// else may notice: the client perhaps only listens. The news of the old one's end
+// makes look leave it, which must not end this.
 func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
 	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.broker.view.Load().servers[h.name] == h.up; lived = 0 {
 		_, err := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
