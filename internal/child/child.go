@@ -1,7 +1,8 @@
-// Package child keeps one child process running: it starts it, hands over what
-// it prints line by line, starts it again when it dies, and ends it. The child
-// never outlives its parent, whichever way the parent ends. It knows nothing of
-// what the child does and serves the program that runs Envoy.
+// Package child runs child processes that never outlive their parent, whichever
+// way the parent ends. A Process is kept running: started, read line by line,
+// started again when it dies, and ended. A Piped runs once and is spoken to over
+// its standard input and output. Neither knows what the child does; they serve
+// the program that runs Envoy and the broker's bridge to local servers.
 package child
 
 import (
