@@ -25,11 +25,6 @@ const (
 	PathConfig  = "/v1/config"  // GET on the control plane; answers Broker
 )
 
-// PathBridge starts the paths under which the broker's public listener serves
-// servers that Envoy cannot reach itself (stdio, HTTP+SSE) as Streamable HTTP:
-// PathBridge + name. The filter sends nothing there but what it has routed.
-const PathBridge = "/bridge/"
-
 // PathMessages follows the path of an HTTP+SSE stream: where its client posts.
 const PathMessages = "/messages"
 
@@ -62,8 +57,13 @@ type Broker struct {
 // Server is one MCP server as the broker reaches it.
 type Server struct {
 	Name string `json:"name"`
-	// URL is the Streamable HTTP endpoint, http or https, with its path and query.
+	// URL is the Streamable HTTP endpoint, http or https, with its path and query;
+	// of a server with a Bridge its event stream, empty if the bridge runs a
+	// command.
 	URL string `json:"url"`
+	// Bridge is set for a server that speaks no Streamable HTTP: the broker serves
+	// it at PathBridge.
+	Bridge *Bridge `json:"bridge,omitempty"`
 	// Host overrides the Host header; empty means the URL's.
 	Host string `json:"host,omitempty"`
 	// Prefix goes before each tool and prompt name; empty means none.

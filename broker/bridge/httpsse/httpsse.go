@@ -1,0 +1,256 @@
+// Package httpsse is a connection to an MCP server of the first revision that
+// spoke HTTP (2024-11-05, basic/transports, HTTP with SSE): an event stream that
+// names the URL to post messages to, and brings the answers. It reads no
+// message. It serves the broker's bridge.
+package httpsse
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
+)
+
+// maxEarly bounds the events that come together with the first one.
+const maxEarly = 64
+
+// Server says where the stream is.
+type Server struct {
+	// URL is that of the event stream, http or https.
+	URL string
+	// Host replaces the Host header; empty means the URL's.
+	Host string
+	// Headers are sent with every request. Values may be secrets.
+	Headers map[string]string
+	// Limit bounds a message of the server in bytes.
+	Limit int
+	// Transport makes the requests; see NewTransport.
+	Transport http.RoundTripper
+}
+
+// NewTransport returns a transport for the connections to one server: without a
+// proxy, as Envoy would reach it, and without compression, which could hold
+// events back.
+func NewTransport(connect time.Duration) *http.Transport {
+	dialer := &net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// Conn is an open stream.
+type Conn struct {
+	server Server
+	client *http.Client
+	post   string // URL of the endpoint
+	stream io.ReadCloser
+	parser sse.Parser
+	early  [][]byte // messages that came with the endpoint
+	life   context.Context
+	cancel context.CancelFunc
+}
+
+// Connect opens the stream and waits for the server to name its endpoint.
+func Connect(ctx context.Context, s Server) (*Conn, error) {
+	c := &Conn{server: s, parser: sse.Parser{Limit: s.Limit}, client: &http.Client{
+		Transport: s.Transport,
+		// A server that redirects must be configured with its final URL: its
+		// secrets are for nobody else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	c.life, c.cancel = context.WithCancel(context.Background())
+	connected := context.AfterFunc(ctx, c.cancel)
+	err := c.open()
+	if !connected() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		c.cancel()
+		return nil, fmt.Errorf("open the event stream: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Conn) request(ctx context.Context, method, to string, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range c.server.Headers {
+		r.Header.Set(name, value)
+	}
+	r.Host = c.server.Host
+	r.Header.Set("User-Agent", "mcp-gateway")
+	if body == nil {
+		r.Header.Set("Accept", "text/event-stream")
+	} else {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.client.Do(r)
+	// The error would quote the URL, whose query can be a secret.
+	if e := new(url.Error); errors.As(err, &e) {
+		return nil, e.Err
+	}
+	return resp, err
+}
+
+func (c *Conn) open() error {
+	resp, err := c.request(c.life, http.MethodGet, c.server.URL, nil)
+	if err != nil {
+		return err
+	}
+	c.stream = resp.Body
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		err = fmt.Errorf("the server answers with HTTP status %d", resp.StatusCode)
+	case !mcp.MediaType(resp.Header.Get("Content-Type"), "text/event-stream"):
+		err = errors.New("the answer is no event stream")
+	default:
+		err = c.events(c.first)
+	}
+	if errors.Is(err, errNamed) {
+		return nil
+	}
+	_ = resp.Body.Close()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the stream ended before the server named its endpoint")
+	}
+	return err
+}
+
+// errNamed says that the endpoint is known.
+var errNamed = errors.New("named")
+
+// events hands on the events of the next bytes until f fails or the stream
+// ends. What came in the same bytes is handed on first.
+func (c *Conn) events(f func(sse.Event) error) error {
+	chunk := make([]byte, 16<<10)
+	for {
+		n, readErr := c.stream.Read(chunk)
+		var stop error
+		if err := c.parser.Feed(chunk[:n], func(e sse.Event) error {
+			if err := f(e); err != nil {
+				stop = err
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if stop != nil {
+			return stop
+		}
+		if readErr != nil {
+			return readErr
+		}
+	}
+}
+
+// first takes events until the endpoint is known.
+func (c *Conn) first(e sse.Event) error {
+	switch {
+	case string(e.Name) == "endpoint" && c.post == "":
+		post, err := c.resolve(string(e.Data))
+		if err != nil {
+			return err
+		}
+		c.post = post
+		return errNamed
+	case isMessage(e) && len(c.early) < maxEarly:
+		c.early = append(c.early, bytes.Clone(e.Data))
+	}
+	return nil
+}
+
+func isMessage(e sse.Event) bool {
+	return len(e.Data) > 0 && (len(e.Name) == 0 || string(e.Name) == "message")
+}
+
+// resolve returns the endpoint's URL, which must be at the server itself: the
+// messages go there, and the secrets with them.
+func (c *Conn) resolve(reference string) (string, error) {
+	base, err := url.Parse(c.server.URL)
+	if err != nil {
+		return "", errors.New("its url is no URL")
+	}
+	u, err := base.Parse(strings.TrimSpace(reference))
+	if err != nil {
+		return "", errors.New("the server's endpoint is no URL")
+	}
+	if u.Scheme != base.Scheme || !sameHost(base, u) || u.User != nil {
+		return "", errors.New("the server's endpoint is at another origin")
+	}
+	u.Fragment = ""
+	return u.String(), nil
+}
+
+func sameHost(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		if p := u.Port(); p != "" {
+			return p
+		}
+		return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// Send posts one message.
+func (c *Conn) Send(ctx context.Context, message []byte) error {
+	if err := c.life.Err(); err != nil {
+		return fmt.Errorf("post a message: the stream has ended: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	resp, err := c.request(ctx, http.MethodPost, c.post, message)
+	if err != nil {
+		return fmt.Errorf("post a message: %w", err)
+	}
+	// The answer comes on the stream; this one only says that it will.
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	_ = resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
+		c.cancel() // the server has forgotten the stream
+		fallthrough
+	case resp.StatusCode >= 300:
+		return fmt.Errorf("post a message: the server answers with HTTP status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// Receive hands over each message of the stream.
+func (c *Conn) Receive(f func(message []byte)) error {
+	defer c.stream.Close() //nolint:errcheck // only read
+	for _, m := range c.early {
+		f(m)
+	}
+	c.early = nil
+	err := c.events(func(e sse.Event) error {
+		if isMessage(e) {
+			f(e.Data)
+		}
+		return nil
+	})
+	if errors.Is(err, io.EOF) {
+		return errors.New("the event stream ended")
+	}
+	return fmt.Errorf("read the event stream: %w", err)
+}
+
+// Close ends the stream, which is how a client of this revision leaves.
+func (c *Conn) Close(time.Duration) { c.cancel() }

@@ -1,0 +1,233 @@
+package httpsse_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcp-gateway/broker/bridge/httpsse"
+)
+
+// old is a server of 2024-11-05 as a test plays it: its stream is written to by
+// the test.
+type old struct {
+	*httptest.Server
+	// Endpoint is the first event's data.
+	endpoint string
+	// status of a POST.
+	status int
+	out    chan string // raw bytes of the stream; closed at its end
+
+	mu   sync.Mutex
+	seen []string
+}
+
+func serve(t *testing.T, endpoint string) *old {
+	t.Helper()
+	o := &old{endpoint: endpoint, status: 202, out: make(chan string, 10)}
+	o.Server = httptest.NewServer(o)
+	t.Cleanup(o.Close)
+	return o
+}
+
+func (o *old) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	o.mu.Lock()
+	o.seen = append(o.seen, fmt.Sprintf("%s %s key=%s host=%s %s", r.Method, r.URL, r.Header.Get("Key"), r.Host, body))
+	o.mu.Unlock()
+	if r.Method == http.MethodPost {
+		w.WriteHeader(o.status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	_, _ = fmt.Fprintf(w, ": hi\n\nevent: endpoint\ndata: %s\n\n", o.endpoint)
+	_ = http.NewResponseController(w).Flush()
+	for {
+		select {
+		case text, ok := <-o.out:
+			if !ok {
+				return
+			}
+			_, _ = io.WriteString(w, text)
+			_ = http.NewResponseController(w).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (o *old) requests() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.seen...)
+}
+
+func (o *old) connect(t *testing.T) (*httpsse.Conn, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	transport := httpsse.NewTransport(5 * time.Second)
+	t.Cleanup(transport.CloseIdleConnections)
+	return httpsse.Connect(ctx, httpsse.Server{
+		URL: o.URL + "/sse?k=v", Host: "old.internal", Headers: map[string]string{"Key": "k3y"}, Limit: 1 << 10, Transport: transport,
+	})
+}
+
+func next[T any](t *testing.T, from chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+func TestMessagesGoBothWays(t *testing.T) {
+	t.Parallel()
+	o := serve(t, "messages?session=1 ")
+	o.out <- "data: early\n\n"
+	c, err := o.connect(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, end := make(chan string, 10), make(chan error, 1)
+	go func() { end <- c.Receive(func(m []byte) { lines <- string(m) }) }()
+	o.out <- "event: message\ndata: {\"a\":\ndata: 1}\n\nevent: other\ndata: x\n\n"
+	o.out <- "event: endpoint\ndata: http://evil.example/\n\ndata: last\n\n"
+	for _, want := range []string{"early", "{\"a\":\n1}", "last"} {
+		if got := next(t, lines); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if err := c.Send(t.Context(), []byte(`{"b":2}`)); err != nil {
+		t.Error(err)
+	}
+	want := []string{"GET /sse?k=v key=k3y host=old.internal ", `POST /messages?session=1 key=k3y host=old.internal {"b":2}`}
+	if got := o.requests(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("requests %q, want %q", got, want)
+	}
+	close(o.out)
+	if err := next(t, end); err == nil || !strings.Contains(err.Error(), "ended") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEndpointMustBeTheServersOwn(t *testing.T) {
+	t.Parallel()
+	for endpoint, ok := range map[string]bool{
+		"/messages":              true,
+		"?x=1":                   true,
+		"http://evil.example/":   false,
+		"//evil.example/m":       false,
+		"https://127.0.0.1/m":    false,
+		"http://127.0.0.1:1/m":   false,
+		"http://u:p@127.0.0.1/m": false,
+		"http://%zz":             false,
+	} {
+		o := serve(t, endpoint)
+		c, err := o.connect(t)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+		if err == nil {
+			c.Close(0)
+		}
+	}
+	o := serve(t, "")
+	o.endpoint = o.URL + "/m" // absolute, and the same
+	if c, err := o.connect(t); err != nil {
+		t.Error(err)
+	} else {
+		c.Close(0)
+	}
+}
+
+func TestAnswersThatAreNoStream(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]http.HandlerFunc{
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/other" {
+				t.Error("the redirect was followed")
+			}
+			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+		},
+		"status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"page":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
+		"end": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "data: {}\n\n")
+		},
+		"too large": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "event: endpoint\ndata: "+strings.Repeat("x", 2<<10))
+		},
+	} {
+		o := &old{Server: httptest.NewServer(h)}
+		if c, err := o.connect(t); err == nil {
+			c.Close(0)
+			t.Errorf("%s: connected", name)
+		} else if strings.Contains(err.Error(), "k=v") {
+			t.Errorf("%s: the error holds the query: %v", name, err)
+		}
+		o.Close()
+	}
+	// And one that says nothing at all.
+	silent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := httpsse.Connect(ctx, httpsse.Server{URL: silent.URL, Transport: http.DefaultTransport}); err == nil {
+		t.Error("connected to a silent server")
+	}
+}
+
+func TestRefusedMessages(t *testing.T) {
+	t.Parallel()
+	for status, ends := range map[int]bool{400: false, 500: false, 307: false, 404: true, 410: true} {
+		o := serve(t, "/m")
+		o.status = status
+		c, err := o.connect(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := make(chan error, 1)
+		go func() { end <- c.Receive(func([]byte) {}) }()
+		if err := c.Send(t.Context(), []byte("{}")); err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
+			t.Errorf("%d: %v", status, err)
+		}
+		if !ends {
+			c.Close(0)
+		}
+		if err := next(t, end); err == nil {
+			t.Errorf("%d: no reason", status)
+		}
+		if err := c.Send(t.Context(), []byte("{}")); !errors.Is(err, context.Canceled) {
+			t.Errorf("%d: after the end: %v", status, err)
+		}
+	}
+}
+
+func TestTooLargeMessageEndsTheStream(t *testing.T) {
+	t.Parallel()
+	o := serve(t, "/m")
+	c, err := o.connect(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.out <- "data: " + strings.Repeat("x", 2<<10) + "\n\n"
+	if err := c.Receive(func([]byte) { t.Error("received") }); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,308 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+const (
+	// maxCalls bounds the requests of a session that have no answer yet, also
+	// those whose client has left.
+	maxCalls = 1024
+	// sendTimeout bounds the writing of one message.
+	sendTimeout = 5 * time.Minute
+	// maxFaults is how many bad messages of one connection are logged.
+	maxFaults = 5
+)
+
+var errTooManyCalls = errors.New("too many requests without an answer")
+
+// peer is one connection with the sessions on it and their requests in flight.
+type peer struct {
+	bridge *Bridge
+	conn   Conn
+	began  time.Time
+	gone   chan struct{} // closed when nothing of the connection is left
+	asked  atomic.Bool   // somebody wants it to end
+	faults int           // only receive's
+
+	mu       sync.Mutex
+	over     bool // no more calls
+	next     int64
+	calls    map[int64]*call
+	sessions map[*backend]struct{}
+}
+
+// call is one request in flight. Its number is its id and its progress token on
+// the connection.
+type call struct {
+	number  int64
+	session *backend // nil for the bridge's own
+	id      []byte   // the sender's id, raw
+	token   []byte   // the sender's progress token, raw; nil if it has none
+	box     *mailbox // nil if nobody waits for the answer
+	// quiet is a call whose stream carries nothing but its answer.
+	quiet bool
+	// sent ends the sending of the request once its answer is there.
+	sent context.CancelFunc
+}
+
+func newPeer(b *Bridge, conn Conn, began time.Time) *peer {
+	return &peer{
+		bridge: b, conn: conn, began: began, gone: make(chan struct{}),
+		calls: map[int64]*call{}, sessions: map[*backend]struct{}{},
+	}
+}
+
+// run reads the connection to its end.
+func (p *peer) run() {
+	err := p.conn.Receive(p.receive)
+	asked := p.asked.Swap(true)
+	b := p.bridge
+	if !asked {
+		b.o.Log.Warn("server ended", zap.Error(err), zap.Duration("after", time.Since(p.began).Round(time.Millisecond)))
+	}
+	// Whoever asks again is to meet the pause, so that comes first.
+	b.ended(p, asked)
+	p.finish()
+	p.conn.Close(patience)
+	b.mu.Lock()
+	delete(b.peers, p)
+	b.mu.Unlock()
+	close(p.gone)
+}
+
+// close ends the connection and its sessions.
+func (p *peer) close(patience time.Duration) {
+	if !p.asked.Swap(true) {
+		p.bridge.ended(p, true)
+	}
+	p.finish()
+	p.conn.Close(patience)
+	<-p.gone
+}
+
+// finish ends the sessions and answers what is in flight. Sessions become
+// unknown first: whoever is told of the end can begin anew.
+func (p *peer) finish() {
+	p.mu.Lock()
+	p.over = true
+	var sessions []*backend
+	for s := range p.sessions {
+		close(s.gone)
+		sessions = append(sessions, s)
+	}
+	clear(p.sessions)
+	p.mu.Unlock()
+	p.bridge.forget(sessions...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.calls {
+		p.fail(c, "server "+p.bridge.o.Name+" ended")
+	}
+}
+
+// fail ends a call with an error. Called under mu.
+func (p *peer) fail(c *call, message string) {
+	delete(p.calls, c.number)
+	if c.session != nil {
+		delete(c.session.calls, c.number)
+	}
+	if c.box != nil {
+		c.box.seal(jsonrpc.AppendError(nil, c.id, mcp.CodeInternalError, message, nil))
+	}
+	c.sent()
+}
+
+// attach begins a session on the connection; nil if that is over.
+func (p *peer) attach() *backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return nil
+	}
+	s := newBackend(p)
+	p.sessions[s] = struct{}{}
+	return s
+}
+
+// detach ends one session of a shared connection.
+func (p *peer) detach(s *backend) {
+	p.bridge.forget(s)
+	var alone []string
+	p.mu.Lock()
+	if _, ok := p.sessions[s]; ok {
+		delete(p.sessions, s)
+		close(s.gone)
+		for _, c := range s.calls {
+			p.fail(c, "the session ended")
+		}
+		for uri := range s.uris {
+			if !p.subscribed(uri) {
+				alone = append(alone, uri)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, uri := range alone {
+		params := append(jsonrpc.AppendQuote([]byte(`{"uri":`), []byte(uri)), '}')
+		_, _ = p.ask(context.Background(), mcp.MethodResourcesUnsubscribe, params)
+	}
+}
+
+// subscribed reports whether any session has the resource. Called under mu.
+func (p *peer) subscribed(uri string) bool {
+	for s := range p.sessions {
+		if s.uris[uri] {
+			return true
+		}
+	}
+	return false
+}
+
+// waiting reports whether a client of the session waits for an answer.
+func (p *peer) waiting(s *backend) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.oldest(s, true) != nil
+}
+
+// oldest returns the session's first call with a stream, nil if there is none.
+// Called under mu.
+func (p *peer) oldest(s *backend, quiet bool) *call {
+	var found *call
+	for _, c := range s.calls {
+		if c.box != nil && (quiet || !c.quiet) && (found == nil || c.number < found.number) {
+			found = c
+		}
+	}
+	return found
+}
+
+// request sends a request of a session; body is the client's message, m where
+// its members stand. The answer and all that belongs to it comes into box.
+func (p *peer) request(s *backend, body []byte, m *jsonrpc.Message, quiet bool) (*call, error) {
+	c := &call{session: s, id: m.ID.Of(body), token: m.ProgressToken.Of(body), box: newMailbox(), quiet: quiet}
+	p.mu.Lock()
+	full := len(s.calls) >= maxCalls
+	if !full {
+		p.enter(c)
+	}
+	over := p.over
+	p.mu.Unlock()
+	switch {
+	case full:
+		return nil, errTooManyCalls
+	case over:
+		return c, nil // answered already
+	}
+	number := strconv.AppendInt(nil, c.number, 10)
+	p.send(c, splice(body, edit{m.ID, number}, edit{m.ProgressToken, number}))
+	return c, nil
+}
+
+// enter takes c among the calls in flight. Called under mu.
+func (p *peer) enter(c *call) {
+	p.next++
+	c.number, c.sent = p.next, func() {}
+	p.calls[c.number] = c
+	if c.session != nil {
+		c.session.calls[c.number] = c
+	}
+	if p.over {
+		p.fail(c, "server "+p.bridge.o.Name+" ended")
+	}
+}
+
+// send sends the message of a call, in the background: the answer may come
+// before the sending is over.
+func (p *peer) send(c *call, message []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+	p.mu.Lock()
+	c.sent = cancel
+	if p.calls[c.number] != c {
+		cancel()
+	}
+	p.mu.Unlock()
+	go func() {
+		defer cancel()
+		err := p.conn.Send(ctx, message)
+		if err == nil {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.calls[c.number] == c {
+			p.bridge.o.Log.Warn("a request could not be sent", zap.Error(err))
+			p.fail(c, "server "+p.bridge.o.Name+" did not take the request")
+		}
+	}()
+}
+
+// leave says that nobody reads the stream of c any more. The request goes on
+// (2025-11-25, basic/transports: a disconnect is no cancellation).
+func (p *peer) leave(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.box = nil
+}
+
+// ask makes a request of the bridge's own and returns the whole answer, or an
+// error when the connection or ctx ends first. Without a deadline it does not
+// wait, and there is no answer.
+func (p *peer) ask(ctx context.Context, method string, params []byte) ([]byte, error) {
+	c := &call{box: newMailbox(), quiet: true}
+	_, wait := ctx.Deadline()
+	if !wait {
+		c.box = nil
+	}
+	box := c.box
+	p.mu.Lock()
+	p.enter(c)
+	p.mu.Unlock()
+	message := strconv.AppendInt([]byte(`{"jsonrpc":"2.0","id":`), c.number, 10)
+	message = append(append(message, `,"method":"`...), method...)
+	message = append(append(append(message, `","params":`...), params...), '}')
+	p.send(c, message)
+	if !wait {
+		return nil, nil
+	}
+	select {
+	case <-box.wake:
+		answers, _ := box.take()
+		return answers[0], nil
+	case <-ctx.Done():
+		p.leave(c)
+		return nil, ctx.Err()
+	}
+}
+
+// tell sends a message that has no answer.
+func (p *peer) tell(ctx context.Context, message []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	return p.conn.Send(ctx, message)
+}
+
+// cancel returns the client's notifications/cancelled with the number of the
+// request that it names at span, nil if no such request is in flight.
+func (p *peer) cancel(s *backend, body []byte, span jsonrpc.Span) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range s.calls {
+		if bytes.Equal(c.id, span.Of(body)) {
+			return splice(body, edit{span, strconv.AppendInt(nil, c.number, 10)})
+		}
+	}
+	return nil
+}
