@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/bridge"
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
@@ -21,6 +22,7 @@ type server struct {
 	authority string // of the URL, or as overridden
 	path      string // with the query
 	upstream  *upstream.Server
+	bridge    *bridge.Bridge // nil for a server that Envoy reaches itself
 	cancel    context.CancelFunc
 
 	// items were prepared from lists, with the prefix and label of config.
@@ -34,6 +36,7 @@ type view struct {
 	bodyLimit  int64
 	config     gatewayconfig.Broker
 	servers    map[string]*upstream.Server
+	bridges    map[string]*bridge.Bridge
 	merged     []catalog.Server // what catalog was merged from
 	catalog    *catalog.Catalog
 	offers     offers
@@ -100,6 +103,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 		ctx, cancel := context.WithCancel(b.life)
 		s.cancel = cancel
 		b.running.Go(func() { s.upstream.Run(ctx) })
+		b.keepBridge(ctx, s.bridge)
 	}
 	b.config, b.servers = config, next
 	b.remake()
@@ -112,7 +116,8 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // sameConnection reports whether a server is reached in the same way. Prefix
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
-	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && maps.Equal(a.Headers, b.Headers)
+	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && maps.Equal(a.Headers, b.Headers) &&
+		a.Bridge.Equal(b.Bridge)
 }
 
 func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server, before *server) (*server, error) {
@@ -123,17 +128,21 @@ func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	if before != nil {
 		o.Before = before.upstream.Snapshot()
 	}
-	up, err := upstream.New(cfg, o)
+	reached, local := cfg, b.newBridge(config, cfg)
+	if local != nil {
+		reached, o.Transport = bridged(cfg), bridge.Transport(local)
+	}
+	up, err := upstream.New(reached, o)
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(cfg.URL)
+	u, err := url.Parse(reached.URL)
 	if err != nil {
 		return nil, fmt.Errorf("server %s: url is no URL", cfg.Name)
 	}
-	s := &server{config: cfg, authority: u.Host, path: u.RequestURI(), upstream: up}
-	if cfg.Host != "" {
-		s.authority = cfg.Host
+	s := &server{config: cfg, authority: u.Host, path: u.RequestURI(), upstream: up, bridge: local}
+	if reached.Host != "" {
+		s.authority = reached.Host
 	}
 	return s, nil
 }
@@ -159,6 +168,7 @@ func (b *Broker) remake() {
 		bodyLimit:  b.config.BodyLimit,
 		config:     b.config,
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
+		bridges:    make(map[string]*bridge.Bridge),
 	}
 	if next.bodyLimit <= 0 {
 		next.bodyLimit = defaultBodyLimit
@@ -169,6 +179,9 @@ func (b *Broker) remake() {
 		tried = tried && snap.State != upstream.Connecting
 		b.prepare(s, snap)
 		next.servers[s.config.Name] = s.upstream
+		if s.bridge != nil {
+			next.bridges[s.config.Name] = s.bridge
+		}
 		next.seen = append(next.seen, snap)
 		next.merged = append(next.merged, catalog.Server{Route: s.route(snap), Items: s.items})
 	}

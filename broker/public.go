@@ -49,14 +49,14 @@ type call struct {
 	session session.Session
 }
 
-// Public returns the handler for clients: the MCP endpoint, on any path, since
-// Envoy has routed by path already. Envoy's filter has checked what is checked
+// Public returns the handler for clients: the MCP endpoint, on any path but those
+// of the bridges, since Envoy has routed by path already. Envoy's filter has checked what is checked
 // here too; the broker trusts only its own eyes.
 func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
-		if b.oldClient(c) {
+		if c.toBridge() || b.oldClient(c) {
 			return
 		}
 		switch r.Method {
