@@ -56,6 +56,9 @@ func clusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 		list = append(list, c)
 	}
 	for _, s := range g.EnabledServers() {
+		if s.Bridged() {
+			continue // its calls go to the broker
+		}
 		c, err := serverCluster(&s, p)
 		if err != nil {
 			return nil, err

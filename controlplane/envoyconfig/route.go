@@ -118,7 +118,7 @@ func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {
 
 func serverRoute(s *gateway.Server) *routev3.Route {
 	action := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ServerCluster(s.Name)},
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterOf(s)},
 		Timeout:          durationpb.New(s.Timeout),
 		// No retries: a tool must not run twice, and the mere possibility has
 		// Envoy keep a copy of every body.
@@ -137,9 +137,27 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 		Action: &routev3.Route_Route{Route: action},
 		// The client's credentials are gone by now: the filter takes them away.
 		RequestHeadersToRemove:  []string{mcp.HeaderServer},
-		RequestHeadersToAdd:     serverHeaders(s.Headers),
+		RequestHeadersToAdd:     requestHeaders(s),
 		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie"},
 	}
+}
+
+// clusterOf is where calls of a server go: a server that Envoy cannot reach is
+// served by the broker.
+func clusterOf(s *gateway.Server) string {
+	if s.Bridged() {
+		return ClusterBroker
+	}
+	return ServerCluster(s.Name)
+}
+
+// requestHeaders are the server's own; those of a server behind the broker are
+// the broker's to send.
+func requestHeaders(s *gateway.Server) []*corev3.HeaderValueOption {
+	if s.Bridged() {
+		return nil
+	}
+	return serverHeaders(s.Headers)
 }
 
 func serverHeaders(headers map[string]string) []*corev3.HeaderValueOption {

@@ -53,8 +53,25 @@ const (
 type Server struct {
 	// Name identifies the server everywhere: ^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$.
 	Name string
-	// URL is the Streamable HTTP endpoint, http or https.
+	// URL is the endpoint, http or https; empty for a server with a Command.
 	URL string
+	// Transport is TransportStreamable or TransportSSE, what the URL speaks; empty
+	// means the former.
+	Transport string
+	// Command is a program and its arguments that the broker runs and speaks to
+	// over stdio, instead of a URL.
+	Command []string
+	// Env is added to the few variables that every process gets. Values are
+	// secrets: never log them.
+	Env map[string]string
+	// Dir is the working directory of the process, absolute; empty means the
+	// broker's.
+	Dir string
+	// Process is ProcessSession or ProcessServer: one process for each session or
+	// one for all; empty means the former.
+	Process string
+	// MaxProcesses bounds the processes of a server; 0 means DefaultProcesses.
+	MaxProcesses int
 	// Host replaces the Host header that the URL implies; empty keeps it.
 	Host string
 	// Prefix goes before each tool and prompt name; empty means none.
@@ -77,6 +94,22 @@ type Server struct {
 	// reads the server's lists; calls go without it. A secret.
 	Credential string
 }
+
+// Values of Server.Transport and Server.Process.
+const (
+	TransportStreamable = "streamable-http"
+	TransportSSE        = "sse" // HTTP+SSE of 2024-11-05
+	ProcessSession      = "session"
+	ProcessServer       = "server"
+)
+
+// DefaultProcesses is how many processes of one server run at most, if it does
+// not say.
+const DefaultProcesses = 64
+
+// Bridged reports whether Envoy reaches the server through the broker, as it
+// speaks no Streamable HTTP.
+func (s *Server) Bridged() bool { return len(s.Command) > 0 || s.Transport == TransportSSE }
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +53,17 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 				server.Headers = map[string]string{}
 			}
 			server.Headers["Authorization"] = s.Credential
+		}
+		if s.Bridged() {
+			server.Bridge = &gatewayconfig.Bridge{
+				Command:        slices.Clone(s.Command),
+				Env:            maps.Clone(s.Env),
+				Dir:            s.Dir,
+				Shared:         s.Process == ProcessServer,
+				MaxProcesses:   cmp.Or(s.MaxProcesses, DefaultProcesses),
+				ConnectTimeout: gatewayconfig.Duration(s.ConnectTimeout),
+				ResponseLimit:  g.ResponseLimit,
+			}
 		}
 		b.Servers = append(b.Servers, server)
 	}

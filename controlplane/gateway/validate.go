@@ -70,6 +70,7 @@ func (v *validation) endpoint(g *Gateway) {
 		v.errorf("gateway.path", "%q is no plain absolute path, as /mcp", g.Path)
 	}
 	v.oldClients(g)
+	v.beside(g)
 	for i, h := range g.Hostnames {
 		if why := badHostname(h); why != "" {
 			v.errorf(index("gateway.hostnames", i), "%q %s", h, why)
@@ -212,7 +213,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 	case !serverName.MatchString(s.Name):
 		v.errorf(at+".name", "%q: want 1 to 63 letters, digits, dots, hyphens or underscores, beginning with a letter or digit", s.Name)
 	}
-	v.url(g, s, at+".url")
+	v.reach(g, s, at)
 	if s.Host != "" && !isAuthority(s.Host) {
 		v.errorf(at+".host", "%q is no host or host:port", s.Host)
 	}
@@ -231,7 +232,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 
 func (v *validation) url(g *Gateway, s *Server, at string) {
 	if s.URL == "" {
-		v.errorf(at, "is missing")
+		v.errorf(at, "is missing: give a url or a command")
 		return
 	}
 	u, err := url.Parse(s.URL)

@@ -130,6 +130,8 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 				s, state := gateway.DefaultServer(), ""
 				d.object(n, at, d.server(&s, &state))
 				d.reconcile(&s, state, at)
+				// One report is enough: a faulty command is no missing url.
+				d.failed[at+".url"] = d.failed[at+".url"] || d.failed[at+".command"]
 				g.Servers = append(g.Servers, s)
 			})
 		},
@@ -177,7 +179,12 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"listTimeout":    d.duration(&s.ListTimeout),
 		"headers":        d.headers(&s.Headers),
 		"credential":     d.secret(&s.Credential),
-		"command":        d.unsupported("servers over stdio: give the url of a Streamable HTTP server"),
+		"transport":      d.text(&s.Transport),
+		"command":        d.texts(&s.Command),
+		"env":            d.headers(&s.Env),
+		"dir":            d.text(&s.Dir),
+		"process":        d.text(&s.Process),
+		"maxProcesses":   d.count(&s.MaxProcesses),
 	}
 	for key, read := range d.kuadrantServer(state) {
 		f[key] = read

@@ -117,6 +117,22 @@ func parseSize(text string) (int64, bool) {
 	return n * unit, true
 }
 
+// count reads a number from 1 on.
+func (d *decoder) count(into *int) field {
+	return func(n *yaml.Node, at string) {
+		text, _, ok := d.scalar(n, at, "a number", "!!str", "!!int")
+		if !ok {
+			return
+		}
+		value, err := strconv.Atoi(text)
+		if err != nil || value < 1 {
+			d.errorf(n, at, "want a whole number from 1 on")
+			return
+		}
+		*into = value
+	}
+}
+
 // headers reads name: secret.
 func (d *decoder) headers(into *map[string]string) field {
 	return func(n *yaml.Node, at string) {
