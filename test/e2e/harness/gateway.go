@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -44,7 +45,10 @@ func (c Config) YAML() string {
 	}
 	b.WriteString("servers:\n")
 	for _, s := range c.Servers {
-		fmt.Fprintf(&b, "  - name: %s\n    url: %s\n", s.Name, s.URL)
+		fmt.Fprintf(&b, "  - name: %s\n", s.Name)
+		if s.URL != "" {
+			fmt.Fprintf(&b, "    url: %s\n", s.URL)
+		}
 		if s.Prefix != "" {
 			fmt.Fprintf(&b, "    prefix: %q\n", s.Prefix)
 		}
@@ -115,15 +119,24 @@ func (g *Gateway) Addr() string {
 	return addr
 }
 
+// given are the addresses that FreeAddr has returned: the system may well offer a
+// port again before its first taker has bound it.
+var given sync.Map
+
 // FreeAddr is a loopback address that nobody listens on just now.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		_ = l.Close() // it only found a port
+		if _, again := given.LoadOrStore(addr, true); !again {
+			return addr
+		}
 	}
-	defer l.Close() //nolint:errcheck // it only found a port
-	return l.Addr().String()
 }
 
 // Demo runs one of the demo servers and returns its endpoint.
@@ -133,14 +146,51 @@ func Demo(t testing.TB, name string) string {
 	return strings.TrimSpace(p.WaitLine(p.Stderr(), "serving "))
 }
 
-// Everything runs the reference server of the TypeScript SDK and returns its
+// everything is the reference server of the TypeScript SDK as node runs it.
+func everything(t testing.TB, transport string) []string {
+	t.Helper()
+	return []string{Tool(t, ".tools/node/bin/node"), Tool(t, "test/clients/node_modules/.bin/mcp-server-everything"), transport}
+}
+
+// Everything runs the reference server over Streamable HTTP and returns its
 // endpoint.
 func Everything(t testing.TB) string {
 	t.Helper()
+	return runEverything(t, "streamableHttp", "listening on port") + "/mcp"
+}
+
+// EverythingSSE runs it over HTTP+SSE and returns the URL of its event stream.
+func EverythingSSE(t testing.TB) string {
+	t.Helper()
+	return runEverything(t, "sse", "running on port") + "/sse"
+}
+
+func runEverything(t testing.TB, transport, ready string) string {
+	t.Helper()
 	addr := FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
-	p := Start(t, "everything", Tool(t, ".tools/node/bin/node"),
-		[]string{Tool(t, "test/clients/node_modules/.bin/mcp-server-everything"), "streamableHttp"}, "PORT="+port)
-	p.WaitLine(p.Stderr(), "listening on port")
-	return "http://" + addr + "/mcp"
+	command := everything(t, transport)
+	p := Start(t, "everything-"+transport, command[0], command[1:], "PORT="+port)
+	p.WaitLine(p.Stderr(), ready)
+	return "http://" + addr
+}
+
+// EverythingStdio is the reference server as an entry that the gateway runs
+// itself. What it starts counts as the gateway's family.
+func EverythingStdio(t testing.TB, name string, extra ...string) Server {
+	t.Helper()
+	quoted := make([]string, 0, 3)
+	for _, word := range everything(t, "stdio") {
+		quoted = append(quoted, fmt.Sprintf("%q", word))
+	}
+	return Server{Name: name, Prefix: name + "_", Extra: append([]string{
+		"command: [" + strings.Join(quoted, ", ") + "]",
+		"env: {" + markEnv + ": \"${" + markEnv + "}\"}",
+	}, extra...)}
+}
+
+// Wrap has a shell run the server's command, which is "$@" in its script.
+func Wrap(s Server, script string) Server {
+	s.Extra[0] = strings.Replace(s.Extra[0], "[", fmt.Sprintf("[sh, -c, %q, sh, ", script), 1)
+	return s
 }

@@ -42,8 +42,39 @@ func RunParts(t testing.TB, config Config) *Parts {
 		t.Fatalf("bootstrap: exit code %d", code)
 	}
 	lines, _ := bootstrap.Stdout().All()
+	p.startEnvoy(dir, lines)
+	return p
+}
+
+// RunStatic is RunParts without a control plane: the broker reads the file, and
+// Envoy has a static one that was made of it.
+func RunStatic(t testing.TB, config Config) *Parts {
+	t.Helper()
+	public, broker, internal := FreeAddr(t), FreeAddr(t), FreeAddr(t)
+	config.Gateway = append([]string{"listen: " + public}, config.Gateway...)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gateway.yaml")
+	if err := os.WriteFile(file, []byte(config.YAML()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &Parts{t: t, URL: "http://" + public + "/mcp"}
+	p.brokerArgs = []string{"broker", "--config", file, "--listen", broker, "--internal-listen", internal}
+	p.StartBroker()
+	render := Start(t, "render", Built(t, "mcp-gateway"), []string{"render", file, "--broker", broker, "--broker-internal", internal})
+	if code := render.ExitCode(Patience); code != 0 {
+		t.Fatalf("render: exit code %d", code)
+	}
+	lines, _ := render.Stdout().All()
+	p.startEnvoy(dir, lines)
+	return p
+}
+
+// startEnvoy runs an Envoy with a configuration and waits for a first session.
+func (p *Parts) startEnvoy(dir string, config []string) {
+	t := p.t
+	t.Helper()
 	envoyFile := filepath.Join(dir, "envoy.yaml")
-	if err := os.WriteFile(envoyFile, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(envoyFile, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.Envoy = Start(t, "envoy", EnvoyPath(t), []string{"-c", envoyFile, "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"},
@@ -54,7 +85,6 @@ func RunParts(t testing.TB, config Config) *Parts {
 			`","capabilities":{},"clientInfo":{"name":"e2e","version":"1"}}}`)
 		return err == nil && r.Status == http.StatusOK
 	})
-	return p
 }
 
 // StartBroker starts the broker, again if it was killed.
