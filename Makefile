@@ -15,7 +15,7 @@ BENCHFLAGS ?=
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/program$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -82,6 +82,14 @@ e2e: build tools ## end-to-end tests on every pinned Envoy
 e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 	@echo "    Envoy $*"
 	@ENVOY="$$(scripts/tools.sh envoy $*)" scripts/gotest.sh e2e-$* -count=1 -timeout 14m ./test/e2e/... ./test/program
+
+.PHONY: conformance
+conformance: build ## the protocol's conformance suite, directly and through the gateway, side by side
+	@scripts/tools.sh conformance >/dev/null
+	@scripts/tools.sh clients
+	@rm -f dist/conformance.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	  scripts/gotest.sh conformance -count=1 -timeout 14m ./test/conformance || status=$$?; \
+	  cat dist/conformance.txt; exit $$status
 
 .PHONY: compose
 compose: ## docker compose up with a real daemon, as a client sees it; skipped where none can run

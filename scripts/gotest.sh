@@ -3,7 +3,8 @@
 #
 #   scripts/gotest.sh NAME [FLAGS AND PACKAGES OF go test...]
 #
-# writes dist/results/NAME.json (test2json events).
+# writes dist/results/NAME.json (test2json events). $FORMAT is how gotestsum
+# shows the tests; testname shows each one as it ends.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,5 +12,5 @@ cd "$root"
 name=$1
 shift
 mkdir -p dist/results
-exec go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --hide-summary=skipped \
+exec go tool -modfile=tools/go.mod gotestsum --format "${FORMAT:-pkgname-and-test-fails}" --hide-summary=skipped \
   --format-hide-empty-pkg --jsonfile "dist/results/$name.json" -- "$@"

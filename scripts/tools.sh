@@ -27,6 +27,8 @@ usage: scripts/tools.sh COMMAND
   redis            a Redis server, ${REDIS_MAJOR_MIN}.0 or newer
   node             Node.js, ${NODE_MIN} or newer, with npm
   clients          the MCP clients and servers of test/clients (npm and Python)
+  reference        the reference server and client of the Go SDK, as tools/go.mod pins them
+  conformance      the conformance suite of test/conformance (npm) and the reference programs
   shellcheck       shellcheck ${SHELLCHECK_VERSION}
   versions         print the pinned Envoy versions
   all              everything above
@@ -247,14 +249,16 @@ fresh() {
   [[ -f $stamp && $(cat "$stamp") == "$(cat "$@" | sha256sum)" ]]
 }
 
-install_npm_clients() {
-  local clients=$root/test/clients stamp=$root/test/clients/node_modules/.installed
-  [[ -f $clients/package-lock.json ]] || return 0
-  fresh "$stamp" "$clients/package-lock.json" && return
-  say "installing the npm packages of test/clients"
-  (cd "$clients" && PATH=$tools/node/bin:$PATH npm ci --no-audit --no-fund --loglevel=error >&2) ||
-    die "npm ci failed in test/clients" "check the network and npm's registry setting (npm config get registry)"
-  sha256sum <"$clients/package-lock.json" >"$stamp"
+# install_npm FOLDER installs what the lock file of a folder of the repository
+# pins, checksums included.
+install_npm() {
+  local folder=$root/$1 stamp=$root/$1/node_modules/.installed
+  [[ -f $folder/package-lock.json ]] || return 0
+  fresh "$stamp" "$folder/package-lock.json" && return
+  say "installing the npm packages of $1"
+  (cd "$folder" && PATH=$tools/node/bin:$PATH npm ci --no-audit --no-fund --loglevel=error >&2) ||
+    die "npm ci failed in $1" "check the network and npm's registry setting (npm config get registry)"
+  sha256sum <"$folder/package-lock.json" >"$stamp"
 }
 
 install_python_clients() {
@@ -276,8 +280,45 @@ install_python_clients() {
 
 get_clients() {
   get_node >/dev/null
-  with_lock npm install_npm_clients
+  with_lock npm install_npm test/clients
   with_lock venv install_python_clients
+}
+
+# The reference programs of the Go SDK are packages main of a module, which
+# tools/go.sum pins. The server keeps no events as it is, so that a client
+# could not resume a stream: the one line that sets its options up is changed.
+install_reference() {
+  local sdk=github.com/modelcontextprotocol/go-sdk target=$tools/reference dir source code
+  local stock='Stateless: *stateless}' changed='Stateless: *stateless, EventStore: mcp.NewMemoryEventStore(nil)}'
+  fresh "$target/.installed" "$root/tools/go.mod" "$root/tools/go.sum" "${BASH_SOURCE[0]}" && return
+  command -v go >/dev/null || die "go is missing" "install Go 1.26 or newer"
+  dir=$(scratch)
+  scratches+=("$dir")
+  mkdir "$dir/out" "$dir/server"
+  say "building the reference server and client of the Go SDK"
+  (
+    cd "$root"
+    go build -modfile=tools/go.mod -trimpath -o "$dir/out/everything-client" "$sdk/conformance/everything-client" || exit
+    source=$(go list -modfile=tools/go.mod -f '{{.Dir}}' "$sdk/conformance/everything-server") || exit
+    code=$(<"$source/main.go") || exit
+    [[ $code == *"$stock"* ]] || exit
+    printf '%s\n' "${code/"$stock"/"$changed"}" >"$dir/server/main.go"
+    go build -modfile=tools/go.mod -trimpath -o "$dir/out/everything-server" "$dir/server/main.go"
+  ) >&2 || die "the reference programs of the Go SDK could not be built" \
+    "check the network and go env GOPROXY; a new version of the SDK may need another change to its server"
+  cat "$root/tools/go.mod" "$root/tools/go.sum" "${BASH_SOURCE[0]}" | sha256sum >"$dir/out/.installed"
+  publish "$dir/out" "$target"
+}
+
+get_reference() {
+  with_lock reference install_reference
+  echo "$tools/reference"
+}
+
+get_conformance() {
+  get_node >/dev/null
+  with_lock npm install_npm test/conformance
+  get_reference
 }
 
 install_shellcheck() {
@@ -307,6 +348,8 @@ envoys) get_envoys ;;
 redis) get_redis ;;
 node) get_node ;;
 clients) get_clients ;;
+reference) get_reference ;;
+conformance) get_conformance ;;
 shellcheck) get_shellcheck ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 all)
@@ -314,6 +357,7 @@ all)
   get_redis >/dev/null
   get_shellcheck >/dev/null
   get_clients
+  get_reference >/dev/null
   ;;
 "" | -h | --help | help) usage ;;
 *)

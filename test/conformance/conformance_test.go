@@ -1,0 +1,200 @@
+// Package conformance runs the conformance suite of the Model Context Protocol
+// through the gateway and directly, and wants the same findings: the gateway
+// must be transparent. `make conformance` runs it and prints the table of checks.
+//
+// In server scenarios the suite is the client and the reference server of the
+// Go SDK is behind the gateway: alone under its own names, or federated with two
+// others under a prefix and a label, which a shim hides from the suite. In
+// client scenarios the suite is the server and the SDK's reference client is
+// before the gateway.
+package conformance
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcp-gateway/test/conformance/shim"
+	"mcp-gateway/test/e2e/harness"
+)
+
+const (
+	refName   = "reference"
+	refPrefix = "ref_"
+)
+
+// different are the scenarios, as revision/arrangement/scenario, in which the
+// gateway rightly passes another number of checks than the server alone, with
+// that number and the reason.
+var different = map[string]struct {
+	passed int
+	reason string
+}{
+	"2025-11-25/unprefixed/server-sse-multiple-streams": {1, listsAreJSON},
+	"2025-11-25/prefixed/server-sse-multiple-streams":   {1, listsAreJSON},
+}
+
+// The scenario asks for three tools/list at once. Both framings are allowed, and
+// what it checks of an event stream it does not check of JSON.
+const listsAreJSON = "the gateway answers lists itself, as JSON and not as a stream; the suite then makes one check less"
+
+func TestServerScenarios(t *testing.T) {
+	// One after the other: the scenarios have time limits of their own.
+	for _, revision := range []string{"2025-11-25", "2025-06-18", "2025-03-26"} {
+		t.Run(revision, func(t *testing.T) {
+			server := func(t *testing.T, url string) report {
+				t.Helper()
+				return suite(t, nil, "server", "--url", url, "--suite", "all", "--spec-version", revision)
+			}
+			direct := server(t, reference(t))
+			alone := server(t, harness.Run(t, harness.Config{Servers: []harness.Server{{Name: refName, URL: reference(t)}}}).URL)
+			federated := server(t, federation(t))
+			tabulate(t, "server scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+			compare(t, revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+		})
+	}
+}
+
+// TestClientScenarios leaves out the scenarios of authorization: those are
+// between the client and the server's authorization server.
+func TestClientScenarios(t *testing.T) {
+	client := harness.Tool(t, ".tools/reference/everything-client")
+	front := filepath.Join(t.TempDir(), "front")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", front, "./test/conformance/front")
+	build.Dir = harness.Root(t)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the front: %v\n%s", err, out)
+	}
+	env := []string{"ENVOY=" + harness.EnvoyPath(t)}
+	gateway := harness.Built(t, "mcp-gateway")
+	for revision, names := range map[string][]string{
+		"2025-11-25": {"initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"},
+		"2025-06-18": {"initialize", "tools_call"},
+	} {
+		t.Run(revision, func(t *testing.T) {
+			run := func(t *testing.T, command string) report {
+				t.Helper()
+				all := report{}
+				for _, name := range names {
+					found := suite(t, env, "client", "--command", command, "--scenario", name, "--spec-version", revision)
+					for _, f := range found {
+						all[name] = f
+					}
+				}
+				return all
+			}
+			direct := run(t, client)
+			alone := run(t, strings.Join([]string{front, gateway, client}, " "))
+			federated := run(t, strings.Join([]string{front, "-beside", harness.Demo(t, "weather"), gateway, client}, " "))
+			tabulate(t, "client scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+			compare(t, "client/"+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+		})
+	}
+}
+
+// reference runs the reference server of the Go SDK and returns its endpoint.
+func reference(t *testing.T) string {
+	t.Helper()
+	addr := harness.FreeAddr(t)
+	p := harness.Start(t, "reference", harness.Tool(t, ".tools/reference/everything-server"), []string{"-http", addr, "-stateless=false"})
+	p.WaitLine(p.Stderr(), "listening at")
+	url := "http://" + addr + "/mcp"
+	c := harness.NewClient(t, url)
+	harness.Eventually(t, "the reference server", func() bool {
+		_, err := c.Try(t.Context(), "GET", "")
+		return err == nil
+	})
+	return url
+}
+
+// federation is the reference server between two others, of mcp-go and of the
+// TypeScript SDK, behind a gateway and the shim.
+func federation(t *testing.T) string {
+	t.Helper()
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{
+		{Name: "weather", URL: harness.Demo(t, "weather"), Prefix: "weather_"},
+		{Name: refName, URL: reference(t), Prefix: refPrefix},
+		{Name: "everything", URL: harness.Everything(t), Prefix: "everything_"},
+	}})
+	handler, err := shim.New(g.URL, refPrefix, refName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL + "/mcp"
+}
+
+// column is what was found through one arrangement of the gateway.
+type column struct {
+	name  string
+	found report
+}
+
+func compare(t *testing.T, path string, direct report, columns ...column) {
+	t.Helper()
+	for _, c := range columns {
+		t.Run(c.name, func(t *testing.T) {
+			for _, scenario := range scenarios(direct, c.found) {
+				t.Run(scenario, func(t *testing.T) {
+					want, reason := direct[scenario].Passed, "as directly"
+					if d, ok := different[path+"/"+c.name+"/"+scenario]; ok {
+						want, reason = d.passed, d.reason
+					}
+					if got := c.found[scenario]; got.Passed != want {
+						t.Errorf("%d checks passed, want %d (%s); not passed:\n%s", got.Passed, want, reason, strings.Join(got.Failed, "\n"))
+					}
+				})
+			}
+		})
+	}
+}
+
+// tabulate appends the numbers of passed checks to dist/conformance.txt.
+func tabulate(t *testing.T, title string, direct report, columns ...column) {
+	t.Helper()
+	var b strings.Builder
+	line := func(name string, numbers ...any) {
+		fmt.Fprintf(&b, "  %-38s", name)
+		for _, n := range numbers {
+			fmt.Fprintf(&b, " %11v", n)
+		}
+		b.WriteString("\n")
+	}
+	head, sum := []any{"direct"}, []any{direct.passed()}
+	all := []report{direct}
+	for _, c := range columns {
+		head, sum = append(head, c.name), append(sum, c.found.passed())
+		all = append(all, c.found)
+	}
+	b.WriteString(title + "\n")
+	line("checks that passed", head...)
+	for _, scenario := range scenarios(all...) {
+		numbers := []any{direct[scenario].Passed}
+		mark := ""
+		for _, c := range columns {
+			numbers = append(numbers, c.found[scenario].Passed)
+			if c.found[scenario].Passed != direct[scenario].Passed {
+				mark = " <"
+			}
+		}
+		line(scenario+mark, numbers...)
+	}
+	line("all", sum...)
+	file := filepath.Join(harness.Root(t), "dist", "conformance.txt")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // the write is checked
+	if _, err := f.WriteString(b.String() + "\n"); err != nil {
+		t.Fatal(err)
+	}
+}

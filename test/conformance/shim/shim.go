@@ -1,0 +1,123 @@
+// Package shim lets a client that knows one server's own names talk to that
+// server through a gateway that federates it with others: it puts the server's
+// prefix and label before what the client asks for, and takes them off what the
+// gateway answers. Everything else passes as it is, so that a client's findings
+// are about the gateway. Names of other servers stay as the gateway shows them.
+package shim
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+)
+
+// New proxies to the gateway's endpoint, whatever the path asked for. The prefix
+// stands before the server's tools and prompts, the label before its URIs, as in
+// label+uri.
+func New(endpoint, prefix, label string) (http.Handler, error) {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("gateway's endpoint: %w", err)
+	}
+	names := strings.NewReplacer(
+		`"name":"`+prefix, `"name":"`,
+		`"uri":"`+label+`+`, `"uri":"`,
+		`"uriTemplate":"`+label+`+`, `"uriTemplate":"`,
+	)
+	return &httputil.ReverseProxy{
+		// An event is to leave as soon as it came.
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL = target
+			body, err := io.ReadAll(r.In.Body)
+			if err != nil {
+				return // the gateway sees a request without body and refuses it
+			}
+			body = Request(body, prefix, label)
+			r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del("Content-Length")
+			r.ContentLength = -1
+			r.Body = &answer{lines: bufio.NewReader(r.Body), closer: r.Body, names: names}
+			return nil
+		},
+	}, nil
+}
+
+// Request is a message of the client in the gateway's names.
+func Request(body []byte, prefix, label string) []byte {
+	var message, params, ref map[string]json.RawMessage
+	if json.Unmarshal(body, &message) != nil || json.Unmarshal(message["params"], &params) != nil {
+		return body // not ours to judge
+	}
+	var method string
+	if json.Unmarshal(message["method"], &method) != nil {
+		return body
+	}
+	switch method {
+	case "tools/call", "prompts/get":
+		put(params, "name", prefix)
+	case "resources/read", "resources/subscribe", "resources/unsubscribe":
+		put(params, "uri", label+"+")
+	case "completion/complete":
+		if json.Unmarshal(params["ref"], &ref) != nil {
+			return body
+		}
+		put(ref, "name", prefix)
+		put(ref, "uri", label+"+")
+		params["ref"] = encode(ref)
+	default:
+		return body
+	}
+	message["params"] = encode(params)
+	return encode(message)
+}
+
+// put puts text before a member that is a string.
+func put(object map[string]json.RawMessage, member, text string) {
+	var value string
+	if json.Unmarshal(object[member], &value) == nil {
+		object[member] = encode(text + value)
+	}
+}
+
+func encode(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // what was decoded a moment ago
+	}
+	return text
+}
+
+// answer is a body with its names rewritten line by line: a JSON document as the
+// servers here write it is one line, an event has one for its data.
+type answer struct {
+	lines  *bufio.Reader
+	closer io.Closer
+	names  *strings.Replacer
+	rest   string
+	err    error
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	for a.rest == "" {
+		if a.err != nil {
+			return 0, a.err
+		}
+		var line string
+		line, a.err = a.lines.ReadString('\n')
+		a.rest = a.names.Replace(line)
+	}
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
+}
+
+func (a *answer) Close() error { return a.closer.Close() }
