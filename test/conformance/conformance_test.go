@@ -96,18 +96,10 @@ func TestClientScenarios(t *testing.T) {
 	}
 }
 
-// reference runs the reference server of the Go SDK and returns its endpoint.
+// reference is the endpoint of a reference server of its own.
 func reference(t *testing.T) string {
 	t.Helper()
-	addr := harness.FreeAddr(t)
-	p := harness.Start(t, "reference", harness.Tool(t, ".tools/reference/everything-server"), []string{"-http", addr, "-stateless=false"})
-	p.WaitLine(p.Stderr(), "listening at")
-	url := "http://" + addr + "/mcp"
-	c := harness.NewClient(t, url)
-	harness.Eventually(t, "the reference server", func() bool {
-		_, err := c.Try(t.Context(), "GET", "")
-		return err == nil
-	})
+	_, url := harness.Reference(t, "")
 	return url
 }
 

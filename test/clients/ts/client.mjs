@@ -1,53 +1,125 @@
 // Runs a list of steps against an MCP endpoint with the official TypeScript SDK
 // and prints one JSON document of what the SDK handed to its user.
 //
-//   node client.mjs URL '[{"do":"tools/list"},{"do":"tools/call","name":"add","arguments":{"a":1}}]'
+//   node client.mjs URL '[{"do":"tools/list"},{"do":"tools/call","name":"add","arguments":{"a":1}}]' [TRANSPORT] [OPTIONS]
 //
 // Output: {"initialize":{...},"steps":[{"result":...}|{"error":{"code","message"}}, ...],
-// "listChanged":[methods]}. A step of tools/call also has "progress", one entry
-// for each notification that arrived before the result. {"do":"wait","method":M}
-// waits until the notification M has arrived, at most 10 s. With a third argument
-// "sse" the client speaks HTTP+SSE, to the URL of the stream.
+// "listChanged":[methods],"notifications":[{"method","params"}],"requests":[{"method","params"}]}.
+// A step of tools/call also has "progress", one entry for each notification that
+// arrived before the result. Steps that are no requests of the protocol:
+//
+//   {"do":"wait","method":M,"text":T}   until a notification M with T in its params has arrived, at most 10 s
+//   {"do":"roots","roots":[...]}        new roots, told to the server
+//   {"do":"together","steps":[...]}     all at once; its result is {"steps":[...]}
+//   {"do":"tools/call",...,"cancel":true}  gives the call up at its first progress
+//   {"do":"tools/call",...,"until":T}   again and again until T is in the answer, at most 10 s
+//   {"do":"tools/call",...,"timeout":MS}
+//
+// TRANSPORT is "http" unless given, or "sse": HTTP+SSE, to the URL of the stream.
+// OPTIONS: {"answers":{"elicitation/create":{"result":{...}},"sampling/createMessage":{"error":{"code","message"}},
+// "roots/list":{"result":{...}}},"atOnce":N,"delay":MS}: what the client declares is what it has answers for.
+// $TEXT in an answer stands for the text that the server asked. Of the first N
+// requests none is answered before all of them are there; then the last goes first.
+// Each answer is given MS after that.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
-  PromptListChangedNotificationSchema,
-  ResourceListChangedNotificationSchema,
-  ToolListChangedNotificationSchema,
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  McpError,
 } from "@modelcontextprotocol/sdk/types.js";
 
-const [url, stepsText = "[]", transportName = "http"] = process.argv.slice(2);
-const client = new Client({ name: "test-client-ts", version: "1.0.0" });
+const [url, stepsText = "[]", transportName = "http", optionsText = "{}"] = process.argv.slice(2);
+const { answers = {}, atOnce = 0, delay = 0 } = JSON.parse(optionsText);
+const patience = 10_000;
+
+const declared = {
+  "sampling/createMessage": { sampling: {} },
+  "elicitation/create": { elicitation: { form: {} } },
+  "roots/list": { roots: { listChanged: true } },
+};
+const capabilities = Object.assign({}, ...Object.keys(answers).map((method) => declared[method]));
+const client = new Client({ name: "test-client-ts", version: "1.0.0" }, { capabilities });
 const transport =
   transportName === "sse" ? new SSEClientTransport(new URL(url)) : new StreamableHTTPClientTransport(new URL(url));
 
-const listChanged = [];
+const notifications = [];
 let wake = () => {};
-for (const schema of [
-  ToolListChangedNotificationSchema,
-  PromptListChangedNotificationSchema,
-  ResourceListChangedNotificationSchema,
-]) {
-  client.setNotificationHandler(schema, ({ method }) => {
-    listChanged.push(method);
-    wake();
-  });
-}
+client.fallbackNotificationHandler = async ({ method, params }) => {
+  notifications.push({ method, params });
+  wake();
+};
 
-async function waitFor(method) {
-  const deadline = Date.now() + 10_000;
-  while (!listChanged.includes(method)) {
-    const left = deadline - Date.now();
-    if (left <= 0) throw new Error(`no ${method} within 10 s`);
+// waitFor asks until the condition holds, after each notification and twice a second.
+async function waitFor(what, condition) {
+  const deadline = Date.now() + patience;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`no ${what} within ${patience} ms`);
     let timer;
     await new Promise((resolve) => {
       wake = resolve;
-      timer = setTimeout(resolve, left);
+      timer = setTimeout(resolve, 500);
     });
     clearTimeout(timer);
   }
   return {};
+}
+
+const requests = [];
+const held = [];
+
+// turn waits until the first atOnce requests are all there, and then for those after this one.
+async function turn() {
+  const mine = requests.length;
+  if (mine > atOnce) return;
+  await new Promise((resolve) => {
+    held.push(resolve);
+    if (mine === atOnce) held.pop()();
+  });
+  // The one before this one goes when this one's answer is on its way.
+  setTimeout(() => held.pop()?.(), 20);
+}
+
+async function answer({ method, params }) {
+  requests.push({ method, params });
+  await turn();
+  if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
+  const { result, error } = answers[method];
+  if (error) throw Object.assign(new McpError(error.code, error.message), { message: error.message });
+  const text = params?.message ?? params?.messages?.[0]?.content?.text ?? "";
+  return JSON.parse(JSON.stringify(result).replaceAll("$TEXT", JSON.stringify(text).slice(1, -1)));
+}
+
+for (const [method, schema] of [
+  ["sampling/createMessage", CreateMessageRequestSchema],
+  ["elicitation/create", ElicitRequestSchema],
+  ["roots/list", ListRootsRequestSchema],
+]) {
+  if (answers[method]) client.setRequestHandler(schema, answer);
+}
+
+async function call({ cancel, until, timeout = 30_000, ...params }, step) {
+  const abort = new AbortController();
+  const options = {
+    timeout,
+    resetTimeoutOnProgress: true,
+    signal: abort.signal,
+    onprogress: (progress) => {
+      step.progress.push(progress);
+      if (cancel) abort.abort("given up");
+    },
+  };
+  let result;
+  const ask = async () => {
+    step.progress = [];
+    result = await client.callTool(params, undefined, options);
+    return until === undefined || JSON.stringify(result).includes(until);
+  };
+  if (until === undefined) await ask();
+  else await waitFor(until, ask);
+  return result;
 }
 
 async function run({ do: method, ...params }, step) {
@@ -55,16 +127,18 @@ async function run({ do: method, ...params }, step) {
     case "ping":
       return client.ping();
     case "wait":
-      return waitFor(params.method);
+      return waitFor(`${method} ${params.text ?? ""}`, () =>
+        notifications.some((n) => n.method === params.method && JSON.stringify(n.params ?? {}).includes(params.text ?? "")),
+      );
+    case "roots":
+      answers["roots/list"].result.roots = params.roots;
+      return (await client.sendRootsListChanged()) ?? {};
+    case "together":
+      return { steps: await Promise.all(params.steps.map(record)) };
     case "tools/list":
       return client.listTools();
     case "tools/call":
-      step.progress = [];
-      return client.callTool(params, undefined, {
-        timeout: 30_000,
-        resetTimeoutOnProgress: true,
-        onprogress: (progress) => step.progress.push(progress),
-      });
+      return call(params, step);
     case "prompts/list":
       return client.listPrompts();
     case "prompts/get":
@@ -75,9 +149,27 @@ async function run({ do: method, ...params }, step) {
       return client.listResourceTemplates();
     case "resources/read":
       return client.readResource(params);
+    case "resources/subscribe":
+      return client.subscribeResource(params);
+    case "resources/unsubscribe":
+      return client.unsubscribeResource(params);
+    case "completion/complete":
+      return client.complete(params);
+    case "logging/setLevel":
+      return client.setLoggingLevel(params.level);
     default:
       throw new Error(`unknown step ${method}`);
   }
+}
+
+async function record(description) {
+  const step = {};
+  try {
+    step.result = await run(description, step);
+  } catch (error) {
+    step.error = { code: error.code ?? 0, message: String(error.message ?? error) };
+  }
+  return step;
 }
 
 await client.connect(transport);
@@ -90,17 +182,11 @@ const output = {
     hasSession: Boolean(transport.sessionId),
   },
   steps: [],
-  listChanged,
+  notifications,
+  requests,
 };
-for (const description of JSON.parse(stepsText)) {
-  const step = {};
-  try {
-    step.result = await run(description, step);
-  } catch (error) {
-    step.error = { code: error.code ?? 0, message: String(error.message) };
-  }
-  output.steps.push(step);
-}
+for (const description of JSON.parse(stepsText)) output.steps.push(await record(description));
 await transport.terminateSession?.();
 await client.close();
+output.listChanged = notifications.map(({ method }) => method).filter((method) => method.endsWith("/list_changed"));
 console.log(JSON.stringify(output));

@@ -156,23 +156,19 @@ func everything(t testing.TB, transport string) []string {
 // endpoint.
 func Everything(t testing.TB) string {
 	t.Helper()
-	return runEverything(t, "streamableHttp", "listening on port") + "/mcp"
+	_, url := EverythingAt(t, "")
+	return url
 }
 
 // EverythingSSE runs it over HTTP+SSE and returns the URL of its event stream.
 func EverythingSSE(t testing.TB) string {
 	t.Helper()
-	return runEverything(t, "sse", "running on port") + "/sse"
-}
-
-func runEverything(t testing.TB, transport, ready string) string {
-	t.Helper()
 	addr := FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
-	command := everything(t, transport)
-	p := Start(t, "everything-"+transport, command[0], command[1:], "PORT="+port)
-	p.WaitLine(p.Stderr(), ready)
-	return "http://" + addr
+	command := everything(t, "sse")
+	p := Start(t, "everything-sse", command[0], command[1:], "PORT="+port)
+	p.WaitLine(p.Stderr(), "running on port")
+	return "http://" + addr + "/sse"
 }
 
 // EverythingStdio is the reference server as an entry that the gateway runs

@@ -1,0 +1,59 @@
+package harness
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Reference runs the reference server of the Go SDK and returns its endpoint. An
+// empty address takes a free one.
+func Reference(t testing.TB, addr string) (*Process, string) {
+	t.Helper()
+	if addr == "" {
+		addr = FreeAddr(t)
+	}
+	p := Start(t, "reference", Tool(t, ".tools/reference/everything-server"), []string{"-http", addr, "-stateless=false"})
+	return p, up(t, p, addr)
+}
+
+// Python runs the server of the Python SDK in test/clients and returns its
+// endpoint. An empty address takes a free one.
+func Python(t testing.TB, addr string) (*Process, string) {
+	t.Helper()
+	if addr == "" {
+		addr = FreeAddr(t)
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	p := Start(t, "python", Tool(t, ".tools/venv/bin/python"), []string{Tool(t, "test/clients/py/server.py"), port})
+	return p, up(t, p, addr)
+}
+
+// EverythingAt is Everything with its process. An empty address takes a free one.
+func EverythingAt(t testing.TB, addr string) (*Process, string) {
+	t.Helper()
+	if addr == "" {
+		addr = FreeAddr(t)
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	command := everything(t, "streamableHttp")
+	p := Start(t, "everything", command[0], command[1:], "PORT="+port)
+	return p, up(t, p, addr)
+}
+
+// up waits until the server answers anything.
+func up(t testing.TB, p *Process, addr string) string {
+	t.Helper()
+	url := "http://" + addr + "/mcp"
+	c := NewClient(t, url)
+	Eventually(t, p.name+" at "+addr, func() bool {
+		select {
+		case <-p.Ended():
+			t.Fatalf("%s ended: %v", p.name, p.err)
+		default:
+		}
+		_, err := c.Try(t.Context(), http.MethodDelete, "")
+		return err == nil
+	})
+	return url
+}
