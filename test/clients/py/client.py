@@ -241,7 +241,7 @@ async def main(target, steps, options, mode):
     output["listChanged"] = [
         n["method"] for n in notifications if n["method"].endswith("/list_changed")
     ]
-    print(json.dumps(output))
+    print(json.dumps(output, separators=(",", ":")))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ import {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
   ListRootsRequestSchema,
-  McpError,
 } from "@modelcontextprotocol/sdk/types.js";
 
 const [url, stepsText = "[]", transportName = "http", optionsText = "{}"] = process.argv.slice(2);
@@ -87,7 +86,8 @@ async function answer({ method, params }) {
   await turn();
   if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
   const { result, error } = answers[method];
-  if (error) throw Object.assign(new McpError(error.code, error.message), { message: error.message });
+  // The SDK's own class would put words before the message.
+  if (error) throw Object.assign(new Error(error.message), { code: error.code });
   const text = params?.message ?? params?.messages?.[0]?.content?.text ?? "";
   return JSON.parse(JSON.stringify(result).replaceAll("$TEXT", JSON.stringify(text).slice(1, -1)));
 }
