@@ -139,7 +139,8 @@ func (c *call) scan() bool {
 func (c *call) checkRevision() bool {
 	h := c.r.Header
 	requested := h.Get(mcp.HeaderProtocolVersion)
-	modern := mcp.Modern(mcp.Revision(requested)) || h.Get(mcp.HeaderMethod) != "" || h.Get(mcp.HeaderName) != ""
+	modern := mcp.Modern(mcp.Revision(requested)) ||
+		!mcp.Served(mcp.Revision(requested)) && (h.Get(mcp.HeaderMethod) != "" || h.Get(mcp.HeaderName) != "")
 	if meta, _ := jsonrpc.Unquote(nil, c.msg.MetaVersion.Of(c.body)); len(meta) > 0 {
 		modern, requested = true, string(meta)
 	}

@@ -46,7 +46,10 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case mcp.HeaderProtocolVersion:
 			s.version = append(s.version[:0], strings.TrimSpace(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
+			// They count for nothing beside a revision that is served. The server
+			// does not get them: it knows the name by another one.
 			s.modern = true
+			s.owned = append(s.owned, strings.Clone(h.Name))
 		case "authorization":
 			s.secrets = append(s.secrets, "authorization")
 		case "cookie":
@@ -88,7 +91,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		d.Edits = append(d.Edits, Edit{Name: "allow", Value: []byte("GET, POST, DELETE")})
 		return d
 	}
-	if s.modern || len(s.version) > 0 && !mcp.Served(mcp.Revision(s.version)) {
+	if !mcp.Served(mcp.Revision(s.version)) && (s.modern || len(s.version) > 0) {
 		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
 	}
 	if len(s.session) == 0 {

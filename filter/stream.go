@@ -181,7 +181,7 @@ func (s *Stream) checkVersion(body []byte) *Decision {
 		requested = meta
 	}
 	switch {
-	case s.modern || len(meta) > 0 || mcp.Modern(mcp.Revision(s.version)):
+	case s.modern && !mcp.Served(mcp.Revision(s.version)) || len(meta) > 0 || mcp.Modern(mcp.Revision(s.version)):
 		data := jsonrpc.AppendQuote([]byte(supportedVersions()), requested)
 		return s.refuseData(400, mcp.CodeUnsupportedVersion, "unsupported protocol version", append(data, '}'), "version")
 	case len(requested) > 0 && !mcp.Served(mcp.Revision(requested)):

@@ -293,7 +293,7 @@ func TestAccepted(t *testing.T) {
 		{"accept", "*/*"}, {"accept", "-"}, {"accept", "application/*, text/*;q=0.5"},
 		{"content-type", "Application/JSON; charset=utf-8"},
 		{":authority", "GW.example"}, {"origin", "https://app.example"}, {"origin", "http://gw.example:3000"},
-		{"mcp-protocol-version", "-"}, {":path", "/mcp?x=1"},
+		{"mcp-protocol-version", "-"}, {":path", "/mcp?x=1"}, {"mcp-method", "tools/list", "mcp-name", "x"},
 	} {
 		if _, d := post(newGateway(t), list, headers...); d.Action != Pass {
 			t.Errorf("%v: %d %s", headers, d.Status, d.Body)
