@@ -120,28 +120,34 @@ type sdk func(t *testing.T, url, steps, options string) output
 // bySDK runs a test with the client of each SDK, at once.
 func bySDK(t *testing.T, test func(t *testing.T, run sdk)) {
 	t.Helper()
-	node := harness.Tool(t, ".tools/node/bin/node")
-	python := harness.Tool(t, ".tools/venv/bin/python")
-	for name, program := range map[string]func(url, steps, options string) []string{
-		"TypeScript client": func(url, steps, options string) []string {
-			return []string{node, "test/clients/ts/client.mjs", url, steps, "http", options}
-		},
-		"Python client": func(url, steps, options string) []string {
-			return []string{python, "-W", "ignore", "test/clients/py/client.py", url, steps, "legacy", "http", options}
-		},
-	} {
+	for name, run := range map[string]sdk{"TypeScript client": typescriptClient("http"), "Python client": pythonClient("http")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, func(t *testing.T, url, steps, options string) output {
-				t.Helper()
-				args := program(url, steps, options)
-				text := command(t, args[0], args[1:]...)
-				var out output
-				if err := json.Unmarshal([]byte(text), &out); err != nil {
-					t.Fatalf("%v: %.2000s", err, text)
-				}
-				return out
-			})
+			test(t, run)
 		})
 	}
+}
+
+func typescriptClient(transport string) sdk {
+	return func(t *testing.T, url, steps, options string) output {
+		t.Helper()
+		return parse(t, command(t, harness.Tool(t, ".tools/node/bin/node"), "test/clients/ts/client.mjs", url, steps, transport, options))
+	}
+}
+
+func pythonClient(transport string) sdk {
+	return func(t *testing.T, url, steps, options string) output {
+		t.Helper()
+		return parse(t, command(t, harness.Tool(t, ".tools/venv/bin/python"), "-W", "ignore",
+			"test/clients/py/client.py", url, steps, "legacy", transport, options))
+	}
+}
+
+func parse(t *testing.T, text string) output {
+	t.Helper()
+	var out output
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatalf("%v: %.2000s", err, text)
+	}
+	return out
 }
