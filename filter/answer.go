@@ -90,7 +90,8 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	srv := s.target.server
 	isJSON := mcp.MediaType(a.contentType, "application/json")
 	isEvents := mcp.MediaType(a.contentType, "text/event-stream")
-	if a.status != 404 {
+	mayBeLost := len(s.backend.id) > 0 && (a.status == 404 || a.status == 400)
+	if !mayBeLost {
 		s.dropBody()
 	}
 	switch {
@@ -119,18 +120,24 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 			s.remove("content-length")
 		}
 		return &s.d
-	case a.status == 404 && len(s.backend.id) > 0:
-		s.g.sessions.spoil(s.session, srv.name, s.backend.id)
-		if len(s.body) > 0 {
-			return s.replay()
-		}
-		return s.fail("session_lost", "server "+srv.name+" has lost its session; call again")
-	case a.status >= 400 && isJSON && !end && !s.resume:
+	case mayBeLost && a.status == 404:
+		return s.sessionLost()
+	case a.status >= 400 && (isJSON || mayBeLost) && !end && !s.resume:
 		s.answer.mode, s.answer.status = answerError, a.status
 		s.d.Action = NeedBody
 		return &s.d
 	}
 	return s.failStatus(a.status)
+}
+
+// sessionLost sends the request again in a new session, if it is still at hand.
+func (s *Stream) sessionLost() *Decision {
+	name := s.target.server.name
+	s.g.sessions.spoil(s.session, name, s.backend.id)
+	if len(s.body) > 0 {
+		return s.replay()
+	}
+	return s.fail("session_lost", "server "+name+" has lost its session; call again")
 }
 
 // dropBody lets go of the copy of the request: it will not be sent again.
@@ -226,10 +233,14 @@ func (s *Stream) event(e sse.Event) error {
 }
 
 // serverError passes a JSON-RPC error that a server sent with an HTTP error
-// status, as HTTP 200, if it answers this very request.
+// status, as HTTP 200, if it answers this very request. Any other may tell that
+// the session is lost.
 func (s *Stream) serverError(body []byte) *Decision {
 	var m jsonrpc.Message
 	if err := m.Scan(body); err != nil || m.Kind != jsonrpc.Response || !bytes.Equal(m.ID.Of(body), s.id) {
+		if len(s.backend.id) > 0 && mcp.LostSession(s.answer.status, body) {
+			return s.sessionLost()
+		}
 		return s.failStatus(s.answer.status)
 	}
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true

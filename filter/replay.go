@@ -23,7 +23,7 @@ const (
 )
 
 // replay has the broker send the request once more, in a new session: a server
-// that answers 404 for a session has not looked at what was in the request
+// that does not know a session has not looked at what was in the request
 // (2025-11-25, basic/transports, Session Management). Only the broker can open
 // one, and restore in it what the client had asked for.
 func (s *Stream) replay() *Decision {

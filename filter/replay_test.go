@@ -63,6 +63,32 @@ func TestRequestOfALostSessionIsReplayed(t *testing.T) {
 }
 
 // What the server gets is what it would have got the first time.
+// Servers made after the examples of several SDKs say 400 for a lost session.
+func TestLostSessionToldWith400(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, contentType, body string
+		lost                    bool
+	}{
+		{"JSON", "application/json", `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`, true},
+		{"Text", "text/plain; charset=utf-8", "Invalid session ID\n", true},
+		{"OfThisRequest", "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such session in arguments"}}`, false},
+		{"OtherText", "text/plain", "Bad Request", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := post(newGateway(t), call("search"))
+			if d := s.ResponseHeaders(headersOf("400", tt.contentType), false); d.Action != NeedBody {
+				t.Fatalf("%+v", d)
+			}
+			d := s.ResponseBody([]byte(tt.body), true)
+			if replayed := d.Action == Ask && d.Question.Path == "/v1/replay"; replayed != tt.lost {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
 func TestReplayIsSpliced(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -26,7 +26,7 @@ const (
 )
 
 // ErrSessionGone says that the server does not know the session any more
-// (HTTP 404 to a request with a session id): a new initialize is due.
+// (mcp.LostSession): a new initialize is due.
 var ErrSessionGone = errors.New("the server has ended the session")
 
 // client sends HTTP requests to one server: its URL, Host and headers, and
@@ -135,7 +135,7 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 		return nil, err
 	}
 	switch {
-	case resp.StatusCode == http.StatusNotFound && o.peer.id != "":
+	case o.peer.id != "" && lostSession(resp):
 		err = ErrSessionGone
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		err = fmt.Errorf("the server redirects to %q: configure that URL", clip(resp.Header.Get("Location")))
@@ -144,6 +144,20 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	}
 	_ = resp.Body.Close()
 	return nil, err
+}
+
+// lostSession reports whether the server has refused the session. It leaves the
+// body as it was.
+func lostSession(resp *http.Response) bool {
+	var begin []byte
+	if resp.StatusCode == http.StatusBadRequest {
+		begin, _ = io.ReadAll(io.LimitReader(resp.Body, mcp.LongestRefusal)) // the rest shows the error again
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(begin), resp.Body), resp.Body}
+	}
+	return mcp.LostSession(resp.StatusCode, begin)
 }
 
 // readAll reads an answer of at most bodyLimit bytes.

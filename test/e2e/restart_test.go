@@ -11,7 +11,7 @@ import (
 func TestRestartedServerGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB, string) (*harness.Process, string){
-		"python": harness.Python, "reference": harness.Reference,
+		"python": harness.Python, "reference": harness.Reference, "everything": harness.EverythingAt,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,6 +30,8 @@ func TestRestartedServerGoesOn(t *testing.T) {
 					contains(t, "text", c.Tool("ref_test_simple_text", ""), "simple text response")
 					listening.Until(`"reference+test://watched-resource"`)
 				},
+				// This one answers 400 for a session that it does not know.
+				"everything": func() { contains(t, "echo", c.Tool("everything_echo", `{"message":"x"}`), "Echo: x") },
 			}[name]
 			c.Request("logging/setLevel", `{"level":"warning"}`)
 			for server, uri := range map[string]string{"python": "python+note://a", "reference": "reference+test://watched-resource"} {

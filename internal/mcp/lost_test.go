@@ -1,0 +1,28 @@
+package mcp
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestLostSession(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   bool
+	}{
+		{404, "", true},
+		{400, `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`, true},
+		{400, "Invalid Session ID", true},
+		{400, `{"jsonrpc":"2.0","error":{"code":-32602,"message":"bad arguments"},"id":1}`, false},
+		{400, "", false},
+		{400, strings.Repeat("x", LongestRefusal) + "session", false},
+		{200, "session", false},
+		{500, "session", false},
+	} {
+		if got := LostSession(tt.status, []byte(tt.body)); got != tt.want {
+			t.Errorf("%d %.40q: %v, want %v", tt.status, tt.body, got, tt.want)
+		}
+	}
+}
