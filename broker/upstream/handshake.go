@@ -27,8 +27,14 @@ const (
 	leaveTimeout = time.Second
 )
 
-// none are the capabilities of a client without any.
-var none = []byte("{}")
+var (
+	// none are the capabilities of a client without any.
+	none = []byte("{}")
+	// all are those that the gateway carries: servers show some tools only to
+	// clients that can answer what the tool will ask. The lists are for all
+	// clients; who cannot answer is told so by the server.
+	all = []byte(`{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true}}`)
+)
 
 // hello is what the server said of itself in initialize.
 type hello struct {

@@ -193,9 +193,8 @@ func isMessage(e sse.Event) bool {
 }
 
 // receive takes one message of the server. It returns the result if the message
-// is the response with the id; else found is false, and pings are answered,
-// notifications handed on, and all other requests ignored: the gateway declares
-// no capability that would allow them.
+// is the response with the id; else found is false, notifications are handed on
+// and requests answered: see attend.
 func (l *link) receive(ctx context.Context, message, id []byte) (result []byte, found bool, err error) {
 	var m jsonrpc.Message
 	if err := m.Scan(message); err != nil {
@@ -212,9 +211,7 @@ func (l *link) receive(ctx context.Context, message, id []byte) (result []byte, 
 		}
 		return m.Result.Of(message), true, nil
 	case jsonrpc.Request:
-		if string(method) == mcp.MethodPing {
-			l.pong(ctx, m.ID.Of(message))
-		}
+		l.attend(ctx, string(method), m.ID.Of(message))
 	case jsonrpc.Notification:
 		if l.notified != nil {
 			l.notified(method)
@@ -232,6 +229,21 @@ func decodeError(raw []byte) error {
 		return &rpcError{code: mcp.CodeInternalError, message: "malformed error"}
 	}
 	return &rpcError{e.Code, e.Message, bytes.Clone(raw)}
+}
+
+// attend answers a request of the server. In a session of the broker's own
+// nobody is there to be asked; in a client's, its streams bring the client what
+// is asked, and only pings are answered here.
+func (l *link) attend(ctx context.Context, method string, id []byte) {
+	switch {
+	case method == mcp.MethodPing:
+		l.pong(ctx, id)
+	case l.shared:
+	case method == mcp.MethodRootsList:
+		_ = l.post(ctx, fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":{"roots":[]}}`, id))
+	default:
+		_ = l.post(ctx, jsonrpc.AppendError(nil, id, mcp.CodeMethodNotFound, "no user is here to be asked", nil))
+	}
 }
 
 // pong answers a ping. If that fails, so will the requests of this side.

@@ -241,7 +241,7 @@ func (s *Server) update(change func(next *Snapshot)) {
 // serve holds one session at the server, from initialize until it fails or ctx
 // ends. It calls ready after each complete listing.
 func (s *Server) serve(ctx context.Context, ready func()) error {
-	l, h, err := s.client.open(ctx, self{offer: mcp.LatestLegacy, info: s.info, capabilities: none})
+	l, h, err := s.client.open(ctx, self{offer: mcp.LatestLegacy, info: s.info, capabilities: all})
 	if err != nil {
 		return err
 	}

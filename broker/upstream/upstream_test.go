@@ -63,7 +63,7 @@ func TestHandshakeOnTheWire(t *testing.T) {
 		synctest.Wait()
 		stop()
 
-		const params = `"params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"gw","version":"9"}}`
+		const params = `"params":{"protocolVersion":"2025-11-25","capabilities":{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true}},"clientInfo":{"name":"gw","version":"9"}}`
 		hello := sc.Requests("POST", "initialize")
 		if len(hello) != 1 || !strings.Contains(hello[0].Body, params) {
 			t.Fatalf("initialize: %+v", hello)
@@ -118,9 +118,10 @@ func TestListAnswersAsEventStream(t *testing.T) {
 		if got := texts(s.Snapshot().Lists.Tools); len(got) != 1 || got[0] != `{"name":"a"}` {
 			t.Errorf("tools %q, %v", got, s.Snapshot().Err)
 		}
-		pongs := sc.Requests("POST", "")
-		if len(pongs) != 1 || pongs[0].Body != `{"jsonrpc":"2.0","id":"p","result":{}}` {
-			t.Errorf("answers to the server's requests: %+v", pongs)
+		answers := sc.Requests("POST", "")
+		if len(answers) != 2 || answers[0].Body != `{"jsonrpc":"2.0","id":"p","result":{}}` ||
+			!strings.HasPrefix(answers[1].Body, `{"jsonrpc":"2.0","id":7,"error":{"code":-32601,`) {
+			t.Errorf("answers to the server's requests: %+v", answers)
 		}
 	})
 }

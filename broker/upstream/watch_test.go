@@ -102,7 +102,7 @@ func TestUnchangedListsKeepTheirPointer(t *testing.T) {
 	})
 }
 
-func TestPingOnTheStreamIsAnswered(t *testing.T) {
+func TestRequestsOnTheStreamAreAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		events := rawserver.NewFeed()
@@ -113,9 +113,10 @@ func TestPingOnTheStreamIsAnswered(t *testing.T) {
 		events.Out <- "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"ping\"}\n\n"
 		events.Out <- "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\n"
 		synctest.Wait()
-		pongs := sc.Requests("POST", "")
-		if len(pongs) != 1 || pongs[0].Body != `{"jsonrpc":"2.0","id":9007199254740993,"result":{}}` {
-			t.Errorf("answers %+v", pongs)
+		answers := sc.Requests("POST", "")
+		if len(answers) != 2 || answers[0].Body != `{"jsonrpc":"2.0","id":9007199254740993,"result":{}}` ||
+			answers[1].Body != `{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}` {
+			t.Errorf("answers %+v", answers)
 		}
 	})
 }
