@@ -21,6 +21,12 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 		up.Recheck() // it may have restarted with other lists
 	}
 	id := session.ID(r.Session)
+	// Also one that is open already is found only at the client's own endpoint.
+	if client, err := b.store.Get(ctx, id); err != nil {
+		return session.Backend{}, err
+	} else if client.Endpoint != r.Endpoint {
+		return session.Backend{}, session.ErrNotFound
+	}
 	var told session.Settings // of the attempt, if it is this caller's
 	return b.opener.Open(ctx, session.Request{
 		ID: id, Server: r.Server, Stale: r.Stale,

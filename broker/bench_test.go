@@ -43,16 +43,17 @@ func thousand(t testing.TB) (handler http.Handler, id session.ID, size int) {
 	}
 	v := *b.view.Load()
 	v.configured = true
+	v.config.Path = "/mcp"
 	v.catalog = catalog.Merge([]catalog.Server{{
-		Route: gatewayconfig.TableServer{Name: "s"}, Items: catalog.Prepare(lists, "s_", ""),
-	}})
+		Route: gatewayconfig.TableServer{Name: "s"}, Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: "s_"}, 64),
+	}}, catalog.Options{NameLimit: 64, PageSize: 1000})
 	b.view.Store(&v)
 	b.markReady()
 	s := session.Session{ID: session.NewID(), Version: "2025-11-25"}
 	if err := store.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	return b.Public(), s.ID, len(v.catalog.Answer(catalog.Tools))
+	return b.Public(), s.ID, len(v.catalog.View("").First(catalog.Tools))
 }
 
 func listRequest(id session.ID) *http.Request {
@@ -129,10 +130,10 @@ func BenchmarkMerge50ServersOf100Tools(b *testing.B) {
 		for i := range 100 {
 			lists.Tools = append(lists.Tools, fmt.Appendf(nil, `{"name":"tool_%d","description":%q}`, i, strings.Repeat("x", 400)))
 		}
-		servers = append(servers, catalog.Server{Items: catalog.Prepare(lists, fmt.Sprintf("s%d_", s), "")})
+		servers = append(servers, catalog.Server{Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: fmt.Sprintf("s%d_", s)}, 64)})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		catalog.Merge(servers)
+		catalog.Merge(servers, catalog.Options{NameLimit: 64, PageSize: 1000})
 	}
 }

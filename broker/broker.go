@@ -73,6 +73,7 @@ type Broker struct {
 	mu      sync.Mutex
 	ended   bool
 	config  gatewayconfig.Broker
+	applied int // how many configurations there were
 	servers []*server
 	running sync.WaitGroup // one for each server that runs
 }

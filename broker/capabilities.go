@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"mcp-gateway/broker/upstream"
@@ -19,7 +20,9 @@ type offers struct {
 	experimental []byte
 }
 
-func offersOf(config gatewayconfig.Broker, servers []*upstream.Snapshot) offers {
+// offersOf returns what the servers of an endpoint offer; sole is the gateway's
+// only server, if there is no other and it has no prefix, or nil.
+func offersOf(servers []*upstream.Snapshot, sole *upstream.Snapshot) offers {
 	var o offers
 	for _, s := range servers {
 		unknown := s.Version == ""
@@ -29,8 +32,8 @@ func offersOf(config gatewayconfig.Broker, servers []*upstream.Snapshot) offers 
 		o.logging = o.logging || s.Logging || unknown
 		o.completions = o.completions || s.Completions || unknown
 	}
-	if len(servers) == 1 && config.Servers[0].Prefix == "" {
-		o.experimental = objectMember(servers[0].Capabilities, `"experimental"`)
+	if sole != nil && slices.Contains(servers, sole) {
+		o.experimental = objectMember(sole.Capabilities, `"experimental"`)
 	}
 	return o
 }
@@ -52,8 +55,9 @@ func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snap
 			Experimental json.RawMessage `json:"experimental,omitempty"`
 		} `json:"capabilities"`
 		ServerInfo struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
+			Name        string `json:"name"`
+			Version     string `json:"version"`
+			Description string `json:"description,omitempty"`
 		} `json:"serverInfo"`
 		Instructions string `json:"instructions,omitempty"`
 	}
@@ -73,7 +77,7 @@ func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snap
 		c.Completions = json.RawMessage("{}")
 	}
 	c.Experimental = o.experimental
-	h.ServerInfo.Name, h.ServerInfo.Version = config.Name, config.Version
+	h.ServerInfo.Name, h.ServerInfo.Version, h.ServerInfo.Description = config.Name, config.Version, config.Description
 	var texts []string
 	if config.Instructions != "" {
 		texts = append(texts, config.Instructions)

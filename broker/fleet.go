@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"go.uber.org/zap"
@@ -25,7 +26,7 @@ type server struct {
 	bridge    *bridge.Bridge // nil for a server that Envoy reaches itself
 	cancel    context.CancelFunc
 
-	// items were prepared from lists, with the prefix and label of config.
+	// items were prepared from lists, as config has it.
 	lists *upstream.Lists
 	items *catalog.Items
 }
@@ -39,15 +40,16 @@ type view struct {
 	bridges    map[string]*bridge.Bridge
 	merged     []catalog.Server // what catalog was merged from
 	catalog    *catalog.Catalog
-	offers     offers
-	// hello is the part of the answer to initialize behind the revision.
-	hello []byte
+	// endpoints by the names of their views.
+	endpoints map[string]endpoint
+	// applied is the configuration's number, see Broker.applied.
+	applied int
 	// seen are the snapshots that the view was made from, in the servers' order.
 	seen []*upstream.Snapshot
 }
 
 func emptyView() *view {
-	return &view{bodyLimit: defaultBodyLimit, catalog: catalog.Merge(nil)}
+	return &view{bodyLimit: defaultBodyLimit, catalog: catalog.Merge(nil, catalog.Options{})}
 }
 
 // Apply replaces the configuration. Servers whose connection stays the same
@@ -76,7 +78,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 		before := old[cfg.Name]
 		if before != nil && sameConnection(before.config, cfg) {
 			kept := *before
-			if cfg.Prefix != kept.config.Prefix || cfg.Label != kept.config.Label {
+			if config.NameLimit != b.config.NameLimit || !reflect.DeepEqual(cfg, kept.config) {
 				kept.lists, kept.items = nil, nil
 			}
 			kept.config = cfg
@@ -106,6 +108,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 		b.keepBridge(ctx, s.bridge)
 	}
 	b.config, b.servers = config, next
+	b.applied++
 	b.remake()
 	b.beginGrace()
 	b.hub.lookAll()
@@ -167,6 +170,7 @@ func (b *Broker) remake() {
 		configured: true,
 		bodyLimit:  b.config.BodyLimit,
 		config:     b.config,
+		applied:    b.applied,
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
 		bridges:    make(map[string]*bridge.Bridge),
 	}
@@ -183,18 +187,19 @@ func (b *Broker) remake() {
 			next.bridges[s.config.Name] = s.bridge
 		}
 		next.seen = append(next.seen, snap)
-		next.merged = append(next.merged, catalog.Server{Route: s.route(snap), Items: s.items})
+		next.merged = append(next.merged, s.listed(snap))
 	}
-	next.offers = offersOf(b.config, next.seen)
-	next.hello = encodeHello(b.config, next.offers, next.seen)
-	if old.configured && slices.Equal(old.merged, next.merged) {
+	if old.applied == next.applied && slices.Equal(old.merged, next.merged) {
 		next.catalog = old.catalog
 	} else {
-		next.catalog = catalog.Merge(next.merged)
-		b.logConflicts(old.catalog, next.catalog)
+		next.catalog = catalog.Merge(next.merged, catalog.Options{
+			Views: b.config.Views, NameLimit: b.config.NameLimit, PageSize: b.config.PageSize,
+		})
+		b.logNames(old.catalog, next.catalog)
 	}
+	next.endpoints = endpointsOf(b.config, next.seen, next.catalog)
 	b.view.Store(next)
-	b.hub.announce(changesBetween(old.catalog, next.catalog))
+	b.hub.announce(changesBetween(old, next))
 	if tried {
 		b.markReady()
 	}
@@ -206,33 +211,94 @@ func (b *Broker) prepare(s *server, snap *upstream.Snapshot) {
 		return
 	}
 	s.lists = snap.Lists
-	s.items = catalog.Prepare(catalog.Lists(*snap.Lists), s.config.Prefix, s.config.Label)
+	s.items = catalog.Prepare(catalog.Lists(*snap.Lists), s.config, b.config.NameLimit)
 	for _, f := range s.items.Faults() {
 		b.log.Warn("server lists an item that is left out", zap.String("server", s.config.Name),
 			zap.Stringer("list", f.Kind), zap.Int("index", f.Index), zap.String("reason", f.Reason))
 	}
 }
 
+// listed returns the server for the catalog: what lists do while it fails is its
+// configuration's to say. It fails, too, as long as it has listed nothing.
+func (s *server) listed(snap *upstream.Snapshot) catalog.Server {
+	out := catalog.Server{Route: s.route(snap), Items: s.items}
+	if snap.State != upstream.Failed && snap.Listed {
+		return out
+	}
+	switch s.config.Partial {
+	case gatewayconfig.PartialSkip:
+		out.Hidden = true
+	case gatewayconfig.PartialFail:
+		out.Failing = offered(snap)
+	}
+	return out
+}
+
+// offered returns the lists that the server has, or may turn out to have.
+func offered(snap *upstream.Snapshot) catalog.Kinds {
+	if snap.Version == "" {
+		return catalog.Set(catalog.Tools, catalog.Prompts, catalog.Resources, catalog.Templates)
+	}
+	var set catalog.Kinds
+	if snap.Tools {
+		set |= catalog.Set(catalog.Tools)
+	}
+	if snap.Prompts {
+		set |= catalog.Set(catalog.Prompts)
+	}
+	if snap.Resources {
+		set |= catalog.Set(catalog.Resources, catalog.Templates)
+	}
+	return set
+}
+
 func (s *server) route(snap *upstream.Snapshot) gatewayconfig.TableServer {
 	return gatewayconfig.TableServer{
 		Name: s.config.Name, Authority: s.authority, Path: s.path,
 		Prefix: s.config.Prefix, Label: s.config.Label,
-		Listed: snap.Listed,
+		Listed: snap.Listed, OnConflict: s.config.OnConflict,
 		// Until the server has said what it offers, it may offer anything.
 		Resources: snap.Resources || snap.Version == "",
 	}
 }
 
-func (b *Broker) logConflicts(old, next *catalog.Catalog) {
-	for _, c := range next.Conflicts() {
-		if !slices.Contains(old.Conflicts(), c) {
-			b.log.Warn("name is taken, the item is left out", zap.String("server", c.Server),
-				zap.Stringer("list", c.Kind), zap.String("name", c.Name), zap.String("owner", c.Owner))
-		}
+// logNames tells of what clients will not find, or not under its own name.
+func (b *Broker) logNames(old, next *catalog.Catalog) {
+	for _, c := range added(old.Conflicts(), next.Conflicts()) {
+		b.log.Warn("name is taken, the item is left out", zap.String("server", c.Server),
+			zap.Stringer("list", c.Kind), zap.String("name", c.Name), zap.String("owner", c.Owner))
+	}
+	for _, r := range added(old.Renamed(), next.Renamed()) {
+		b.log.Warn("name is too long or has characters that models refuse, it is changed", zap.String("server", r.Server),
+			zap.Stringer("list", r.Kind), zap.String("name", r.Own), zap.String("exposed", r.Exposed))
 	}
 }
 
-func changesBetween(old, next *catalog.Catalog) changes {
+// added returns what is in next only.
+func added[T comparable](old, next []T) []T {
+	known := make(map[T]bool, len(old))
+	for _, v := range old {
+		known[v] = true
+	}
+	var out []T
+	for _, v := range next {
+		if !known[v] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// changesBetween returns the lists that differ, for each endpoint that there is.
+func changesBetween(old, next *view) map[string]changes {
+	all := map[string]changes{}
+	for name := range next.endpoints {
+		all[name] = changesOf(old.catalog.View(name), next.catalog.View(name))
+	}
+	return all
+}
+
+func changesOf(old, next *catalog.View) changes {
 	var c changes
 	if next.Differs(catalog.Tools, old) {
 		c |= toolsChanged

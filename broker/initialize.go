@@ -25,11 +25,14 @@ func (b *Broker) initialize(c *call) {
 		c.failLater("the gateway is starting")
 		return
 	}
+	if !c.findEndpoint() {
+		return
+	}
 	version := mcp.Revision(requested)
 	if !mcp.Served(version) {
 		version = mcp.LatestLegacy
 	}
-	s := session.Session{ID: session.NewID(), Version: version}
+	s := session.Session{ID: session.NewID(), Version: version, Endpoint: c.endpoint}
 	s.ClientInfo, s.Capabilities = clientOf(c.msg.Params.Of(c.body))
 	if err := b.store.Create(c.r.Context(), s); err != nil {
 		b.failStore(c, err)
@@ -37,7 +40,7 @@ func (b *Broker) initialize(c *call) {
 	}
 	c.w.Header().Set(mcp.HeaderSession, string(s.ID))
 	tail := jsonrpc.AppendQuote([]byte(`,"result":{"protocolVersion":`), []byte(version))
-	c.reply(append(tail, c.view.hello...))
+	c.reply(append(tail, c.view.endpoints[c.endpoint].hello...))
 }
 
 // clientOf returns params.clientInfo and params.capabilities of initialize as

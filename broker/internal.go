@@ -89,10 +89,10 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if question.Server == "" {
-		b.resolveClient(w, r, session.ID(question.Session))
+		b.resolveClient(w, r, question)
 		return
 	}
-	up := b.view.Load().servers[question.Server]
+	up := b.view.Load().server(question.Endpoint, question.Server)
 	if up == nil {
 		http.Error(w, "no such server", http.StatusGone)
 		return
@@ -108,8 +108,11 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 }
 
 // resolveClient answers whether a client session exists.
-func (b *Broker) resolveClient(w http.ResponseWriter, r *http.Request, id session.ID) {
-	client, err := b.store.Get(r.Context(), id)
+func (b *Broker) resolveClient(w http.ResponseWriter, r *http.Request, q gatewayconfig.ResolveRequest) {
+	client, err := b.store.Get(r.Context(), session.ID(q.Session))
+	if err == nil && client.Endpoint != q.Endpoint {
+		err = session.ErrNotFound
+	}
 	switch {
 	case errors.Is(err, session.ErrNotFound):
 		http.Error(w, "no such client session", http.StatusNotFound)

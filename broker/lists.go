@@ -4,21 +4,32 @@ import (
 	"net/http"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
 
-// list answers all list methods, each in one page, with bytes that were made
-// when the list last changed.
+// list answers all list methods with pages that were made when the list last
+// changed (2025-11-25, server/utilities/pagination). It waits for no server.
 func (b *Broker) list(c *call) {
-	if cursor := c.msg.Cursor.Of(c.body); cursor != nil && string(cursor) != "null" {
-		c.fail(http.StatusOK, mcp.CodeInvalidParams, "unknown cursor: lists have one page")
+	if !b.begun(c) {
 		return
 	}
-	if !b.started(c) {
-		c.fail(http.StatusOK, mcp.CodeInternalError, "the gateway is starting")
+	kind := listOf(c.method)
+	if server := c.shown.Failing(kind); server != "" {
+		c.fail(http.StatusOK, mcp.CodeInternalError, "the list is not complete: server "+server+" is not available")
 		return
 	}
-	c.reply(c.view.catalog.Answer(listOf(c.method)))
+	page, ok := c.shown.First(kind), true
+	if raw := c.msg.Cursor.Of(c.body); raw != nil && string(raw) != "null" {
+		cursor, isString := jsonrpc.Unquote(nil, raw)
+		page, ok = c.shown.Page(kind, string(cursor))
+		ok = ok && isString
+	}
+	if !ok {
+		c.fail(http.StatusOK, mcp.CodeInvalidParams, "unknown cursor: the list may have changed, begin anew without one")
+		return
+	}
+	c.reply(page)
 }
 
 func listOf(method string) catalog.Kind {

@@ -84,7 +84,7 @@ func (m *merge) look(ctx context.Context) error {
 		return err // the session's end is noticed by the stream itself
 	}
 	open := make(map[string]heldServer)
-	for _, h := range m.broker.view.Load().present(held) {
+	for _, h := range m.broker.view.Load().present(m.session.Endpoint, held) {
 		open[h.name] = h
 	}
 	for name, j := range m.joined {
@@ -128,9 +128,9 @@ func (m *merge) join(ctx context.Context, h heldServer, after string) error {
 // else may notice: the client perhaps only listens. The news of the old one's end
 // makes look leave it, which must not end this.
 func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
-	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.broker.view.Load().servers[h.name] == h.up; lived = 0 {
+	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.broker.view.Load().server(m.session.Endpoint, h.name) == h.up; lived = 0 {
 		_, err := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
-			Session: string(m.session.ID), Server: h.name, Stale: h.session.ID,
+			Session: string(m.session.ID), Server: h.name, Endpoint: m.session.Endpoint, Stale: h.session.ID,
 		})
 		if err == nil || errors.Is(err, session.ErrNotFound) {
 			return

@@ -133,7 +133,7 @@ func TestSlowClientHoldsOneEventOfAServer(t *testing.T) {
 		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
 		id := g.open()
 		g.join(id, "one")
-		r, _ := http.NewRequest("GET", "http://gateway/", nil)
+		r, _ := http.NewRequest("GET", "http://gateway/mcp", nil)
 		r.Header.Set("Mcp-Session-Id", id)
 		resp, err := g.public.Do(r)
 		if err != nil {

@@ -44,7 +44,7 @@ func TestPeersOfMCPGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := broker.New(zaptest.NewLogger(t), store, broker.Options{})
-	if err := b.Apply(gatewayconfig.Broker{Name: "gw", Version: "1", Servers: []gatewayconfig.Server{
+	if err := b.Apply(gatewayconfig.Broker{Name: "gw", Version: "1", Path: "/mcp", Servers: []gatewayconfig.Server{
 		{Name: "weather", URL: weatherURL, Prefix: "weather_", Label: "weather", ListTimeout: gatewayconfig.Duration(5 * time.Second)},
 		{Name: "cal", URL: calURL, Prefix: "cal_", Label: "cal", ListTimeout: gatewayconfig.Duration(5 * time.Second)},
 	}}); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -45,18 +46,22 @@ type call struct {
 	id []byte
 	// method is the JSON-RPC method, decoded.
 	method string
+	// endpoint names the view that the request was sent to, shown is that view;
+	// both are set once there is a configuration.
+	endpoint string
+	shown    *catalog.View
 	// session is the client's, set for everything but initialize.
 	session session.Session
 }
 
-// Public returns the handler for clients: the MCP endpoint, on any path but those
-// of the bridges, since Envoy has routed by path already. Envoy's filter has checked what is checked
+// Public returns the handler for clients: the MCP endpoint and those of the
+// views; and for Envoy: the bridges. Envoy's filter has checked what is checked
 // here too; the broker trusts only its own eyes.
 func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
-		if c.toBridge() || b.oldClient(c) {
+		if c.toBridge() || b.oldClient(c) || !c.findEndpoint() {
 			return
 		}
 		switch r.Method {
@@ -181,7 +186,7 @@ func (b *Broker) findSession(c *call) bool {
 	}
 	s.ID = session.ID(values[0])
 	c.session = s
-	return true
+	return b.checkEndpoint(c)
 }
 
 // dispatch answers a message. Only requests have an answer.

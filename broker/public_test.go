@@ -239,7 +239,7 @@ func TestPanicBecomesAnInternalError(t *testing.T) {
 			_, _ = c.w.Write([]byte(`{"jsonrpc":"2.0",`))
 			panic("boom")
 		}
-		r, _ := http.NewRequest("POST", "http://gateway/", strings.NewReader(`{"jsonrpc":"2.0","id":"p","method":"panic/late"}`))
+		r, _ := http.NewRequest("POST", "http://gateway/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":"p","method":"panic/late"}`))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Mcp-Session-Id", header["Mcp-Session-Id"])
 		if resp, err := g.public.Do(r); err == nil {
@@ -272,7 +272,7 @@ func TestDefaultBodyLimit(t *testing.T) {
 		if got := g.request("POST", body(4<<20), header); got.status != 413 {
 			t.Errorf("above 4 MiB: %d", got.status)
 		}
-		chunked, err := http.NewRequest("POST", "http://gateway/", io.MultiReader(strings.NewReader(body(4<<20))))
+		chunked, err := http.NewRequest("POST", "http://gateway/mcp", io.MultiReader(strings.NewReader(body(4<<20))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := b.view.Load()
-	up := v.servers[question.Server]
+	up := v.server(question.Endpoint, question.Server)
 	if up == nil {
 		http.Error(w, "no such server", http.StatusGone)
 		return

@@ -15,7 +15,6 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/resourceuri"
 )
 
 const (
@@ -33,11 +32,10 @@ var levels = []string{"debug", "info", "notice", "warning", "error", "critical",
 // setLevel keeps the log level for the servers that come later and sets it at
 // those that are there.
 func (b *Broker) setLevel(c *call) {
-	if !b.started(c) {
-		c.fail(http.StatusOK, mcp.CodeInternalError, "the gateway is starting")
+	if !b.begun(c) {
 		return
 	}
-	if !c.view.offers.logging {
+	if !c.offers().logging {
 		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers logging")
 		return
 	}
@@ -90,11 +88,10 @@ func levelParams(level string) []byte {
 // whose resource it is (2025-11-25, server/resources, Subscriptions), and keeps
 // the subscription for the server's later sessions.
 func (b *Broker) subscribe(c *call) {
-	if !b.started(c) {
-		c.fail(http.StatusOK, mcp.CodeInternalError, "the gateway is starting")
+	if !b.begun(c) {
 		return
 	}
-	if !c.view.offers.subscribe {
+	if !c.offers().subscribe {
 		c.fail(http.StatusOK, mcp.CodeMethodNotFound, "no server offers subscriptions")
 		return
 	}
@@ -104,7 +101,7 @@ func (b *Broker) subscribe(c *call) {
 	}
 	token := c.msg.URI.Of(c.body)
 	text, _ := jsonrpc.Unquote(nil, token) // was scanned
-	owner, uri, ok := c.view.owner(string(text))
+	owner, uri, ok := c.shown.Resource(string(text))
 	if !ok {
 		c.failData(http.StatusOK, mcp.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), token...), '}'))
 		return
@@ -113,33 +110,18 @@ func (b *Broker) subscribe(c *call) {
 	defer cancel()
 	at := jsonrpc.Span{Start: c.msg.URI.Start - c.msg.Params.Start, End: c.msg.URI.End - c.msg.Params.Start}
 	params := jsonrpc.ReplaceSpan(nil, c.msg.Params.Of(c.body), at, jsonrpc.AppendQuote(nil, []byte(uri)))
-	answer, err := b.relay(ctx, c, session.Subscription{Server: owner.Name, URI: uri}, params)
+	answer, err := b.relay(ctx, c, session.Subscription{Server: owner, URI: uri}, params)
 	switch {
 	case errors.Is(err, session.ErrTooMuch):
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, "too many subscriptions, or too long a URI")
 	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrUnavailable):
 		b.failStore(c, err)
 	case err != nil:
-		b.log.Warn("server does not answer", zap.String("server", owner.Name), zap.String("method", c.method), zap.Error(err))
-		c.fail(http.StatusOK, mcp.CodeInternalError, "server "+owner.Name+" does not answer")
+		b.log.Warn("server does not answer", zap.String("server", owner), zap.String("method", c.method), zap.Error(err))
+		c.fail(http.StatusOK, mcp.CodeInternalError, "server "+owner+" does not answer")
 	default:
 		c.relayed(owner, answer)
 	}
-}
-
-// owner returns the server that a resource belongs to, and the URI as the
-// server knows it.
-func (v *view) owner(uri string) (gatewayconfig.Server, string, bool) {
-	if len(v.config.Servers) == 1 && v.config.Servers[0].Label == "" {
-		return v.config.Servers[0], uri, true
-	}
-	label, rest, ok := resourceuri.Split(uri)
-	for _, s := range v.config.Servers {
-		if ok && s.Label == label {
-			return s, rest, true
-		}
-	}
-	return gatewayconfig.Server{}, "", false
 }
 
 // label returns what stands before the URIs of a server.
@@ -158,7 +140,7 @@ func (v *view) label(server string) string {
 // before the server is told, for the case that another opening follows.
 func (b *Broker) relay(ctx context.Context, c *call, sub session.Subscription, params []byte) (upstream.Answer, error) {
 	up := c.view.servers[sub.Server]
-	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: sub.Server}
+	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: sub.Server, Endpoint: c.endpoint}
 	backend, err := b.openBackend(ctx, up, question)
 	if err != nil {
 		return upstream.Answer{}, err
@@ -191,11 +173,11 @@ func (b *Broker) relay(ctx context.Context, c *call, sub session.Subscription, p
 }
 
 // relayed answers with what the server has answered.
-func (c *call) relayed(owner gatewayconfig.Server, answer upstream.Answer) {
+func (c *call) relayed(owner string, answer upstream.Answer) {
 	tail := append([]byte(`,"result":`), answer.Result...)
 	if answer.Error != nil {
 		tail = append([]byte(`,"error":`), answer.Error...)
 	}
 	message := append(append([]byte(`{"jsonrpc":"2.0","id":`), c.id...), append(tail, '}')...)
-	c.write(fromServer(nil, message, owner.Name, owner.Label))
+	c.write(fromServer(nil, message, owner, c.view.label(owner)))
 }

@@ -3,15 +3,19 @@ package broker
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
-// Status is the body of GET /status: what an operator wants to know. It names
-// addresses in error texts.
+// Status is the body of GET /status: what an operator wants to know. It holds no
+// addresses: those are in the log.
 type Status struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -23,14 +27,44 @@ type Status struct {
 	Table     string           `json:"table"`
 	Servers   []ServerStatus   `json:"servers"`
 	Conflicts []ConflictStatus `json:"conflicts"`
+	// Renamed are items whose names had to be changed for the limit.
+	Renamed []RenamedStatus `json:"renamed,omitempty"`
+	// Endpoints are what clients see, the gateway's own first.
+	Endpoints []EndpointStatus `json:"endpoints"`
+}
+
+// EndpointStatus is what one endpoint shows.
+type EndpointStatus struct {
+	Path string `json:"path"`
+	// Counts are of what lists show.
+	Tools     int `json:"tools"`
+	Prompts   int `json:"prompts"`
+	Resources int `json:"resources"`
+	Templates int `json:"templates"`
+	// Failing names the server for which a list is answered with an error now.
+	Failing string `json:"failing,omitempty"`
+}
+
+// RenamedStatus is a catalog.Renamed.
+type RenamedStatus struct {
+	List    string `json:"list"`
+	Server  string `json:"server"`
+	Name    string `json:"name"`
+	Exposed string `json:"exposed"`
 }
 
 // ServerStatus is one server, in configured order.
 type ServerStatus struct {
-	Name   string         `json:"name"`
-	Prefix string         `json:"prefix,omitempty"`
-	Label  string         `json:"label,omitempty"`
-	State  upstream.State `json:"state"`
+	Name   string `json:"name"`
+	Prefix string `json:"prefix,omitempty"`
+	// OnConflict tells that Prefix goes before contested names only.
+	OnConflict bool           `json:"onConflict,omitempty"`
+	Label      string         `json:"label,omitempty"`
+	State      upstream.State `json:"state"`
+	// Partial is what lists do while State is failed; Stale tells that they show
+	// what was listed before, see AgeSeconds.
+	Partial gatewayconfig.Partial `json:"partial,omitempty"`
+	Stale   bool                  `json:"stale,omitempty"`
 	// Error is why State is failed.
 	Error string `json:"error,omitempty"`
 	// Revision was negotiated for discovery; Info is the server's serverInfo.
@@ -41,6 +75,8 @@ type ServerStatus struct {
 	Prompts   int `json:"prompts"`
 	Resources int `json:"resources"`
 	Templates int `json:"templates"`
+	// Hidden counts items that the configuration does not admit.
+	Hidden int `json:"hidden,omitempty"`
 	// Faults are items that were left out.
 	Faults []FaultStatus `json:"faults,omitempty"`
 	// ListedAt and AgeSeconds tell how old the lists are; absent before the
@@ -70,7 +106,14 @@ func (b *Broker) Status() Status {
 	out := Status{
 		Name: v.config.Name, Version: v.config.Version,
 		Ready: b.isReady(), Streams: b.hub.count(), Table: v.catalog.Table().Version,
-		Servers: []ServerStatus{}, Conflicts: []ConflictStatus{},
+		Servers: []ServerStatus{}, Conflicts: []ConflictStatus{}, Endpoints: []EndpointStatus{},
+	}
+	if v.configured {
+		out.Endpoints = append(out.Endpoints, endpointStatus(v.config.Path, v.catalog.View("")))
+	}
+	for _, view := range v.config.Views {
+		path := strings.TrimSuffix(v.config.Path, "/") + "/" + view.Name
+		out.Endpoints = append(out.Endpoints, endpointStatus(path, v.catalog.View(view.Name)))
 	}
 	for i, snap := range v.seen {
 		out.Servers = append(out.Servers, v.serverStatus(i, snap))
@@ -78,19 +121,37 @@ func (b *Broker) Status() Status {
 	for _, c := range v.catalog.Conflicts() {
 		out.Conflicts = append(out.Conflicts, ConflictStatus{c.Kind.String(), c.Name, c.Server, c.Owner})
 	}
+	for _, r := range v.catalog.Renamed() {
+		out.Renamed = append(out.Renamed, RenamedStatus{r.Kind.String(), r.Server, r.Own, r.Exposed})
+	}
 	return out
+}
+
+func endpointStatus(path string, v *catalog.View) EndpointStatus {
+	s := EndpointStatus{
+		Path: path, Tools: v.Count(catalog.Tools), Prompts: v.Count(catalog.Prompts),
+		Resources: v.Count(catalog.Resources), Templates: v.Count(catalog.Templates),
+	}
+	for k := catalog.Tools; k <= catalog.Templates && s.Failing == ""; k++ {
+		s.Failing = v.Failing(k)
+	}
+	return s
 }
 
 func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
 	config, items := v.config.Servers[i], v.merged[i].Items
 	s := ServerStatus{
-		Name: config.Name, Prefix: config.Prefix, Label: config.Label,
+		Name: config.Name, Prefix: config.Prefix, OnConflict: config.OnConflict, Label: config.Label,
+		Partial: config.Partial, Stale: snap.State != upstream.Ready && snap.Listed,
 		State: snap.State, Revision: snap.Version, Info: snap.Info,
 		Tools: items.Count(catalog.Tools), Prompts: items.Count(catalog.Prompts),
 		Resources: items.Count(catalog.Resources), Templates: items.Count(catalog.Templates),
 	}
 	if snap.Err != nil {
-		s.Error = snap.Err.Error()
+		s.Error = withoutAddresses(snap.Err.Error(), config.URL)
+	}
+	for k := catalog.Tools; k <= catalog.Templates; k++ {
+		s.Hidden += items.Hidden(k)
 	}
 	for _, f := range items.Faults() {
 		s.Faults = append(s.Faults, FaultStatus{f.Kind.String(), f.Index, f.Reason})
@@ -100,6 +161,21 @@ func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
 		s.ListedAt, s.AgeSeconds = &snap.ListedAt, &age
 	}
 	return s
+}
+
+// located matches URLs, and IP addresses with their ports.
+var located = regexp.MustCompile(`"?[a-z]+://[^\s"]+"?|(\d{1,3}\.){3}\d{1,3}(:\d+)?|\[[0-9a-zA-Z:.%]+\](:\d+)?`)
+
+// withoutAddresses takes what tells where a server is out of the text of an
+// error.
+func withoutAddresses(text, server string) string {
+	text = located.ReplaceAllString(text, "(address)")
+	u, err := url.Parse(server)
+	if err != nil || u.Hostname() == "" {
+		return text
+	}
+	host := regexp.MustCompile(`\b` + regexp.QuoteMeta(u.Hostname()) + `(:\d+)?\b`)
+	return host.ReplaceAllString(text, "(address)")
 }
 
 func (b *Broker) status(w http.ResponseWriter, _ *http.Request) {

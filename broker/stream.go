@@ -73,9 +73,11 @@ type hub struct {
 
 // stream is an open event stream as seen from the rest of the broker.
 type stream struct {
-	pending changes       // guarded by hub.mu
-	wake    chan struct{} // holds a token while pending may not be empty
-	done    chan struct{} // closed when the session has ended, or another stream took over
+	// endpoint names the view that the session belongs to.
+	endpoint string
+	pending  changes       // guarded by hub.mu
+	wake     chan struct{} // holds a token while pending may not be empty
+	done     chan struct{} // closed when the session has ended, or another stream took over
 	// look holds a token while the session's backend sessions may have changed.
 	look chan struct{}
 	// events takes events of servers as text. It has no buffer: a server's next
@@ -87,28 +89,29 @@ type stream struct {
 func newHub() *hub { return &hub{streams: make(map[session.Key]*stream)} }
 
 // open registers a stream; false if the session has one.
-func (h *hub) open(k session.Key) (*stream, bool) {
+func (h *hub) open(k session.Key, endpoint string) (*stream, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.streams[k] != nil {
 		return nil, false
 	}
-	return h.add(k), true
+	return h.add(k, endpoint), true
 }
 
 // takeOver registers a stream in the place of the session's, which ends.
-func (h *hub) takeOver(k session.Key) *stream {
+func (h *hub) takeOver(k session.Key, endpoint string) *stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if before := h.streams[k]; before != nil {
 		close(before.done)
 	}
-	return h.add(k)
+	return h.add(k, endpoint)
 }
 
-func (h *hub) add(k session.Key) *stream {
+func (h *hub) add(k session.Key, endpoint string) *stream {
 	s := &stream{
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		endpoint: endpoint,
+		wake:     make(chan struct{}, 1), done: make(chan struct{}),
 		look: make(chan struct{}, 1), events: make(chan []byte),
 	}
 	h.streams[k] = s
@@ -159,17 +162,22 @@ func (h *hub) end(k session.Key) {
 	}
 }
 
-// announce tells all streams what has changed. What a slow client has not taken
-// yet becomes one notification for each list.
-func (h *hub) announce(c changes) {
-	if c == 0 {
-		return
-	}
+// announce tells all streams what has changed at their endpoints, and ends those
+// whose endpoint is not there any more. What a slow client has not taken yet
+// becomes one notification for each list.
+func (h *hub) announce(at map[string]changes) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range h.streams {
-		s.pending |= c
-		wakeUp(s.wake)
+	for k, s := range h.streams {
+		c, there := at[s.endpoint]
+		switch {
+		case !there:
+			delete(h.streams, k)
+			close(s.done)
+		case c != 0:
+			s.pending |= c
+			wakeUp(s.wake)
+		}
 	}
 }
 
@@ -206,10 +214,10 @@ func (b *Broker) get(c *call) {
 	resumes := merged && marked
 	var s *stream
 	if resumes {
-		s = b.hub.takeOver(key)
+		s = b.hub.takeOver(key, c.session.Endpoint)
 	} else {
 		var ok bool
-		if s, ok = b.hub.open(key); !ok {
+		if s, ok = b.hub.open(key, c.session.Endpoint); !ok {
 			c.fail(http.StatusConflict, mcp.CodeInvalidRequest, "the session has an event stream already")
 			return
 		}

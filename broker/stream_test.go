@@ -152,10 +152,10 @@ func TestSlowClientGetsOneNotificationForEachList(t *testing.T) {
 	t.Parallel()
 	h := newHub()
 	key := session.ID("x").Key()
-	s, _ := h.open(key)
+	s, _ := h.open(key, "")
 	for range 1000 {
-		h.announce(toolsChanged)
-		h.announce(resourcesChanged)
+		h.announce(map[string]changes{"": toolsChanged})
+		h.announce(map[string]changes{"": resourcesChanged})
 	}
 	<-s.wake
 	got := string(h.take(s).events(nil))
@@ -178,7 +178,7 @@ func TestStreamOfAClientThatTakesNothingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": raw("a")})
 		id := g.open()
-		r, _ := http.NewRequest("GET", "http://gateway/", nil)
+		r, _ := http.NewRequest("GET", "http://gateway/mcp", nil)
 		r.Header.Set("Mcp-Session-Id", id)
 		resp, err := g.public.Do(r)
 		if err != nil {

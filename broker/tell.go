@@ -91,13 +91,14 @@ func (b *Broker) backendsOf(c *call) ([]heldServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.view.present(held), nil
+	return c.view.present(c.endpoint, held), nil
 }
 
-func (v *view) present(held []session.Held) []heldServer {
+// present returns those whose servers the endpoint shows.
+func (v *view) present(endpoint string, held []session.Held) []heldServer {
 	var out []heldServer
 	for _, h := range held {
-		if up := v.servers[h.Server]; up != nil {
+		if up := v.server(endpoint, h.Server); up != nil {
 			out = append(out, heldServer{h.Server, up, upstream.Session(h.Backend)})
 		}
 	}

@@ -2,13 +2,13 @@
 // keeps the bytes of each item as its server sent them: of a tool or prompt
 // only the name is replaced, of a resource only the URI, so that unknown
 // members, the order of keys and the spelling of numbers reach the client. The
-// answers to all list methods are made once per change and then only written.
+// pages of all lists, of each view, are made once per change and then only
+// written.
 //
 // Pure: no network, no clock, no log. Servers are read by broker/upstream.
 package catalog
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -33,13 +33,33 @@ func (k Kind) String() string {
 	return [kinds]string{"tools", "prompts", "resources", "resourceTemplates"}[k]
 }
 
-// Server is one server as the catalog sees it.
+// Kinds is a set of lists.
+type Kinds uint8
+
+// Set returns the set of the kinds.
+func Set(of ...Kind) (s Kinds) {
+	for _, k := range of {
+		s |= 1 << k
+	}
+	return s
+}
+
+// Has reports whether k is in the set.
+func (s Kinds) Has(k Kind) bool { return s&(1<<k) != 0 }
+
+// Server is one server as the catalog sees it. Comparable: a server that equals
+// an earlier one has the same lists.
 type Server struct {
-	// Route goes into the table as it is. Its Prefix and Label are those that
-	// Items was prepared with.
+	// Route goes into the table, with the rules of Items.
 	Route gatewayconfig.TableServer
 	// Items are the server's, from Prepare; nil for none.
 	Items *Items
+	// Hidden leaves the server out of lists. Its names stay its own, and calls
+	// reach it.
+	Hidden bool
+	// Failing are the lists that are answered with an error, as the server's
+	// part of them is not known or old.
+	Failing Kinds
 }
 
 // Conflict is an item that is left out because an earlier one has its name.
@@ -52,66 +72,124 @@ type Conflict struct {
 	Server, Owner string
 }
 
+// Renamed is an item whose exposed name was too long, or had characters that
+// model providers refuse.
+type Renamed struct {
+	Kind   Kind
+	Server string
+	// Own is the server's name for it.
+	Own, Exposed string
+}
+
+// Options say how lists are merged and shown.
+type Options struct {
+	// Views are the endpoints besides the gateway's own.
+	Views []gatewayconfig.View
+	// NameLimit is the one that the servers' items were prepared with.
+	NameLimit int
+	// PageSize is how many items a page has; 0 means all.
+	PageSize int
+}
+
 // Catalog is an immutable set of merged lists.
 type Catalog struct {
-	answers   [kinds][]byte
-	counts    [kinds]int
+	servers   []Server
+	lists     [kinds][]entry
 	conflicts []Conflict
+	renamed   []Renamed
+	own       *View
+	views     map[string]*View
 	table     gatewayconfig.Table
 	encoded   []byte
 }
 
+// entry is a listed item.
+type entry struct {
+	server int
+	name   string // as exposed
+	own    string
+	raw    []byte
+}
+
 // Merge joins the lists of the servers: servers in the given order, items in
 // their server's order. Of several items with one exposed name the first is
-// listed, the others become conflicts.
-func Merge(servers []Server) *Catalog {
-	c := &Catalog{table: gatewayconfig.Table{
-		Servers: make([]gatewayconfig.TableServer, len(servers)),
-		Tools:   map[string]gatewayconfig.Target{},
-		Prompts: map[string]gatewayconfig.Target{},
+// listed, the others become conflicts; an alias goes before any other name.
+func Merge(servers []Server, o Options) *Catalog {
+	c := &Catalog{servers: servers, views: map[string]*View{}, table: gatewayconfig.Table{
+		Servers:   make([]gatewayconfig.TableServer, len(servers)),
+		Tools:     map[string]gatewayconfig.Target{},
+		Prompts:   map[string]gatewayconfig.Target{},
+		NameLimit: o.NameLimit,
 	}}
 	for i, s := range servers {
 		c.table.Servers[i] = s.Route
+		c.table.Servers[i].Rules = s.Items.serverRules()
 	}
 	for k := range kinds {
-		c.merge(k, servers)
+		c.merge(k)
+	}
+	c.own = c.view(gatewayconfig.View{}, o.PageSize)
+	for _, v := range o.Views {
+		made := c.view(v, o.PageSize)
+		c.views[v.Name] = made
+		c.table.Views = append(c.table.Views, gatewayconfig.TableView{
+			Name: v.Name, Servers: made.indexes(), Tools: v.Tools, Prompts: v.Prompts, Resources: v.Resources,
+		})
 	}
 	c.seal()
 	return c
 }
 
-func (c *Catalog) merge(k Kind, servers []Server) {
-	size := 0
-	for _, s := range servers {
-		size += s.Items.size(k)
-	}
-	answer := make([]byte, 0, size+64)
-	answer = append(answer, `,"result":{"`...)
-	answer = append(answer, k.String()...)
-	answer = append(answer, `":[`...)
+// merge fills the list of a kind.
+func (c *Catalog) merge(k Kind) {
+	aliases, moved := c.aliases(k), c.contested(k)
 	owners := map[string]int{}
-	for i, s := range servers {
-		for _, it := range s.Items.of(k) {
-			if owner, taken := owners[it.name]; taken {
+	for i, s := range c.servers {
+		for j := range s.Items.of(k) {
+			it := &s.Items.of(k)[j]
+			e := entry{server: i, name: it.name, own: it.own, raw: it.raw}
+			if moved[it] {
+				e.name, e.raw = it.prefixed, it.as(it.prefixed)
+			}
+			owner, taken := aliases[e.name]
+			if taken && owner == i && it.alias {
+				taken = false
+			}
+			if !taken {
+				owner, taken = owners[e.name]
+			}
+			if taken {
 				c.conflicts = append(c.conflicts, Conflict{
-					Kind: k, Name: it.name, Server: s.Route.Name, Owner: servers[owner].Route.Name,
+					Kind: k, Name: e.name, Server: s.Route.Name, Owner: c.servers[owner].Route.Name,
 				})
 				continue
 			}
-			owners[it.name] = i
-			if c.counts[k]++; c.counts[k] > 1 {
-				answer = append(answer, ',')
+			owners[e.name] = i
+			c.lists[k] = append(c.lists[k], e)
+			if !it.alias && s.Items.changes(k, e.own, e.name) {
+				c.renamed = append(c.renamed, Renamed{Kind: k, Server: s.Route.Name, Own: e.own, Exposed: e.name})
 			}
-			answer = append(answer, it.raw...)
-			switch k {
-			case Tools:
-				c.table.Tools[it.name] = gatewayconfig.Target{Server: i, Name: it.own}
-			case Prompts:
-				c.table.Prompts[it.name] = gatewayconfig.Target{Server: i, Name: it.own}
+			if names := c.targets(k); names != nil {
+				names[e.name] = gatewayconfig.Target{Server: i, Name: e.own}
 			}
 		}
 	}
-	c.answers[k] = append(answer, `]}}`...)
+	// What an alias means is known before its server has listed anything.
+	for name, i := range aliases {
+		if s := c.servers[i]; !s.Route.Listed {
+			c.targets(k)[name] = gatewayconfig.Target{Server: i, Name: s.Items.aliases(k)[name]}
+		}
+	}
+}
+
+func (c *Catalog) targets(k Kind) map[string]gatewayconfig.Target {
+	switch k {
+	case Tools:
+		return c.table.Tools
+	case Prompts:
+		return c.table.Prompts
+	}
+	return nil
 }
 
 // seal encodes the table and names the version after its content. Maps are
@@ -130,24 +208,23 @@ func mustEncode(t gatewayconfig.Table) []byte {
 	return b
 }
 
-// Answer returns what follows the request's id in the response to a list
-// method, up to the last byte: `,"result":{"tools":[...]}}`. Not to be changed.
-func (c *Catalog) Answer(k Kind) []byte { return c.answers[k] }
-
-// Count returns the number of items that the list shows.
-func (c *Catalog) Count(k Kind) int { return c.counts[k] }
+// View returns what an endpoint shows, by its name; empty for the gateway's own.
+// Nil if there is none of that name.
+func (c *Catalog) View(name string) *View {
+	if name == "" {
+		return c.own
+	}
+	return c.views[name]
+}
 
 // Conflicts returns the items that are left out, in the order of the lists.
 func (c *Catalog) Conflicts() []Conflict { return c.conflicts }
+
+// Renamed returns the listed items whose names had to be changed.
+func (c *Catalog) Renamed() []Renamed { return c.renamed }
 
 // Table returns who owns which name. Its maps are not to be changed.
 func (c *Catalog) Table() gatewayconfig.Table { return c.table }
 
 // EncodedTable returns Table as JSON. Not to be changed.
 func (c *Catalog) EncodedTable() []byte { return c.encoded }
-
-// Differs reports whether a list is not the same, byte for byte, in both
-// catalogs.
-func (c *Catalog) Differs(k Kind, other *Catalog) bool {
-	return !bytes.Equal(c.answers[k], other.answers[k])
-}

@@ -23,7 +23,7 @@ func raws(items ...string) [][]byte {
 func server(name, prefix string, lists catalog.Lists) catalog.Server {
 	return catalog.Server{
 		Route: gatewayconfig.TableServer{Name: name, Authority: name + ":80", Path: "/mcp", Prefix: prefix, Listed: true},
-		Items: catalog.Prepare(lists, prefix, ""),
+		Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: prefix}, 64),
 	}
 }
 
@@ -40,14 +40,14 @@ func TestMergeKeepsConfiguredOrderAndServersOrder(t *testing.T) {
 			Resources: raws(`{"uri":"file:///x"}`),
 			Templates: raws(`{"uriTemplate":"file:///{x}"}`),
 		}),
-	})
+	}, catalog.Options{})
 	for kind, want := range map[catalog.Kind]string{
 		catalog.Tools:     `,"result":{"tools":[{"name":"z_b"},{"name":"z_a"},{"name":"a_c"}]}}`,
 		catalog.Prompts:   `,"result":{"prompts":[{"name":"z_p"}]}}`,
 		catalog.Resources: `,"result":{"resources":[{"uri":"file:///x"}]}}`,
 		catalog.Templates: `,"result":{"resourceTemplates":[{"uriTemplate":"file:///{x}"}]}}`,
 	} {
-		if got := string(c.Answer(kind)); got != want {
+		if got := string(c.View("").First(kind)); got != want {
 			t.Errorf("%v:\n got %s\nwant %s", kind, got, want)
 		}
 	}
@@ -79,8 +79,8 @@ func TestMergeKeepsConfiguredOrderAndServersOrder(t *testing.T) {
 
 func TestMergeOfNothingListsNothing(t *testing.T) {
 	t.Parallel()
-	c := catalog.Merge(nil)
-	if got, want := string(c.Answer(catalog.Tools)), `,"result":{"tools":[]}}`; got != want {
+	c := catalog.Merge(nil, catalog.Options{})
+	if got, want := string(c.View("").First(catalog.Tools)), `,"result":{"tools":[]}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if !json.Valid(c.EncodedTable()) || c.Table().Version == "" {
@@ -100,8 +100,8 @@ func TestFirstServerWinsAName(t *testing.T) {
 			Prompts:   raws(`{"name":"echo"}`),
 			Resources: raws(`{"uri":"file:///x","v":2}`),
 		}),
-	})
-	if got, want := string(c.Answer(catalog.Tools)), `,"result":{"tools":[{"name":"echo","v":1},{"name":"other"}]}}`; got != want {
+	}, catalog.Options{})
+	if got, want := string(c.View("").First(catalog.Tools)), `,"result":{"tools":[{"name":"echo","v":1},{"name":"other"}]}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	want := []catalog.Conflict{
@@ -118,7 +118,7 @@ func TestFirstServerWinsAName(t *testing.T) {
 	if got := c.Table().Prompts["echo"]; got.Server != 1 {
 		t.Errorf("prompt echo belongs to server %d, want 1", got.Server)
 	}
-	if got := c.Count(catalog.Tools); got != 2 {
+	if got := c.View("").Count(catalog.Tools); got != 2 {
 		t.Errorf("Count = %d, want 2", got)
 	}
 }
@@ -145,13 +145,13 @@ func TestVersionAndDiffersFollowContent(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a, b := catalog.Merge(base), catalog.Merge(test.other)
+			a, b := catalog.Merge(base, catalog.Options{}), catalog.Merge(test.other, catalog.Options{})
 			if got := a.Table().Version != b.Table().Version; got != test.version {
 				t.Errorf("version changed: %v, want %v", got, test.version)
 			}
 			var kinds []catalog.Kind
 			for k := range catalog.Templates + 1 {
-				if a.Differs(k, b) {
+				if a.View("").Differs(k, b.View("")) {
 					kinds = append(kinds, k)
 				}
 			}
@@ -165,7 +165,7 @@ func TestVersionAndDiffersFollowContent(t *testing.T) {
 func TestLongNamesAreShortenedInListAndTable(t *testing.T) {
 	t.Parallel()
 	own := strings.Repeat("n", 70)
-	c := catalog.Merge([]catalog.Server{server("s", "s_", catalog.Lists{Tools: raws(fmt.Sprintf(`{"name":%q}`, own))})})
+	c := catalog.Merge([]catalog.Server{server("s", "s_", catalog.Lists{Tools: raws(fmt.Sprintf(`{"name":%q}`, own))})}, catalog.Options{NameLimit: 64})
 	if len(c.Table().Tools) != 1 {
 		t.Fatalf("tools: %v", c.Table().Tools)
 	}
@@ -173,8 +173,8 @@ func TestLongNamesAreShortenedInListAndTable(t *testing.T) {
 		if len(name) != 64 || target.Name != own {
 			t.Errorf("name %q (%d bytes) for %q", name, len(name), target.Name)
 		}
-		if !strings.Contains(string(c.Answer(catalog.Tools)), `{"name":"`+name+`"}`) {
-			t.Errorf("list %s does not show %q", c.Answer(catalog.Tools), name)
+		if !strings.Contains(string(c.View("").First(catalog.Tools)), `{"name":"`+name+`"}`) {
+			t.Errorf("list %s does not show %q", c.View("").First(catalog.Tools), name)
 		}
 	}
 }

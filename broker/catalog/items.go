@@ -1,6 +1,11 @@
 package catalog
 
 import (
+	"maps"
+	"slices"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/glob"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/toolname"
@@ -26,35 +31,111 @@ type Fault struct {
 
 // Items are the items of one server under their exposed names. Immutable.
 type Items struct {
+	config gatewayconfig.Server
+	limit  int
 	lists  [kinds][]item
+	hidden [kinds]int
 	faults []Fault
+	rules  *gatewayconfig.ServerRules
 }
 
 type item struct {
 	name string // exposed name; exposed URI or URI template of a resource
 	own  string // as the server knows it
-	raw  []byte
+	// prefixed is the name to take if another server claims name; empty if the
+	// name is settled.
+	prefixed string
+	alias    bool
+	raw      []byte       // under name
+	at       jsonrpc.Span // of the name's token in raw
 }
 
-// Prepare gives the items of one server their exposed names: prefix before the
-// names of tools and prompts, label in the URIs of resources and templates and
-// in the URI of the view that a tool names in its _meta (MCP Apps). An item
-// whose name cannot be told is left out and becomes a fault; the rest stays.
-func Prepare(lists Lists, prefix, label string) *Items {
-	out := &Items{}
+// as returns the item under another name.
+func (it *item) as(name string) []byte {
+	out := make([]byte, 0, len(it.raw)+len(name))
+	out = append(out, it.raw[:it.at.Start]...)
+	out = jsonrpc.AppendQuote(out, []byte(name))
+	return append(out, it.raw[it.at.End:]...)
+}
+
+// Prepare gives the items of one server their exposed names: the alias or the
+// prefix with the name for tools and prompts, the label in the URIs of resources
+// and templates and in the URI of the view that a tool names in its _meta (MCP
+// Apps). An item that the configuration does not admit is left out; so is one
+// whose name cannot be told, which becomes a fault. limit is the longest name,
+// see toolname.Fit.
+func Prepare(lists Lists, config gatewayconfig.Server, limit int) *Items {
+	out := &Items{config: config, limit: limit, rules: rulesOf(config)}
 	for k := range kinds {
 		raws := lists.of(k)
 		out.lists[k] = make([]item, 0, len(raws))
+		p := out.preparer(k)
 		for i, raw := range raws {
-			it, reason := prepare(k, raw, prefix, label)
-			if reason != "" {
+			it, reason := p.prepare(raw)
+			switch {
+			case reason != "":
 				out.faults = append(out.faults, Fault{Kind: k, Index: i, Reason: reason})
-				continue
+			case !p.admits(it.own):
+				out.hidden[k]++
+			default:
+				out.lists[k] = append(out.lists[k], it)
 			}
-			out.lists[k] = append(out.lists[k], it)
 		}
 	}
 	return out
+}
+
+// rulesOf returns what holds for names and URIs that no list has; nil for
+// nothing.
+func rulesOf(config gatewayconfig.Server) *gatewayconfig.ServerRules {
+	names := func(i gatewayconfig.Items) gatewayconfig.Rules {
+		rules := gatewayconfig.Rules{Allow: i.Allow, Deny: slices.Clone(i.Deny)}
+		for _, exposed := range slices.Sorted(maps.Keys(i.Aliases)) {
+			rules.Deny = append(rules.Deny, i.Aliases[exposed])
+		}
+		return rules
+	}
+	rules := gatewayconfig.ServerRules{Tools: names(config.Tools), Prompts: names(config.Prompts), Resources: config.Resources}
+	for _, r := range []gatewayconfig.Rules{rules.Tools, rules.Prompts, rules.Resources} {
+		if len(r.Allow)+len(r.Deny) > 0 {
+			return &rules
+		}
+	}
+	return nil
+}
+
+func (s *Items) serverRules() *gatewayconfig.ServerRules {
+	if s == nil {
+		return nil
+	}
+	return s.rules
+}
+
+// aliases maps the exposed names that are configured to the server's own.
+func (s *Items) aliases(k Kind) map[string]string {
+	switch {
+	case s == nil:
+	case k == Tools:
+		return s.config.Tools.Aliases
+	case k == Prompts:
+		return s.config.Prompts.Aliases
+	}
+	return nil
+}
+
+func (s *Items) onConflict() bool { return s != nil && s.config.OnConflict }
+
+// changes reports whether name is not what prefix and own name give.
+func (s *Items) changes(k Kind, own, name string) bool {
+	return (k == Tools || k == Prompts) && name != own && name != s.config.Prefix+own
+}
+
+// Hidden returns how many items the configuration does not admit.
+func (s *Items) Hidden(k Kind) int {
+	if s == nil {
+		return 0
+	}
+	return s.hidden[k]
 }
 
 // Faults returns the items that were left out.
@@ -75,27 +156,69 @@ func (s *Items) of(k Kind) []item {
 	return s.lists[k]
 }
 
-func (s *Items) size(k Kind) int {
-	n := 0
-	for _, it := range s.of(k) {
-		n += len(it.raw) + 1
-	}
-	return n
+// preparer prepares the items of one kind.
+type preparer struct {
+	kind    Kind
+	config  *gatewayconfig.Server
+	limit   int
+	rules   *glob.Rules
+	aliases map[string]string // own name to exposed name
 }
 
-func prepare(k Kind, raw []byte, prefix, label string) (item, string) {
-	named := func(own string) string { return toolname.Join(prefix, own) }
-	located := func(own string) string { return resourceuri.Join(label, own) }
-	s := splicer{raw: raw}
+func (s *Items) preparer(k Kind) *preparer {
+	p := &preparer{kind: k, config: &s.config, limit: s.limit}
+	rules := s.config.Resources
 	switch k {
 	case Tools:
-		return s.item("name", named, label)
+		rules = s.config.Tools.Rules
 	case Prompts:
-		return s.item("name", named, "")
+		rules = s.config.Prompts.Rules
+	}
+	p.rules = glob.New(rules.Allow, rules.Deny)
+	if aliases := s.aliases(k); len(aliases) > 0 {
+		p.aliases = make(map[string]string, len(aliases))
+		for exposed, own := range aliases {
+			p.aliases[own] = exposed
+		}
+	}
+	return p
+}
+
+func (p *preparer) admits(own string) bool {
+	if p.kind == Tools || p.kind == Prompts {
+		return p.rules.Admits([]byte(own))
+	}
+	return p.rules.AdmitsURI([]byte(own), []byte(own))
+}
+
+func (p *preparer) prepare(raw []byte) (item, string) {
+	located := func(it *item) { it.name = resourceuri.Join(p.config.Label, it.own) }
+	s := splicer{raw: raw}
+	switch p.kind {
+	case Tools:
+		return s.item("name", p.named, p.config.Label)
+	case Prompts:
+		return s.item("name", p.named, "")
 	case Resources:
 		return s.item("uri", located, "")
 	default:
 		return s.item("uriTemplate", located, "")
+	}
+}
+
+// named sets the exposed name of a tool or prompt.
+func (p *preparer) named(it *item) {
+	if exposed, ok := p.aliases[it.own]; ok {
+		it.name, it.alias = exposed, true
+		return
+	}
+	prefixed := toolname.Fit(p.config.Prefix+it.own, p.limit)
+	if !p.config.OnConflict {
+		it.name = prefixed
+		return
+	}
+	if it.name = toolname.Fit(it.own, p.limit); it.name != prefixed {
+		it.prefixed = prefixed
 	}
 }
 
@@ -113,9 +236,9 @@ type edit struct {
 }
 
 // item reads the member called key, which must be there once as a string that
-// is not empty, and gives it the name that expose returns. With a view label it
+// is not empty, and gives it the name that expose sets. With a view label it
 // also labels the view's URI in _meta.
-func (s *splicer) item(key string, expose func(own string) string, viewLabel string) (item, string) {
+func (s *splicer) item(key string, expose func(it *item), viewLabel string) (item, string) {
 	var it item
 	found, isString := 0, false
 	err := jsonrpc.Members(s.raw, func(k, v jsonrpc.Span) bool {
@@ -125,8 +248,9 @@ func (s *splicer) item(key string, expose func(own string) string, viewLabel str
 			var own []byte
 			own, isString = s.unquote(v)
 			it.own = string(own)
-			it.name = expose(it.own)
+			expose(&it)
 			s.replace(v, it.own, it.name)
+			it.at = v
 		case viewLabel != "" && s.is(k, "_meta"):
 			s.meta(v, viewLabel)
 		}
@@ -144,7 +268,7 @@ func (s *splicer) item(key string, expose func(own string) string, viewLabel str
 	case it.own == "":
 		return item{}, key + " is empty"
 	}
-	it.raw = s.splice()
+	it.raw, it.at = s.splice(it.at)
 	return it, ""
 }
 
@@ -201,21 +325,29 @@ func (s *splicer) replace(at jsonrpc.Span, old, with string) {
 	}
 }
 
-// splice returns raw with the edits made; raw itself if there are none.
-func (s *splicer) splice() []byte {
+// splice returns raw with the edits made, raw itself if there are none, and
+// where in it the token stands that was at a span of raw.
+func (s *splicer) splice(at jsonrpc.Span) ([]byte, jsonrpc.Span) {
 	if len(s.edits) == 0 {
-		return s.raw
+		return s.raw, at
 	}
 	size := len(s.raw)
 	for _, e := range s.edits {
 		size += len(e.with) + 2
 	}
 	out := make([]byte, 0, size)
-	end := 0
+	end, moved := 0, at
 	for _, e := range s.edits {
 		out = append(out, s.raw[end:e.at.Start]...)
+		begin := len(out)
 		out = jsonrpc.AppendQuote(out, []byte(e.with))
 		end = e.at.End
+		if e.at == at {
+			moved = jsonrpc.Span{Start: begin, End: len(out)}
+		} else if e.at.End <= at.Start {
+			shift := len(out) - end
+			moved = jsonrpc.Span{Start: at.Start + shift, End: at.End + shift}
+		}
 	}
-	return append(out, s.raw[end:]...)
+	return append(out, s.raw[end:]...), moved
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // listed returns the one item of a kind as the merged list shows it.
 func listed(t *testing.T, k catalog.Kind, items *catalog.Items) string {
 	t.Helper()
-	answer := string(catalog.Merge([]catalog.Server{{Items: items}}).Answer(k))
+	answer := string(catalog.Merge([]catalog.Server{{Items: items}}, catalog.Options{}).View("").First(k))
 	answer = strings.TrimPrefix(answer, `,"result":{"`+k.String()+`":[`)
 	return strings.TrimSuffix(answer, `]}}`)
 }
@@ -83,7 +84,7 @@ func TestPrepareChangesOneStringAndNoOtherByte(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			items := catalog.Prepare(test.lists, test.prefix, test.label)
+			items := catalog.Prepare(test.lists, gatewayconfig.Server{Prefix: test.prefix, Label: test.label}, 0)
 			if faults := items.Faults(); faults != nil {
 				t.Fatalf("faults: %v", faults)
 			}
@@ -98,7 +99,7 @@ func TestPrepareDoesNotWriteIntoTheServersBytes(t *testing.T) {
 	t.Parallel()
 	const original = `{"name":"a","uri":"x"}`
 	raw := []byte(original)
-	catalog.Prepare(catalog.Lists{Tools: [][]byte{raw}, Resources: [][]byte{raw}}, "prefix_", "label")
+	catalog.Prepare(catalog.Lists{Tools: [][]byte{raw}, Resources: [][]byte{raw}}, gatewayconfig.Server{Prefix: "prefix_", Label: "label"}, 0)
 	if string(raw) != original {
 		t.Errorf("raw became %s", raw)
 	}
@@ -110,7 +111,7 @@ func TestPrepareLeavesOutOnlyTheFaultyItem(t *testing.T) {
 		Tools: raws(`{"name":"a"}`, `7`, `{"title":"x"}`, `{"name":null}`, `{"name":{"name":"x"}}`, `{"name":""}`,
 			`{"name":"b","name":"c"}`, `{"Name":"d"}`, `{"name":"z"}`),
 		Resources: raws(`{"name":"no uri"}`),
-	}, "", "")
+	}, gatewayconfig.Server{}, 0)
 	if got, want := listed(t, catalog.Tools, items), `{"name":"a"},{"name":"z"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

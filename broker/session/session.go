@@ -49,6 +49,9 @@ type Session struct {
 	// of initialize, byte for byte; empty if absent. Treat them as read-only.
 	ClientInfo   json.RawMessage
 	Capabilities json.RawMessage
+	// Endpoint is the view that the session was opened at, a name without spaces;
+	// empty for the gateway's own endpoint. It is not found at any other.
+	Endpoint string
 	// Principal binds the session to a caller; empty for none. The store keeps
 	// it as given and compares nothing: pass a digest where it is a secret.
 	Principal string

@@ -39,11 +39,21 @@ type Broker struct {
 	// Name and Version are the gateway's serverInfo.
 	Name    string `json:"name"`
 	Version string `json:"version"`
+	// Description is the gateway's, for its serverInfo.
+	Description string `json:"description,omitempty"`
 	// Instructions are the gateway's own, put before those of the servers.
 	Instructions string `json:"instructions,omitempty"`
+	// Path is the endpoint's; a view is served at Path + "/" + its name.
+	Path string `json:"path"`
 	// Servers in the order in which lists show them.
-	Servers  []Server `json:"servers"`
-	Sessions Sessions `json:"sessions"`
+	Servers []Server `json:"servers"`
+	Views   []View   `json:"views,omitempty"`
+	// NameLimit is the longest exposed name in bytes, see toolname.Fit; 0 means
+	// that names stay as they are. PageSize is how many items a page of a list
+	// has; 0 means all.
+	NameLimit int      `json:"nameLimit"`
+	PageSize  int      `json:"pageSize"`
+	Sessions  Sessions `json:"sessions"`
 	// BodyLimit is the largest request body in bytes.
 	BodyLimit int64 `json:"bodyLimit"`
 	// Endpoint is the URL of the gateway's own endpoint, as the broker reaches
@@ -68,6 +78,15 @@ type Server struct {
 	Host string `json:"host,omitempty"`
 	// Prefix goes before each tool and prompt name; empty means none.
 	Prefix string `json:"prefix,omitempty"`
+	// OnConflict has Prefix go only before names that another server exposes too.
+	OnConflict bool `json:"onConflict,omitempty"`
+	// Tools, Prompts and Resources say what of the server is offered, by the
+	// names and URIs that the server knows.
+	Tools     Items `json:"tools,omitzero"`
+	Prompts   Items `json:"prompts,omitzero"`
+	Resources Rules `json:"resources,omitzero"`
+	// Partial says what lists do while the server fails; empty is PartialStale.
+	Partial Partial `json:"partial,omitempty"`
 	// Label goes before resource URIs as "label+uri"; empty with a single
 	// server, whose URIs stay as they are.
 	Label string `json:"label,omitempty"`
@@ -116,39 +135,6 @@ type Filter struct {
 	Table *Table `json:"table,omitempty"`
 }
 
-// Table tells the filter who owns which name. Version changes with content.
-type Table struct {
-	Version string        `json:"version"`
-	Servers []TableServer `json:"servers"`
-	// Tools and Prompts map exposed names to their owners.
-	Tools   map[string]Target `json:"tools"`
-	Prompts map[string]Target `json:"prompts"`
-}
-
-// TableServer is one server as the filter routes to it.
-type TableServer struct {
-	Name string `json:"name"`
-	// Authority and Path replace :authority and :path of a forwarded request.
-	Authority string `json:"authority"`
-	Path      string `json:"path"`
-	Prefix    string `json:"prefix,omitempty"`
-	Label     string `json:"label,omitempty"`
-	// Listed is false until the server's lists were read once; until then its
-	// prefix alone decides, so that a call meets the server's own state and
-	// not "unknown tool".
-	Listed bool `json:"listed"`
-	// Resources reports the resources capability: answers may hold URIs that
-	// need the label.
-	Resources bool `json:"resources,omitempty"`
-}
-
-// Target is the owner of an exposed name: the index in Table.Servers and the
-// name as the server knows it.
-type Target struct {
-	Server int    `json:"s"`
-	Name   string `json:"n"`
-}
-
 // ResolveRequest asks for the backend session of (client session, server),
 // opened if need be. Stale names a backend session that the server has
 // forgotten (it answered 404), so that the broker opens a new one. Without a
@@ -156,7 +142,10 @@ type Target struct {
 type ResolveRequest struct {
 	Session string `json:"session"`
 	Server  string `json:"server"`
-	Stale   string `json:"stale,omitempty"`
+	// Endpoint is the view that the request was sent to, empty for the gateway's
+	// own endpoint. A session of another endpoint is not found.
+	Endpoint string `json:"endpoint,omitempty"`
+	Stale    string `json:"stale,omitempty"`
 }
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client
@@ -197,18 +186,6 @@ func Decode(data []byte, v any) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("data after the document")
-	}
-	return nil
-}
-
-// Validate reports whether t is consistent: every target names a server.
-func (t *Table) Validate() error {
-	for _, m := range []map[string]Target{t.Tools, t.Prompts} {
-		for name, target := range m {
-			if target.Server < 0 || target.Server >= len(t.Servers) {
-				return fmt.Errorf("table: %q points to server %d of %d", name, target.Server, len(t.Servers))
-			}
-		}
 	}
 	return nil
 }

@@ -3,58 +3,62 @@ package toolname_test
 import (
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"mcp-gateway/internal/toolname"
 )
 
-func TestJoin(t *testing.T) {
+func TestFit(t *testing.T) {
 	t.Parallel()
 	ten := "0123456789"
-	for _, tt := range []struct{ name, prefix, tool, want string }{
-		{"Prefixed", "weather_", "get_weather", "weather_get_weather"},
-		{"NoPrefix", "", "get_weather", "get_weather"},
-		{"Empty", "", "", ""},
-		{"SixtyFour", strings.Repeat(ten, 6), "abcd", strings.Repeat(ten, 6) + "abcd"},
+	for _, tt := range []struct {
+		name, full string
+		limit      int
+		want       string
+	}{
+		{"Usual", "weather_get.weather-1", 64, "weather_get.weather-1"},
+		{"Empty", "", 64, ""},
+		{"SixtyFour", strings.Repeat(ten, 6) + "abcd", 64, strings.Repeat(ten, 6) + "abcd"},
 		// The digests are those of sha256sum over the whole name.
-		{"SixtyFive", strings.Repeat(ten, 6), "abcde", strings.Repeat(ten, 5) + "01234_2786df60"},
-		{"CutInsideCharacter", strings.Repeat(ten, 5) + "0123", "é" + ten, strings.Repeat(ten, 5) + "0123_bfffea1a"},
+		{"SixtyFive", strings.Repeat(ten, 6) + "abcde", 64, strings.Repeat(ten, 5) + "01234_2786df60"},
+		{"CutInsideCharacter", strings.Repeat(ten, 5) + "0123é" + ten, 64, strings.Repeat(ten, 5) + "0123__bfffea1a"},
+		{"OtherLimit", strings.Repeat(ten, 4), 32, ten + ten + "012_fb526cd4"},
+		{"NoLimit", strings.Repeat(ten, 10) + " é", 0, strings.Repeat(ten, 10) + " é"},
+		{"Slash", "a/b", 64, "a_b_c14cddc0"},
+		{"Space", "a b", 64, "a_b_c8687a08"},
 	} {
-		if got := toolname.Join(tt.prefix, tt.tool); got != tt.want {
-			t.Errorf("%s: Join = %q, want %q", tt.name, got, tt.want)
+		if got := toolname.Fit(tt.full, tt.limit); got != tt.want {
+			t.Errorf("%s: Fit = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-// Names that differ behind the cut stay different.
-func TestShortenedNamesDiffer(t *testing.T) {
+// Names that differ behind the cut, or in what is replaced, stay different.
+func TestChangedNamesDiffer(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for i := range 1000 {
-		seen[toolname.Join(strings.Repeat("p", 60), strings.Repeat("n", i+5))] = true
+		seen[toolname.Fit(strings.Repeat("p", 60)+strings.Repeat("n", i+5), toolname.DefaultLimit)] = true
+		seen[toolname.Fit("a"+string(rune(0x1000+i)), toolname.DefaultLimit)] = true
 	}
-	if len(seen) != 1000 {
-		t.Errorf("%d names from 1000", len(seen))
+	if len(seen) != 2000 {
+		t.Errorf("%d names from 2000", len(seen))
 	}
 }
 
-func FuzzJoin(f *testing.F) {
-	f.Add("weather_", "get_weather")
-	f.Add(strings.Repeat("p", 40), strings.Repeat("é", 40))
-	f.Add(strings.Repeat("\xff", 70), "\x80")
-	f.Fuzz(func(t *testing.T, prefix, name string) {
-		got := toolname.Join(prefix, name)
-		if len(got) > toolname.MaxLen {
-			t.Errorf("%d bytes", len(got))
+func FuzzFit(f *testing.F) {
+	f.Add("weather_get_weather", 64)
+	f.Add(strings.Repeat("é", 40), 64)
+	f.Add(strings.Repeat("\xff", 70), 32)
+	f.Fuzz(func(t *testing.T, name string, limit int) {
+		if limit != 0 && (limit < toolname.MinLimit || limit > 1000) {
+			return
 		}
-		if full := prefix + name; len(full) <= toolname.MaxLen && got != full {
-			t.Errorf("Join = %q, want %q", got, full)
+		got := toolname.Fit(name, limit)
+		if !toolname.Fits(got, limit) || got != toolname.Fit(got, limit) {
+			t.Errorf("Fit = %q does not fit", got)
 		}
-		if got != toolname.Join(prefix+name, "") {
-			t.Error("the answer depends on where the prefix ends")
-		}
-		if utf8.ValidString(prefix+name) && !utf8.ValidString(got) {
-			t.Errorf("Join = %q is not UTF-8", got)
+		if toolname.Fits([]byte(name), limit) != (got == name) {
+			t.Errorf("Fit = %q of %q", got, name)
 		}
 	})
 }

@@ -106,7 +106,7 @@ func (s *Store) Create(ctx context.Context, v session.Session) error {
 }
 
 func same(a, b session.Session) bool {
-	return a.Version == b.Version && a.Principal == b.Principal &&
+	return a.Version == b.Version && a.Endpoint == b.Endpoint && a.Principal == b.Principal &&
 		bytes.Equal(a.ClientInfo, b.ClientInfo) && bytes.Equal(a.Capabilities, b.Capabilities)
 }
 

@@ -156,17 +156,24 @@ func parseBackend(v string) (session.Backend, error) {
 }
 
 // document holds what the client said of itself: the length of ClientInfo in
-// decimal, a colon, ClientInfo, Capabilities.
+// decimal, a space and Endpoint if there is one, a colon, ClientInfo,
+// Capabilities.
 func document(v session.Session) string {
-	return strconv.Itoa(len(v.ClientInfo)) + ":" + string(v.ClientInfo) + string(v.Capabilities)
+	head := strconv.Itoa(len(v.ClientInfo))
+	if v.Endpoint != "" {
+		head += " " + v.Endpoint
+	}
+	return head + ":" + string(v.ClientInfo) + string(v.Capabilities)
 }
 
 func readDocument(v *session.Session, doc string) error {
-	length, rest, _ := strings.Cut(doc, ":")
+	head, rest, _ := strings.Cut(doc, ":")
+	length, endpoint, _ := strings.Cut(head, " ")
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 || n > len(rest) {
 		return malformed("client document")
 	}
+	v.Endpoint = endpoint
 	v.ClientInfo = raw(rest[:n])
 	v.Capabilities = raw(rest[n:])
 	return nil

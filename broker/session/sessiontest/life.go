@@ -29,6 +29,7 @@ func keepsSession(t *testing.T, f Fixture) {
 			Version:      mcp.Revision20251125,
 			ClientInfo:   json.RawMessage(" {\"n\" : 1.0e400,\r\n\"\\u0000\":9007199254740993, \"é\":\":\"} "),
 			Capabilities: json.RawMessage(`{"x:y":"1:2"}`),
+			Endpoint:     "team.a-1",
 			Principal:    "https://issuer.example|sub:1\n",
 		},
 		"large": {
@@ -68,6 +69,7 @@ func createIsRepeatable(t *testing.T, f Fixture) {
 
 	for name, change := range map[string]func(*session.Session){
 		"version":      func(s *session.Session) { s.Version = mcp.Revision20250326 },
+		"endpoint":     func(s *session.Session) { s.Endpoint = "other" },
 		"principal":    func(s *session.Session) { s.Principal = "q" },
 		"clientInfo":   func(s *session.Session) { s.ClientInfo = nil },
 		"capabilities": func(s *session.Session) { s.Capabilities = json.RawMessage(`{}`) },

@@ -1,0 +1,228 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/glob"
+	"mcp-gateway/internal/resourceuri"
+)
+
+// View is what one endpoint shows of a Catalog. Immutable.
+type View struct {
+	catalog *Catalog
+	shows   []bool // by server
+	// resources is nil where every URI is admitted.
+	resources *glob.Rules
+	lists     [kinds]list
+}
+
+// list is one list of a view, serialised.
+type list struct {
+	// pages are what follows the request's id in the answers, up to the last
+	// byte; at least one.
+	pages [][]byte
+	// cursors tell the pages but the first.
+	cursors map[string]int
+	count   int
+	// failing names the server for which the list is answered with an error.
+	failing string
+}
+
+// view makes a view. One without a name shows everything.
+func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
+	v := &View{catalog: c, shows: make([]bool, len(c.servers))}
+	for i, s := range c.servers {
+		v.shows[i] = config.Name == ""
+		for _, name := range config.Servers {
+			v.shows[i] = v.shows[i] || name == s.Route.Name
+		}
+	}
+	v.resources = glob.New(config.Resources.Allow, config.Resources.Deny)
+	for k := range kinds {
+		rules := v.resources
+		switch k {
+		case Tools:
+			rules = glob.New(config.Tools.Allow, config.Tools.Deny)
+		case Prompts:
+			rules = glob.New(config.Prompts.Allow, config.Prompts.Deny)
+		}
+		var shown []*entry
+		for i := range c.lists[k] {
+			e := &c.lists[k][i]
+			admitted := rules.Admits([]byte(e.name))
+			if k == Resources || k == Templates {
+				admitted = rules.AdmitsURI([]byte(e.name), []byte(e.own))
+			}
+			if v.shows[e.server] && !c.servers[e.server].Hidden && admitted {
+				shown = append(shown, e)
+			}
+		}
+		v.lists[k] = paginate(config.Name, k, shown, pageSize)
+		for i, s := range c.servers {
+			if v.shows[i] && s.Failing.Has(k) {
+				v.lists[k].failing = s.Route.Name
+				break
+			}
+		}
+	}
+	return v
+}
+
+// paginate serialises a list. A cursor is a digest of the view, the list with
+// all that is in it, and the page: it finds its page in every replica that shows
+// the same, and none in a list that has changed, where it would skip or repeat
+// items. There is nothing to forge: what is no cursor of this very list is
+// unknown.
+func paginate(view string, k Kind, entries []*entry, size int) list {
+	if size <= 0 {
+		size = max(1, len(entries))
+	}
+	out := list{count: len(entries)}
+	var content [sha256.Size]byte
+	if len(entries) > size {
+		sum := sha256.New()
+		sum.Write(strconv.AppendQuote(nil, view))
+		sum.Write([]byte{byte(k)})
+		for _, e := range entries {
+			var length [8]byte
+			binary.BigEndian.PutUint64(length[:], uint64(len(e.raw)))
+			sum.Write(length[:])
+			sum.Write(e.raw)
+		}
+		sum.Sum(content[:0])
+		out.cursors = map[string]int{}
+	}
+	for first := 0; first == 0 || first < len(entries); first += size {
+		next := min(first+size, len(entries))
+		cursor := ""
+		if next < len(entries) {
+			sum := sha256.Sum256(binary.BigEndian.AppendUint64(content[:], uint64(next)))
+			cursor = hex.EncodeToString(sum[:16])
+			out.cursors[cursor] = len(out.pages) + 1
+		}
+		out.pages = append(out.pages, page(k, entries[first:next], cursor))
+	}
+	return out
+}
+
+func page(k Kind, entries []*entry, cursor string) []byte {
+	size := 128
+	for _, e := range entries {
+		size += len(e.raw) + 1
+	}
+	b := make([]byte, 0, size)
+	b = append(b, `,"result":{"`...)
+	b = append(b, k.String()...)
+	b = append(b, `":[`...)
+	for i, e := range entries {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, e.raw...)
+	}
+	b = append(b, ']')
+	if cursor != "" {
+		b = append(b, `,"nextCursor":"`...)
+		b = append(b, cursor...)
+		b = append(b, '"')
+	}
+	return append(b, '}', '}')
+}
+
+// First returns what follows the request's id in the answer to a list method
+// without a cursor, up to the last byte: `,"result":{"tools":[...]}}`. Not to be
+// changed.
+func (v *View) First(k Kind) []byte { return v.lists[k].pages[0] }
+
+// Page is First for the page of a cursor; false for one that is not of this
+// list as it is now.
+func (v *View) Page(k Kind, cursor string) ([]byte, bool) {
+	i, ok := v.lists[k].cursors[cursor]
+	if !ok {
+		return nil, false
+	}
+	return v.lists[k].pages[i], true
+}
+
+// Failing names the server for which the list is to be answered with an error,
+// see Server.Failing; empty for none.
+func (v *View) Failing(k Kind) string { return v.lists[k].failing }
+
+// Count returns the number of items that the list shows.
+func (v *View) Count(k Kind) int { return v.lists[k].count }
+
+// Shows reports whether the server at an index is part of the view.
+func (v *View) Shows(server int) bool { return v.shows[server] }
+
+// ShowsServer is Shows by name.
+func (v *View) ShowsServer(name string) bool {
+	for i, s := range v.catalog.servers {
+		if s.Route.Name == name {
+			return v.shows[i]
+		}
+	}
+	return false
+}
+
+// indexes returns the servers of the view.
+func (v *View) indexes() []int {
+	out := []int{}
+	for i, shown := range v.shows {
+		if shown {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Resource returns the server that a URI, or URI template, of a client belongs
+// to, and the URI as that server knows it. False if there is no such server, or
+// if the view or the server's own rules do not admit the URI.
+func (v *View) Resource(uri string) (server, own string, ok bool) {
+	servers := v.catalog.servers
+	i, own := 0, uri
+	if len(servers) != 1 || servers[0].Route.Label != "" {
+		var label string
+		if label, own, ok = resourceuri.Split(uri); !ok {
+			return "", "", false
+		}
+		for i = 0; i < len(servers) && servers[i].Route.Label != label; i++ {
+		}
+	}
+	if i >= len(servers) || !v.shows[i] {
+		return "", "", false
+	}
+	s := &servers[i]
+	var rules gatewayconfig.Rules
+	if r := s.Items.serverRules(); r != nil {
+		rules = r.Resources
+	}
+	exposed := resourceuri.Join(s.Route.Label, own)
+	if !glob.New(rules.Allow, rules.Deny).AdmitsURI([]byte(own), []byte(own)) || !v.resources.AdmitsURI([]byte(exposed), []byte(own)) {
+		return "", "", false
+	}
+	return s.Route.Name, own, true
+}
+
+// Differs reports whether a list is not the same, byte for byte, in both views.
+// The nil View shows nothing.
+func (v *View) Differs(k Kind, other *View) bool {
+	if v == nil || other == nil {
+		return v != other
+	}
+	a, b := &v.lists[k], &other.lists[k]
+	if len(a.pages) != len(b.pages) || a.failing != b.failing {
+		return true
+	}
+	for i := range a.pages {
+		if !bytes.Equal(a.pages[i], b.pages[i]) {
+			return true
+		}
+	}
+	return false
+}
