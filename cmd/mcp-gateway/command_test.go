@@ -52,12 +52,13 @@ func TestValidateListsEveryErrorWithItsLine(t *testing.T) {
 
 func TestValidateSummarizesAGoodFile(t *testing.T) {
 	t.Parallel()
-	path := write(t, "servers:\n  - name: a\n    url: http://x/mcp\n    prefix: a_\n  - name: b\n    url: http://y/mcp\n    enabled: false\n")
+	path := write(t, "servers:\n  - name: a\n    url: http://x/mcp\n    prefix: a_\n  - name: b\n    url: http://y/mcp\n    enabled: false\n"+
+		"  - name: c\n    url: http://z/mcp\n    prefixPolicy: on-conflict\nvirtualServers: [{name: v}]\n")
 	out, _, err := execute(t, "validate", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := path + " is fine: 1 of 2 servers enabled\n  a, prefix a_\n  b, not enabled\n"
+	want := path + " is fine: 2 of 3 servers enabled\n  a, prefix a_\n  b, not enabled\n  c, prefix c_ on conflict\n  /mcp/v, virtual\n"
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,13 +34,20 @@ func summarize(w io.Writer, path string, g *gateway.Gateway, warnings []file.Pro
 	_, err := fmt.Fprintf(w, "%s is fine: %d of %d servers enabled\n", path, len(g.EnabledServers()), len(g.Servers))
 	for _, s := range g.Servers {
 		note := ""
-		if s.Prefix != "" {
-			note += ", prefix " + s.Prefix
+		if prefix := s.EffectivePrefix(); prefix != "" {
+			note += ", prefix " + prefix
+		}
+		if s.PrefixPolicy == gateway.PrefixOnConflict {
+			note += " on conflict"
 		}
 		if !s.Enabled {
 			note += ", not enabled"
 		}
 		_, printErr := fmt.Fprintf(w, "  %s%s\n", s.Name, note)
+		err = errors.Join(err, printErr)
+	}
+	for _, v := range g.VirtualServers {
+		_, printErr := fmt.Fprintf(w, "  %s/%s, virtual\n", strings.TrimSuffix(g.Path, "/"), v.Name)
 		err = errors.Join(err, printErr)
 	}
 	if len(warnings) > 0 {

@@ -4,7 +4,12 @@
 // computed from it. It knows neither YAML nor Envoy nor Kubernetes.
 package gateway
 
-import "time"
+import (
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/toolname"
+)
 
 // Gateway is one endpoint in front of many MCP servers. Start from Default.
 type Gateway struct {
@@ -29,15 +34,25 @@ type Gateway struct {
 	// that is held back to rewrite resource URIs; bytes.
 	BodyLimit     int64
 	ResponseLimit int64
-	// Name is the gateway's serverInfo.name; Instructions are its own, put
-	// before those of the servers.
+	// Name and Description are the gateway's serverInfo; Instructions are its
+	// own, put before those of the servers.
 	Name         string
+	Description  string
 	Instructions string
+	// NameLength is the longest name of a tool or prompt, 0 for no limit: longer
+	// ones and those with characters that models refuse are changed.
+	NameLength int
+	// PageSize is how many items a page of a list has, 0 for all.
+	PageSize int
+	// Partial is what lists do while a server fails.
+	Partial gatewayconfig.Partial
 	// AccessLog is AccessLogOff, AccessLogStdout or the path of a file.
 	AccessLog string
 	// Servers in the order in which lists show them.
-	Servers  []Server
-	Sessions Sessions
+	Servers []Server
+	// VirtualServers are parts of the gateway with endpoints of their own.
+	VirtualServers []VirtualServer
+	Sessions       Sessions
 }
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.
@@ -74,8 +89,19 @@ type Server struct {
 	MaxProcesses int
 	// Host replaces the Host header that the URL implies; empty keeps it.
 	Host string
-	// Prefix goes before each tool and prompt name; empty means none.
+	// Prefix goes before each tool and prompt name; empty means none, unless
+	// PrefixPolicy asks for one.
 	Prefix string
+	// PrefixPolicy is when the prefix is used; empty is always for a server that
+	// has one.
+	PrefixPolicy PrefixPolicy
+	// Tools, Prompts and Resources say what of the server is offered, by the
+	// server's own names and URIs.
+	Tools     Items
+	Prompts   Items
+	Resources Rules
+	// Partial is what lists do while the server fails; empty is the gateway's.
+	Partial gatewayconfig.Partial
 	// Enabled is false for a server that is declared but not served.
 	Enabled bool
 	// Timeout bounds a call from its last request byte to its last answer
@@ -132,6 +158,9 @@ func Default() Gateway {
 		BodyLimit:     4 << 20,
 		ResponseLimit: 16 << 20,
 		Name:          "mcp-gateway",
+		NameLength:    toolname.DefaultLimit,
+		PageSize:      1000,
+		Partial:       gatewayconfig.PartialStale,
 		AccessLog:     AccessLogOff,
 		Sessions: Sessions{
 			Store:       StoreMemory,

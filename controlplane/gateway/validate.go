@@ -29,9 +29,14 @@ type Problem struct {
 
 // Limits of what a Gateway may ask for.
 const (
-	minLimit    = 1 << 10 // bytes, of BodyLimit and ResponseLimit
-	maxLimit    = 1 << 30
-	maxPrefix   = 48 // bytes; a name of 64 keeps its prefix when it is cut
+	minLimit  = 1 << 10 // bytes, of BodyLimit and ResponseLimit
+	maxLimit  = 1 << 30
+	maxPrefix = 48 // bytes
+	// prefixRoom is what a name keeps for itself besides a prefix when it is cut.
+	prefixRoom  = 16
+	maxName     = 256
+	maxPage     = 1_000_000
+	maxPatterns = 10_000
 	maxDuration = 365 * 24 * time.Hour
 )
 
@@ -48,6 +53,7 @@ func (g *Gateway) Validate() []Problem {
 	v := &validation{}
 	v.endpoint(g)
 	v.servers(g)
+	v.virtualServers(g)
 	v.sessions(&g.Sessions)
 	return v.problems
 }
@@ -86,6 +92,7 @@ func (v *validation) endpoint(g *Gateway) {
 	if g.Name == "" {
 		v.errorf("gateway.name", "must not be empty")
 	}
+	v.lists(g)
 	if g.AccessLog == "" || strings.ContainsRune(g.AccessLog, 0) {
 		v.errorf("gateway.accessLog", "want off, stdout or the path of a file")
 	}
@@ -184,6 +191,7 @@ func (v *validation) servers(g *Gateway) {
 		}
 	}
 	v.prefixes(g.Servers)
+	v.aliases(g.Servers)
 }
 
 // prefixes looks for equal ones, which leave the owner of a name open, and for
@@ -192,15 +200,16 @@ func (v *validation) prefixes(servers []Server) {
 	for i := range servers {
 		for j := range servers[:i] {
 			a, b := &servers[j], &servers[i]
-			if !a.Enabled || !b.Enabled || a.Prefix == "" || b.Prefix == "" {
+			first, second := a.EffectivePrefix(), b.EffectivePrefix()
+			if !a.Enabled || !b.Enabled || first == "" || second == "" {
 				continue
 			}
 			at := index("servers", i) + ".prefix"
 			switch {
-			case a.Prefix == b.Prefix:
-				v.errorf(at, "%q is the prefix of %q (servers[%d]) already", b.Prefix, a.Name, j)
-			case strings.HasPrefix(a.Prefix, b.Prefix), strings.HasPrefix(b.Prefix, a.Prefix):
-				v.warnf(at, "%q and %q of %q (servers[%d]) overlap: a name that fits both belongs to the longer prefix", b.Prefix, a.Prefix, a.Name, j)
+			case first == second:
+				v.errorf(at, "%q is the prefix of %q (servers[%d]) already", second, a.Name, j)
+			case strings.HasPrefix(first, second), strings.HasPrefix(second, first):
+				v.warnf(at, "%q and %q of %q (servers[%d]) overlap: a name that fits both belongs to the longer prefix", second, first, a.Name, j)
 			}
 		}
 	}
@@ -217,12 +226,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 	if s.Host != "" && !isAuthority(s.Host) {
 		v.errorf(at+".host", "%q is no host or host:port", s.Host)
 	}
-	switch {
-	case !prefix.MatchString(s.Prefix):
-		v.errorf(at+".prefix", "%q: want letters, digits, underscores, dots and hyphens only", s.Prefix)
-	case len(s.Prefix) > maxPrefix:
-		v.errorf(at+".prefix", "is longer than %d characters", maxPrefix)
-	}
+	v.names(g, s, at)
 	v.duration(at+".timeout", s.Timeout, true)
 	v.duration(at+".idleTimeout", s.IdleTimeout, true)
 	v.duration(at+".connectTimeout", s.ConnectTimeout, false)

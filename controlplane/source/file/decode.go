@@ -137,8 +137,18 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 		},
 		"sessions": func(n *yaml.Node, at string) { d.object(n, at, d.sessions(&g.Sessions)) },
 
+		"virtualServers": func(n *yaml.Node, at string) {
+			if d.visit(n, at); isBlank(n) {
+				return
+			}
+			d.list(n, at, func(n *yaml.Node, at string) {
+				var v gateway.VirtualServer
+				d.object(n, at, d.virtualServer(&v))
+				g.VirtualServers = append(g.VirtualServers, v)
+			})
+		},
+
 		"gatewayCACertPEM": d.unsupported("additional certificate authorities: Envoy and the broker trust those of the system"),
-		"virtualServers":   d.unsupported("virtual servers: every client would see every tool"),
 	}
 }
 
@@ -153,7 +163,11 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 		"bodyLimit":      d.size(&g.BodyLimit),
 		"responseLimit":  d.size(&g.ResponseLimit),
 		"name":           d.text(&g.Name),
+		"description":    d.text(&g.Description),
 		"instructions":   d.text(&g.Instructions),
+		"nameLength":     d.amount(&g.NameLength),
+		"pageSize":       d.amount(&g.PageSize),
+		"partial":        d.text((*string)(&g.Partial)),
 		"accessLog":      d.text(&g.AccessLog),
 	}
 }
@@ -172,6 +186,11 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"url":            d.text(&s.URL),
 		"host":           d.text(&s.Host),
 		"prefix":         d.text(&s.Prefix),
+		"prefixPolicy":   d.text((*string)(&s.PrefixPolicy)),
+		"tools":          d.items(&s.Tools),
+		"prompts":        d.items(&s.Prompts),
+		"resources":      d.rules(&s.Resources),
+		"partial":        d.text((*string)(&s.Partial)),
 		"enabled":        d.boolean(&s.Enabled),
 		"timeout":        d.duration(&s.Timeout),
 		"idleTimeout":    d.duration(&s.IdleTimeout),

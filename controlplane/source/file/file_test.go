@@ -247,6 +247,14 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"servers: [" + server + "caCert: pem}]",
 		"servers: [" + server + "tokenURLElicitation: {}}]",
 		"{servers: [], gateway: {bodyLimit: 4MB}}",
+		"{servers: [], gateway: {pageSize: -1}}",
+		"{servers: [], gateway: {partial: most}}",
+		"servers: [" + server + "prefixPolicy: maybe}]",
+		"servers: [" + server + "tools: {permit: [a]}}]",
+		"servers: [" + server + "prompts: {aliases: [a]}}]",
+		"servers: [" + server + "resources: {aliases: {}}}]",
+		"{servers: [], virtualServers: [{name: a, tools: [b]}]}",
+		"{servers: [], virtualServers: [{}]}",
 		"{servers: [], sessions: {lifetime: long}}",
 	} {
 		if err := accepts(s, []byte(data)); err == nil {
@@ -261,6 +269,7 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 	d := &decoder{}
 	var g gateway.Gateway
 	var s gateway.Server
+	var v gateway.VirtualServer
 	var text string
 	root := schema(t)
 	for name, test := range map[string]struct {
@@ -269,6 +278,9 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 	}{
 		"top":       {root, d.document(&g)},
 		"gateway":   {root.Properties["gateway"], d.gateway(&g)},
+		"virtual":   {root.Properties["virtualServers"].AnyOf[0].Items2020.Ref, d.virtualServer(&v)},
+		"items":     {root.Properties["servers"].Items2020.Ref.Properties["tools"].Ref, d.itemsFields(&s.Tools)},
+		"rules":     {root.Properties["servers"].Items2020.Ref.Properties["resources"].Ref, d.rulesFields(&s.Resources)},
 		"sessions":  {root.Properties["sessions"], d.sessions(&g.Sessions)},
 		"server":    {root.Properties["servers"].Items2020.Ref, d.server(&s, &text)},
 		"reference": {root.Properties["servers"].Items2020.Ref.Properties["headers"].AdditionalProperties.(*jsonschema.Schema).Ref.AnyOf[1].Ref, d.referenceFields(&text, &text)},
