@@ -22,12 +22,16 @@ func (s *Stream) askSession(server string, stale []byte) *Decision {
 // appendResolve appends a gatewayconfig.ResolveRequest.
 func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 	b = append(b, `{"session":`...)
-	b = jsonrpc.AppendQuote(b, s.session)
+	b = jsonrpc.AppendQuote(b, s.sessionID())
 	b = append(b, `,"server":`...)
 	b = jsonrpc.AppendQuote(b, []byte(server))
 	if len(stale) > 0 {
 		b = append(b, `,"stale":`...)
 		b = jsonrpc.AppendQuote(b, stale)
+	}
+	if len(s.endpoint) > 0 {
+		b = append(b, `,"endpoint":`...)
+		b = jsonrpc.AppendQuote(b, s.endpoint)
 	}
 	return append(b, '}')
 }

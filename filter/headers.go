@@ -72,11 +72,14 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		return s.refuse(403, mcp.CodeInvalidRequest, "Origin not allowed", "origin")
 	case s.g.cfg.SSEPath != "" && strings.HasPrefix(string(s.path), s.g.cfg.SSEPath) && s.oldPath():
 		return s.oldClient(method, contentType, accept, length, end)
-	case string(s.path) != s.g.cfg.Path:
+	case !s.findEndpoint():
 		return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
+	case bytes.IndexByte(s.session, 0) >= 0:
+		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id is no session id", "session_header")
 	case sessionCount > 1:
 		return s.refuse(400, mcp.CodeInvalidRequest, "more than one Mcp-Session-Id header", "session_header")
 	}
+	s.bindSession()
 	switch method {
 	case "POST":
 		return s.post(contentType, accept, length, end)

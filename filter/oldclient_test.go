@@ -39,7 +39,8 @@ func TestOldClientsGoToTheBroker(t *testing.T) {
 		t.Errorf("stream: %+v", d)
 	}
 	for path, status := range map[string]int{
-		"/mcp/sse/": 404, "/mcp/ss": 404, "/mcp/sse2": 404, "/mcp/sse/messages/": 404, "/mcp/messages": 404, "/mcp/sse/messages?sessionId=x": 405,
+		"/mcp/ss": 400, "/mcp/sse2": 400, // could be views, which have no such version
+		"/mcp/sse/": 404, "/mcp/sse/messages/": 404, "/mcp/messages": 404, "/mcp/sse/messages?sessionId=x": 405,
 	} {
 		if d := get(path); d.Status != status {
 			t.Errorf("GET %s: status %d, want %d", path, d.Status, status)

@@ -3,7 +3,6 @@ package filter
 import (
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/resourceuri"
 )
 
 // wanted is what s.name names a server by.
@@ -55,9 +54,13 @@ func (s *Stream) route(now int64) *Decision {
 
 // find looks s.name up and sets s.target.
 func (s *Stream) find(t *table) bool {
+	v, ok := s.view(t)
+	if !ok {
+		return false
+	}
 	switch s.want {
 	case wantTool, wantPrompt:
-		if s.method == mcp.MethodComplete && t.sole != nil && t.sole.prefix == "" {
+		if s.method == mcp.MethodComplete && t.sole != nil && t.sole.offersAll() && v == nil {
 			s.target = target{server: t.sole}
 			return true
 		}
@@ -65,12 +68,11 @@ func (s *Stream) find(t *table) bool {
 		if s.want == wantPrompt {
 			method = mcp.MethodPromptsGet
 		}
-		var ok bool
-		s.target, s.scratch, ok = t.owner(method, s.name, s.scratch)
+		s.target, s.scratch, ok = t.owner(method, s.name, s.scratch, v)
 		return ok
 	case wantServer:
 		srv := t.byName[string(s.name)]
-		if srv == nil {
+		if srv == nil || !v.shows(srv) {
 			return false
 		}
 		s.target = target{server: srv}
@@ -79,20 +81,24 @@ func (s *Stream) find(t *table) bool {
 		}
 		return true
 	}
-	if t.sole != nil {
-		s.target = target{server: t.sole} // no token: the URI stays as it is
-		return true
-	}
-	label, rest, ok := resourceuri.Split(string(s.name))
-	if !ok || t.labels[label] == nil {
+	srv, own, ok := t.resource(string(s.name), v)
+	if !ok {
 		return false
 	}
-	s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(rest))
-	s.target = target{server: t.labels[label], token: s.scratch}
+	s.target = target{server: srv}
+	if srv != t.sole { // else there is no token: the URI stays as it is
+		s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(own))
+		s.target.token = s.scratch
+	}
 	return true
 }
 
 func (s *Stream) unknown(now int64) *Decision {
+	if t := s.g.table.Load(); t != nil {
+		if _, ok := s.view(t); !ok {
+			return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
+		}
+	}
 	name := string(s.name)
 	switch s.want {
 	case wantTool:

@@ -32,9 +32,10 @@ type Stream struct {
 	d     Decision
 
 	// From the request's headers, copied.
-	session   []byte
+	session   []byte // with the endpoint, see bindSession
 	version   []byte
 	path      []byte
+	endpoint  []byte // the view's name; empty for the gateway's own
 	isDelete  bool
 	hasLength bool // content-length
 	hasCoding bool // accept-encoding
@@ -266,7 +267,7 @@ func (s *Stream) forward(now int64) *Decision {
 // Trim lets go of buffers larger than limit bytes, so that one large request
 // does not stay with a stream that is kept for reuse.
 func (s *Stream) Trim(limit int) {
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
 		if cap(*b) > limit {
 			*b = nil
 		}

@@ -256,7 +256,7 @@ func TestRefused(t *testing.T) {
 		{"NoContentType", list, []string{"content-type", "-"}, 415, "null", -32600},
 		{"Accept", list, []string{"accept", "application/json"}, 406, "null", -32600},
 		{"Method", list, []string{":method", "PUT"}, 405, "null", -32600},
-		{"Path", list, []string{":path", "/mcp/other"}, 404, "null", -32600},
+		{"Path", list, []string{":path", "/mcp/no/such"}, 404, "null", -32600},
 		{"Host", list, []string{":authority", "evil.example"}, 403, "null", -32600},
 		{"Origin", list, []string{"origin", "http://evil.example"}, 403, "null", -32600},
 		{"NullOrigin", list, []string{"origin", "null"}, 403, "null", -32600},

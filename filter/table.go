@@ -4,8 +4,11 @@ import (
 	"fmt"
 
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/glob"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
+	"mcp-gateway/internal/toolname"
 )
 
 // server is one MCP server, precomputed for routing.
@@ -19,7 +22,25 @@ type server struct {
 	listed    bool
 	resources bool
 	hint      uint16
+	// onConflict: without lists a name without the prefix may be this server's.
+	onConflict bool
+	rules      serverRules
 }
+
+// serverRules are what a server offers, by its own names and URIs; nil admits
+// all.
+type serverRules struct{ tools, prompts, resources *glob.Rules }
+
+func (r *serverRules) names(method string) *glob.Rules {
+	if method == mcp.MethodPromptsGet {
+		return r.prompts
+	}
+	return r.tools
+}
+
+// offersAll reports whether every name that a client may send is one that the
+// server knows as it is.
+func (s *server) offersAll() bool { return s.prefix == "" && s.rules == serverRules{} }
 
 // target is the owner of an exposed name.
 type target struct {
@@ -34,8 +55,11 @@ type table struct {
 	tools   map[string]target
 	prompts map[string]target
 	labels  map[string]*server
-	servers []*server
-	byName  map[string]*server
+	// nameLimit is that of exposed names.
+	nameLimit int
+	views     map[string]*view
+	servers   []*server
+	byName    map[string]*server
 	// unlisted servers answer for their prefix until their lists are known.
 	unlisted []*server
 	// sole is the only server of an unlabelled gateway.
@@ -52,6 +76,8 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 		prompts: make(map[string]target, len(t.Prompts)),
 		labels:  make(map[string]*server, len(t.Servers)),
 		byName:  make(map[string]*server, len(t.Servers)),
+
+		nameLimit: t.NameLimit,
 	}
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {
@@ -63,7 +89,10 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 			name: s.Name, nameBytes: []byte(s.Name),
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
-			hint: hintOf(s.Name),
+			onConflict: s.OnConflict, hint: hintOf(s.Name),
+		}
+		if r := s.Rules; r != nil {
+			servers[i].rules = serverRules{compile(r.Tools), compile(r.Prompts), compile(r.Resources)}
 		}
 		out.byName[s.Name] = servers[i]
 		if s.Label != "" {
@@ -84,30 +113,93 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 	}
 	fill(out.tools, t.Tools)
 	fill(out.prompts, t.Prompts)
+	out.views = newViews(t.Views, servers)
 	return out, nil
 }
 
-// owner finds who answers for an exposed name of a tools/call or prompts/get.
-// For a server whose lists were never read the longest prefix decides; its
-// token is then made in scratch.
-func (t *table) owner(method string, name, scratch []byte) (target, []byte, bool) {
+// owner finds who answers for an exposed name of a tools/call or prompts/get at
+// the endpoint of v. For a server whose lists were never read the longest prefix
+// decides, as far as the server's rules admit the rest; its token is then made
+// in scratch.
+func (t *table) owner(method string, name, scratch []byte, v *view) (target, []byte, bool) {
 	names := t.tools
 	if method == mcp.MethodPromptsGet {
 		names = t.prompts
 	}
 	if found, ok := names[string(name)]; ok {
-		return found, scratch, true
+		return found, scratch, v.shows(found.server) && v.names(method).Admits(name)
 	}
-	var best *server
-	for _, s := range t.unlisted {
-		if len(name) > len(s.prefix) && string(name[:len(s.prefix)]) == s.prefix &&
-			(best == nil || len(s.prefix) > len(best.prefix)) {
-			best = s
-		}
-	}
-	if best == nil {
+	best := t.guess(name)
+	// No list would show a name that is changed when it is exposed.
+	if best == nil || !toolname.Fits(name, t.nameLimit) {
 		return target{}, scratch, false
 	}
-	scratch = jsonrpc.AppendQuote(scratch[:0], name[len(best.prefix):])
+	own, bare := cutPrefix(name, best.prefix)
+	if !best.rules.names(method).Admits(own) || !v.shows(best) || !v.names(method).Admits(name) {
+		return target{}, scratch, false
+	}
+	if best.onConflict {
+		// What its lists will show is either of two: a view that hides one of
+		// them hides the item.
+		other := own
+		if bare {
+			scratch = append(append(scratch[:0], best.prefix...), own...)
+			other = scratch
+		}
+		if !v.names(method).Admits(other) {
+			return target{}, scratch, false
+		}
+	}
+	scratch = jsonrpc.AppendQuote(scratch[:0], own)
 	return target{server: best, token: scratch}, scratch, true
+}
+
+// guess returns the server that a name belongs to by its prefix, of those whose
+// lists were never read.
+func (t *table) guess(name []byte) *server {
+	var best *server
+	length := -1
+	for _, s := range t.unlisted {
+		own, bare := cutPrefix(name, s.prefix)
+		if len(own) == 0 || bare && !s.onConflict {
+			continue
+		}
+		if n := len(name) - len(own); n > length {
+			best, length = s, n
+		}
+	}
+	return best
+}
+
+// cutPrefix returns the name without the prefix; bare tells that it has none.
+func cutPrefix(name []byte, prefix string) (own []byte, bare bool) {
+	if len(name) >= len(prefix) && string(name[:len(prefix)]) == prefix {
+		return name[len(prefix):], false
+	}
+	return name, true
+}
+
+// resource finds whose URI, or URI template, it is at the endpoint of v. own is
+// the URI as the server knows it.
+func (t *table) resource(uri string, v *view) (srv *server, own string, ok bool) {
+	srv, own = t.sole, uri
+	if srv == nil {
+		var label string
+		if label, own, ok = resourceuri.Split(uri); !ok {
+			return nil, "", false
+		}
+		srv = t.labels[label]
+	}
+	if srv == nil || !v.shows(srv) {
+		return nil, "", false
+	}
+	if srv.rules.resources == nil && (v == nil || v.resources == nil) {
+		return srv, own, true
+	}
+	raw := []byte(own)
+	if !srv.rules.resources.AdmitsURI(raw, raw) ||
+		v != nil && !v.resources.AdmitsURI([]byte(resourceuri.Join(srv.label, own)), raw) {
+		return nil, "", false
+	}
+	return srv, own, true
 }
