@@ -156,6 +156,15 @@ class Session:
                 group.start_soon(one, i)
         return {"steps": done}
 
+    async def all_tools(self, step):
+        step["pages"], tools, cursor = 0, [], None
+        while step["pages"] == 0 or cursor is not None:
+            page = await self.client.list_tools(cursor=cursor, cache_mode="bypass")
+            step["pages"], cursor = step["pages"] + 1, page.next_cursor
+            tools += page.tools
+        page.tools = tools
+        return page
+
     async def run(self, method, params, step):
         client = self.client
         match method:
@@ -170,6 +179,8 @@ class Session:
                 return await self.together(**params)
             case "tools/list":
                 return await client.list_tools(cache_mode="bypass")
+            case "tools/list/pages":
+                return await self.all_tools(step)
             case "tools/call":
                 return await self.call(step, **params)
             case "prompts/list":

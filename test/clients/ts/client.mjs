@@ -10,6 +10,7 @@
 //
 //   {"do":"wait","method":M,"text":T}   until a notification M with T in its params has arrived, at most 10 s
 //   {"do":"roots","roots":[...]}        new roots, told to the server
+//   {"do":"tools/list/pages"}           follows the cursors; its step has "pages", how many there were
 //   {"do":"together","steps":[...]}     all at once; its result is {"steps":[...]}
 //   {"do":"tools/call",...,"cancel":true}  gives the call up at its first progress
 //   {"do":"tools/call",...,"until":T}   again and again until T is in the answer, at most 10 s
@@ -64,6 +65,19 @@ async function waitFor(what, condition) {
     clearTimeout(timer);
   }
   return {};
+}
+
+async function allTools(step) {
+  const tools = [];
+  let cursor;
+  step.pages = 0;
+  do {
+    const page = await client.listTools({ cursor });
+    tools.push(...page.tools);
+    cursor = page.nextCursor;
+    step.pages++;
+  } while (cursor !== undefined);
+  return { tools };
 }
 
 const requests = [];
@@ -137,6 +151,8 @@ async function run({ do: method, ...params }, step) {
       return { steps: await Promise.all(params.steps.map(record)) };
     case "tools/list":
       return client.listTools();
+    case "tools/list/pages":
+      return allTools(step);
     case "tools/call":
       return call(params, step);
     case "prompts/list":

@@ -20,6 +20,8 @@ type Config struct {
 	// Gateway and Sessions are further lines of these sections, as "bodyLimit: 4096".
 	Gateway  []string
 	Sessions []string
+	// Virtual are the entries of virtualServers, as "{name: a, servers: [b]}".
+	Virtual []string
 }
 
 // Server is one entry of servers.
@@ -39,6 +41,9 @@ func (c Config) YAML() string {
 	}
 	section("gateway", c.Gateway)
 	section("sessions", c.Sessions)
+	if len(c.Virtual) > 0 {
+		fmt.Fprintf(&b, "virtualServers:\n  - %s\n", strings.Join(c.Virtual, "\n  - "))
+	}
 	if len(c.Servers) == 0 {
 		b.WriteString("servers: []\n")
 		return b.String()
