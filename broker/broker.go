@@ -159,7 +159,7 @@ func (b *Broker) follow(ctx context.Context) {
 	for inv := range b.store.Invalidations(ctx) {
 		switch {
 		case inv.Flush:
-			b.hub.lookAll() // and for ended sessions see touchEvery
+			b.hub.lookAll()
 		case inv.Server == "":
 			b.hub.end(inv.Key)
 		default:

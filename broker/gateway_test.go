@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap/zaptest"
@@ -203,6 +204,7 @@ type events struct {
 
 func (g *gateway) listen(id string) *events {
 	g.t.Helper()
+	synctest.Wait() // until the broker follows the store
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://gateway/mcp", nil)
 	if err != nil {

@@ -169,6 +169,13 @@ func (b *broken) Delete(ctx context.Context, id session.ID) ([]session.Held, err
 	return b.Store.Delete(ctx, id)
 }
 
+func (b *broken) Backends(ctx context.Context, id session.ID) ([]session.Held, error) {
+	if b.get != nil {
+		return nil, b.get
+	}
+	return b.Store.Backends(ctx, id)
+}
+
 func (b *broken) Claim(ctx context.Context, id session.ID, server string, lease time.Duration) (session.Claim, error) {
 	if b.get != nil {
 		return session.Claim{}, b.get

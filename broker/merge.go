@@ -58,13 +58,17 @@ type joined struct {
 	over atomic.Bool
 }
 
-// run merges until ctx ends.
+// run merges until ctx or the session ends, and then ends the stream.
 func (m *merge) run(ctx context.Context) {
 	m.joined, m.renewals = make(map[string]*joined), make(map[string]*backoff.Backoff)
 	defer m.all.Wait()
 	for ctx.Err() == nil {
 		again := touchEvery // in case news was lost
-		if err := m.look(ctx); err != nil {
+		switch err := m.look(ctx); {
+		case errors.Is(err, session.ErrNotFound):
+			m.broker.hub.end(m.session.ID.Key())
+			return
+		case err != nil:
 			again = storeRetry
 		}
 		timer := time.NewTimer(backoff.Jitter(again))
@@ -81,7 +85,7 @@ func (m *merge) run(ctx context.Context) {
 func (m *merge) look(ctx context.Context) error {
 	held, err := m.broker.store.Backends(ctx, m.session.ID)
 	if err != nil {
-		return err // the session's end is noticed by the stream itself
+		return err
 	}
 	open := make(map[string]heldServer)
 	for _, h := range m.broker.view.Load().present(m.session.Endpoint, held) {

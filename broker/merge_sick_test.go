@@ -111,13 +111,13 @@ func TestSickServerDelaysNoOtherStream(t *testing.T) {
 				g.join(id, "bad")
 				stream := g.listen(id)
 				g.join(id, "good")
-				for range 10 {
+				for range 3 {
 					good.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
 					stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"x"}`))
 					time.Sleep(time.Minute)
 				}
-				if n := opened.Load(); n > 60 {
-					t.Errorf("opened %d times in 10 minutes", n)
+				if n := opened.Load(); n > 25 {
+					t.Errorf("opened %d times in 3 minutes", n)
 				}
 			})
 		})
@@ -148,7 +148,7 @@ func TestSlowClientHoldsOneEventOfAServer(t *testing.T) {
 				select {
 				case one.clients.Out <- big:
 					taken.Add(1)
-				case <-time.After(time.Hour):
+				case <-t.Context().Done():
 				}
 			}
 		}()
@@ -161,7 +161,6 @@ func TestSlowClientHoldsOneEventOfAServer(t *testing.T) {
 		if n := g.broker.hub.count(); n != 0 {
 			t.Errorf("%d streams are left", n)
 		}
-		time.Sleep(200 * time.Hour) // the end of the sender
 	})
 }
 

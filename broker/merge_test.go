@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/broker/session"
 )
 
 // talker is a server whose sessions have feeds: of discovery, and of clients.
@@ -302,5 +303,20 @@ func TestForgottenSessionIsRenewedForAListener(t *testing.T) {
 				t.Errorf("%s: %+v", method, last)
 			}
 		}
+	})
+}
+
+// News may be lost: a stream that looks finds that its session has ended.
+func TestStreamNoticesTheEndOfItsSessionAfterAGap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &broken{Store: newGateway(t, setup{}, nil).store}
+		g := newGateway(t, setup{store: store, config: config("one")}, map[string]http.Handler{"one": raw("a")})
+		stream := g.listen(g.open())
+		synctest.Wait()
+		store.get = session.ErrNotFound
+		g.broker.hub.lookAll()
+		time.Sleep(lookWithin)
+		stream.wantNext(t, []string{"closed"})
 	})
 }
