@@ -48,6 +48,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 		},
 		Opened: func(ctx context.Context, backend session.Backend) {
 			b.catchUp(ctx, up, id, told.Level, backend)
+			b.hub.awaitJoin(ctx, id.Key(), heldKey{r.Server, backend.ID})
 		},
 		Discard: func(backend session.Backend) { b.endings.add(up, backend) },
 	})

@@ -93,6 +93,7 @@ func (m *merge) look(ctx context.Context) error {
 	}
 	for name, j := range m.joined {
 		if j.heldServer != open[name] || j.over.Load() {
+			m.broker.hub.left(m.stream, heldKey{name, j.session.ID})
 			j.leave()
 			delete(m.joined, name)
 		}
@@ -124,6 +125,7 @@ func (m *merge) look(ctx context.Context) error {
 func (m *merge) join(ctx context.Context, h heldServer, after string) error {
 	return h.up.Listen(ctx, h.session, upstream.Listener{
 		After:   after,
+		Settled: func() { m.broker.hub.settled(m.stream, heldKey{h.name, h.session.ID}) },
 		Message: func(message, id []byte) error { return m.pass(ctx, h, message, id) },
 	})
 }

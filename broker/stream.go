@@ -80,6 +80,9 @@ type stream struct {
 	done     chan struct{} // closed when the session has ended, or another stream took over
 	// look holds a token while the session's backend sessions may have changed.
 	look chan struct{}
+	// joins has a channel for each backend session, closed once its own stream
+	// is merged or turns out not to open. Guarded by hub.mu.
+	joins map[heldKey]chan struct{}
 	// events takes events of servers as text. It has no buffer: a server's next
 	// event is not read before the client has taken this one, and servers take
 	// turns.
@@ -113,6 +116,7 @@ func (h *hub) add(k session.Key, endpoint string) *stream {
 		endpoint: endpoint,
 		wake:     make(chan struct{}, 1), done: make(chan struct{}),
 		look: make(chan struct{}, 1), events: make(chan []byte),
+		joins: make(map[heldKey]chan struct{}),
 	}
 	h.streams[k] = s
 	return s
@@ -124,6 +128,63 @@ func (h *hub) look(k session.Key) {
 	defer h.mu.Unlock()
 	if s := h.streams[k]; s != nil {
 		wakeUp(s.look)
+	}
+}
+
+// heldKey names a backend session of a client session.
+type heldKey struct{ server, id string }
+
+// join returns the channel that tells when a backend session's stream is merged.
+func (h *hub) join(s *stream, k heldKey) chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.joins[k] == nil {
+		s.joins[k] = make(chan struct{})
+	}
+	return s.joins[k]
+}
+
+// settled tells who waits for k.
+func (h *hub) settled(s *stream, k heldKey) {
+	c := h.join(s, k)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-c: // told before
+	default:
+		close(c)
+	}
+}
+
+// left forgets a backend session, whose id may come again.
+func (h *hub) left(s *stream, k heldKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(s.joins, k)
+}
+
+// joinWithin is how long a new backend session waits for its stream. Servers
+// that begin to answer a GET with their first event take all of it.
+const joinWithin = 500 * time.Millisecond
+
+// awaitJoin waits until the stream of a new backend session is merged into its
+// client's, if that has one here: what the server says with its first answer
+// would be lost.
+func (h *hub) awaitJoin(ctx context.Context, client session.Key, k heldKey) {
+	h.mu.Lock()
+	s := h.streams[client]
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	wakeUp(s.look)
+	late := time.NewTimer(joinWithin)
+	defer late.Stop()
+	select {
+	case <-h.join(s, k):
+	case <-s.done:
+	case <-late.C:
+	case <-ctx.Done():
 	}
 }
 

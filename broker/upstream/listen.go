@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,9 @@ type Listener struct {
 	// After is the id of the event to resume behind, as the server gave it;
 	// empty for a new stream.
 	After string
+	// Settled is called once: when the server has opened the stream, or the
+	// first attempt has failed. Nil for nobody who waits.
+	Settled func()
 	// Message is called with each message that is for the client, in order, and
 	// the id of its event, nil if it has none. The message is nil for an event
 	// that only brings an id. Both are valid during the call, in which nothing
@@ -44,13 +48,19 @@ func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
 	l := s.of(in)
 	retry := backoff.Backoff{Min: s.timing.retryMin, Max: s.timing.retryMax}
 	after := o.After
+	settle := sync.OnceFunc(func() {
+		if o.Settled != nil {
+			o.Settled()
+		}
+	})
+	defer settle()
 	for {
 		began, opened := time.Now(), false
 		pause, err := l.stream(ctx, streaming{
 			// No patience: there are servers that begin to answer with their
 			// first event, and one that hangs costs no more than a silent one.
 			after:  after,
-			opened: func() { opened = true },
+			opened: func() { opened = true; settle() },
 			event: func(e sse.Event) error {
 				if e.HasID && len(e.ID) <= longestEventID {
 					after = string(e.ID)
@@ -58,6 +68,7 @@ func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
 				return s.hear(ctx, l, e, o.Message)
 			},
 		})
+		settle()
 		taken, stopped := errors.AsType[errTaken](err)
 		switch {
 		case ctx.Err() != nil:
