@@ -119,7 +119,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // sameConnection reports whether a server is reached in the same way. Prefix
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
-	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && maps.Equal(a.Headers, b.Headers) &&
+	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
 		a.Bridge.Equal(b.Bridge)
 }
 

@@ -36,6 +36,9 @@ type client struct {
 	url     *url.URL
 	host    string
 	headers map[string]string
+	// credential is the Authorization of the broker's own session; empty for
+	// none, or what headers say.
+	credential string
 	// timeout bounds one request with its answer, but not an event stream that
 	// was opened by GET.
 	timeout time.Duration
@@ -63,12 +66,13 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 			// A server that redirects must be configured with its final URL.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		url:       u,
-		host:      cfg.Host,
-		headers:   cfg.Headers,
-		timeout:   timeout,
-		bodyLimit: bodyLimit,
-		origin:    "gateway-" + rand.Text()[:12] + "-",
+		url:        u,
+		host:       cfg.Host,
+		headers:    cfg.Headers,
+		credential: cfg.Credential,
+		timeout:    timeout,
+		bodyLimit:  bodyLimit,
+		origin:     "gateway-" + rand.Text()[:12] + "-",
 	}, nil
 }
 
@@ -97,6 +101,8 @@ type outgoing struct {
 	after  string // Last-Event-ID; empty for none
 	// once forbids to send it again where it is unknown whether it has arrived.
 	once bool
+	// own tells that it is the broker's, and not sent for a client.
+	own bool
 }
 
 // send makes one request. The caller closes the body of the answer. Statuses
@@ -118,6 +124,9 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	}
 	if o.body != nil {
 		req.Header.Set("Content-Type", typeJSON)
+	}
+	if o.own {
+		set("Authorization", c.credential)
 	}
 	set("Accept", o.accept)
 	set("User-Agent", "mcp-gateway")

@@ -25,7 +25,7 @@ type Exchanged struct {
 // says why there is no answer; the message may have arrived nevertheless.
 func (s *Server) Exchange(ctx context.Context, in Session, message []byte) (Exchanged, error) {
 	l := s.of(in)
-	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, peer: l.peer, body: message, once: true})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: message, once: true})
 	if err != nil {
 		return Exchanged{}, cause(ctx, err)
 	}

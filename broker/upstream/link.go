@@ -51,6 +51,12 @@ type reply struct {
 	header http.Header
 }
 
+// send makes one request in the session.
+func (l *link) send(ctx context.Context, o outgoing) (*http.Response, error) {
+	o.peer, o.own = l.peer, !l.shared
+	return l.client.send(ctx, o)
+}
+
 // call sends a request and returns its result. params is raw JSON, left out if
 // nil. Errors of the server are *rpcError.
 func (l *link) call(ctx context.Context, method string, params []byte) (reply, error) {
@@ -58,7 +64,7 @@ func (l *link) call(ctx context.Context, method string, params []byte) (reply, e
 	defer cancel()
 	id := l.nextID()
 	resp, err := l.send(ctx, outgoing{
-		verb: http.MethodPost, accept: typeBoth, peer: l.peer, body: request(id, method, params),
+		verb: http.MethodPost, accept: typeBoth, body: request(id, method, params),
 	})
 	if err != nil {
 		return reply{}, cause(ctx, err)
@@ -261,7 +267,7 @@ func (l *link) notify(ctx context.Context, method string) error {
 func (l *link) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
 	defer cancel()
-	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, peer: l.peer, body: body})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: body})
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -280,7 +286,7 @@ func (l *link) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	resp, err := l.send(ctx, outgoing{verb: http.MethodDelete, peer: l.peer})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodDelete})
 	if err != nil {
 		if errors.Is(err, ErrSessionGone) {
 			return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -38,6 +39,41 @@ func TestOpenSessionPresentsTheClient(t *testing.T) {
 		}
 		if got := sc.Requests("DELETE", ""); len(got) != 1 || got[0].Header.Get("Mcp-Session-Id") != in.ID || got[0].Header.Get("Mcp-Protocol-Version") != "2025-11-25" {
 			t.Errorf("end %+v", got)
+		}
+	})
+}
+
+// Calls go to the server without it, so what the broker does in a client's
+// session has to be the same caller's.
+func TestCredentialIsForTheBrokersOwnSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"tools":{}}`), Session: "s", Results: rawserver.Empty()}
+		transport, _ := rawserver.Serve(t, sc)
+		s, stop := start(t, transport, func(cfg *gatewayconfig.Server, _ *Options) {
+			cfg.Headers, cfg.Credential = map[string]string{"X-Key": "k"}, "Bearer t"
+		})
+		synctest.Wait()
+		own := len(sc.Seen())
+		in, err := s.OpenSession(t.Context(), Client{Version: mcp.LatestLegacy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.Exchange(t.Context(), in, []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`))
+		_ = s.EndSession(t.Context(), in)
+		all := sc.Seen()
+		stop()
+		if own < 3 || len(all) < own+4 {
+			t.Fatalf("%d requests, %d of the broker's own", len(all), own)
+		}
+		for i, r := range all {
+			want := ""
+			if i < own {
+				want = "Bearer t"
+			}
+			if got := r.Header.Get("Authorization"); got != want || r.Header.Get("X-Key") != "k" {
+				t.Errorf("%s %s: authorization %q, want %q", r.Verb, r.Method, got, want)
+			}
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (l *link) stream(ctx context.Context, o streaming) (pause time.Duration, er
 		begun := o.opened
 		o.opened = func() { slow.Stop(); begun() }
 	}
-	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, peer: l.peer, after: o.after})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, after: o.after})
 	if err != nil {
 		return 0, cause(ctx, err)
 	}

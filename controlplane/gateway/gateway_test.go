@@ -166,7 +166,7 @@ func TestBroker(t *testing.T) {
 		Servers: []gatewayconfig.Server{
 			{
 				Name: "Weather.eu", URL: "http://a/mcp", Host: "h", Prefix: "w_", Label: "weather.eu",
-				Headers:     map[string]string{"X-A": "b", "Authorization": "Bearer t"},
+				Headers: map[string]string{"X-A": "b"}, Credential: "Bearer t",
 				ListTimeout: gatewayconfig.Duration(time.Second), Partial: gatewayconfig.PartialStale,
 			},
 			{Name: "cal", URL: "https://c/mcp", Label: "cal", Partial: gatewayconfig.PartialStale, ListTimeout: gatewayconfig.Duration(10 * time.Second)},

@@ -52,17 +52,12 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Resources:   s.Resources.project(),
 			Partial:     cmp.Or(s.Partial, g.Partial),
 			Headers:     maps.Clone(s.Headers),
+			Credential:  s.Credential,
 			ListTimeout: gatewayconfig.Duration(s.ListTimeout),
 			CallTimeout: gatewayconfig.Duration(s.Timeout),
 		}
 		if len(enabled) > 1 {
 			server.Label, _ = resourceuri.Label(s.Name) // Validate has seen to it
-		}
-		if s.Credential != "" {
-			if server.Headers == nil {
-				server.Headers = map[string]string{}
-			}
-			server.Headers["Authorization"] = s.Credential
 		}
 		if s.Bridged() {
 			server.Bridge = &gatewayconfig.Bridge{

@@ -85,7 +85,7 @@ func TestBrokerOfServersBehindIt(t *testing.T) {
 	if diff := cmp.Diff(want, []*gatewayconfig.Bridge{b.Servers[0].Bridge, b.Servers[1].Bridge}); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if b.Servers[0].URL != "" || b.Servers[1].Headers["Authorization"] != "t" {
+	if b.Servers[0].URL != "" || b.Servers[1].Credential != "t" {
 		t.Errorf("%+v", b.Servers)
 	}
 }

@@ -92,6 +92,10 @@ type Server struct {
 	Label string `json:"label,omitempty"`
 	// Headers are sent with every request that the broker makes to the server.
 	Headers map[string]string `json:"headers,omitempty"`
+	// Credential is an Authorization value that goes with them where the broker
+	// speaks for itself, as when it reads lists, and not where it speaks for a
+	// client. A secret.
+	Credential string `json:"credential,omitempty"`
 	// ListTimeout bounds one discovery request.
 	ListTimeout Duration `json:"listTimeout"`
 	// CallTimeout bounds a call; 0 means that only the caller's patience does.

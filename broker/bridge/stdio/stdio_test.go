@@ -53,7 +53,10 @@ func TestMain(m *testing.M) {
 		select {}
 	case "deaf": // reads nothing
 		fmt.Println("up")
-		select {}
+		// Waiting for a signal is no deadlock to the runtime, as select {} can be.
+		ever := make(chan os.Signal, 1)
+		signal.Notify(ever, syscall.SIGUSR1)
+		<-ever
 	case "talks": // to standard error
 		fmt.Fprintln(os.Stderr, "starting \x1b[31mred\x1b[0m "+strings.Repeat("y", 5000))
 		fmt.Println("{}")
