@@ -107,7 +107,7 @@ func checkSteps(t *testing.T, output string) {
 	checkProgress(t, output, 4)
 }
 
-// checkProgress is checkSteps for a client that shows its user so many of the
+// checkProgress is checkSteps for a client that shows its user at least so many of the
 // four notifications of the long operation.
 func checkProgress(t *testing.T, output string, shown int) {
 	t.Helper()
@@ -164,7 +164,7 @@ func checkProgress(t *testing.T, output string, shown int) {
 	if n := len(s[4].Progress); n != 3 || s[4].Progress[2].Progress != 3 {
 		t.Errorf("get_forecast: progress %+v", s[4].Progress)
 	}
-	if n := len(s[5].Progress); n != shown {
+	if n := len(s[5].Progress); n < shown || n > 4 {
 		t.Errorf("long operation: progress %+v", s[5].Progress)
 	}
 	if !s[6].Result.IsError || !strings.Contains(s[6].text(), "out of order") {
