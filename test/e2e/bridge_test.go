@@ -31,6 +31,9 @@ func TestPublicClientsReachServersOfEveryTransport(t *testing.T) {
 		// The same steps at the server over HTTP+SSE, and at the shared process.
 		{node, "test/clients/ts/client.mjs", g.URL, elsewhere(steps, "old")},
 		{python, "test/clients/py/client.py", g.URL, elsewhere(steps, "shared"), "legacy"},
+		// And by clients over HTTP+SSE at the same time.
+		{python, "test/clients/py/client.py", g.URL + "/sse", steps, "legacy", "sse"},
+		{python, "test/clients/py/client.py", g.URL + "/sse", elsewhere(steps, "old"), "legacy", "sse"},
 	} {
 		t.Run(client[1], func(t *testing.T) {
 			t.Parallel()
