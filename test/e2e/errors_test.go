@@ -317,3 +317,19 @@ func TestStatelessRevisionIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A GET and a DELETE have no body, which must not keep one from being refused.
+func TestBodyWhereNoneBelongs(t *testing.T) {
+	t.Parallel()
+	g := harness.Run(t, harness.Config{
+		Gateway: []string{"bodyLimit: 4096"},
+		Servers: []harness.Server{behind(mcpserver.Start(t, one("a")), "a"), behind(mcpserver.Start(t, one("b")), "b")},
+	})
+	c := harness.Connect(t, g.URL)
+	for _, verb := range []string{http.MethodGet, http.MethodDelete} {
+		if r := c.Do(verb, strings.Repeat("x", 6000)); r.Status != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %s", verb, r)
+		}
+	}
+	wantTool(t, c, "a_tool", "a", "tool")
+}

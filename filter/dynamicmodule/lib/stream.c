@@ -100,7 +100,13 @@ static void request_too_large(mcp_filter* f) {
   out_init(&out, room);
   f->need_request = false;
   int verdict = f->handle == 0 ? enter(f, false, NULL, &out) : MCP_NEED_BODY;
-  if ((verdict & MCP_ACTION_MASK) == MCP_NEED_BODY) verdict = mcpBodyTooLarge(f->handle, &out);
+  if ((verdict & MCP_ACTION_MASK) != MCP_REPLY) {
+    // Whatever the headers alone would have led to, a GET with a body too: this
+    // body goes nowhere.
+    free(out.large);
+    out_init(&out, room);
+    verdict = mcpBodyTooLarge(f->handle, &out);
+  }
   request_verdict(f, verdict, &out, NULL, false);
 }
 
