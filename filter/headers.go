@@ -18,7 +18,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	s.d.reset()
 	var method, authority, contentType, accept, origin, length, lastEvent string
 	var sessionCount int
-	hasOrigin := false
+	hasOrigin, encoded := false, false
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
@@ -34,6 +34,8 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 			length, s.hasLength = h.Value, true
 		case "accept":
 			accept = join(accept, h.Value)
+		case "content-encoding":
+			encoded = encoded || !strings.EqualFold(h.Value, "identity")
 		case "accept-encoding":
 			s.hasCoding = true
 		case "last-event-id":
@@ -82,6 +84,9 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	s.bindSession()
 	switch method {
 	case "POST":
+		if encoded {
+			return s.refuse(415, mcp.CodeInvalidRequest, "Content-Encoding is not supported", "content_type")
+		}
 		return s.post(contentType, accept, length, end)
 	case "GET":
 		if accept != "" && !mcp.Accepts(accept, "text/event-stream") {

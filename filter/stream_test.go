@@ -253,6 +253,7 @@ func TestRefused(t *testing.T) {
 		{"OverLimit", `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":"` + strings.Repeat("x", 4096) + `"}}`, nil, 413, "null", -32600},
 		{"AnnouncedOverLimit", list, []string{"content-length", "4097"}, 413, "null", -32600},
 		{"ContentType", list, []string{"content-type", "text/plain"}, 415, "null", -32600},
+		{"Compressed", list, []string{"content-encoding", "gzip"}, 415, "null", -32600},
 		{"NoContentType", list, []string{"content-type", "-"}, 415, "null", -32600},
 		{"Accept", list, []string{"accept", "application/json"}, 406, "null", -32600},
 		{"Method", list, []string{":method", "PUT"}, 405, "null", -32600},

@@ -219,6 +219,7 @@ func TestHTTPThatIsRefused(t *testing.T) {
 		{"form content type", c.With("Content-Type: application/x-www-form-urlencoded"), "POST", 415},
 		{"text content type", c.With("Content-Type: text/plain"), "POST", 415},
 		{"no content type", c.With("Content-Type:"), "POST", 415},
+		{"compressed content", c.With("Content-Encoding: gzip"), "POST", 415},
 		{"Accept of HTML", c.With("Accept: text/html"), "POST", 406},
 		{"Accept of JSON alone", c.With("Accept: application/json"), "POST", 406},
 		{"Accept of streams alone", c.With("Accept: text/event-stream"), "POST", 406},
