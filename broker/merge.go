@@ -12,6 +12,7 @@ import (
 	"mcp-gateway/broker/backoff"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -123,10 +124,11 @@ func (m *merge) look(ctx context.Context) error {
 // join listens to one server until ctx ends, it turns out to have no stream, or
 // the session is gone.
 func (m *merge) join(ctx context.Context, h heldServer, after string) error {
+	marker := tag.NewMarker([]byte(m.session.ID), h.name)
 	return h.up.Listen(ctx, h.session, upstream.Listener{
 		After:   after,
 		Settled: func() { m.broker.hub.settled(m.stream, heldKey{h.name, h.session.ID}) },
-		Message: func(message, id []byte) error { return m.pass(ctx, h, message, id) },
+		Message: func(message, id []byte) error { return m.pass(ctx, h, &marker, message, id) },
 	})
 }
 
@@ -162,17 +164,17 @@ func (m *merge) pause(server string, lived time.Duration) time.Duration {
 }
 
 // pass hands one message over to the client's stream, or only an event's id.
-func (m *merge) pass(ctx context.Context, h heldServer, message, id []byte) error {
+func (m *merge) pass(ctx context.Context, h heldServer, marker *tag.Marker, message, id []byte) error {
 	e := sse.Event{HasID: id != nil}
 	if id != nil {
-		e.ID = tag.AppendMerged(nil, h.name, id)
+		e.ID = marker.AppendMerged(nil, id)
 	}
 	if message != nil {
 		if m.refused(ctx, h, message) {
 			return nil
 		}
 		e.Name, e.HasData = []byte("message"), true
-		e.Data = fromServer(nil, message, h.name, m.broker.view.Load().label(h.name))
+		e.Data = fromserver.Rewrite(nil, message, marker, m.broker.view.Load().label(h.name))
 	}
 	select {
 	case m.stream.events <- sse.AppendEvent(nil, e):

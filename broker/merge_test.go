@@ -13,6 +13,7 @@ import (
 
 	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/tag"
 )
 
 // talker is a server whose sessions have feeds: of discovery, and of clients.
@@ -96,6 +97,12 @@ func (e *events) wantNext(t *testing.T, want []string) {
 	}
 }
 
+// mark is value as a server's in a client's session.
+func mark(id, server, value string) string {
+	m := tag.NewMarker([]byte(id), server)
+	return string(m.AppendEvent(nil, []byte(value)))
+}
+
 func TestStreamMergesThoseOfTheServers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,16 +115,16 @@ func TestStreamMergesThoseOfTheServers(t *testing.T) {
 		g.join(id, "two") // while it is open
 
 		one.clients.Out <- "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\n"
-		stream.wantNext(t, event("~one~7", `{"jsonrpc":"2.0","id":"one~1","method":"roots/list"}`))
+		stream.wantNext(t, event("~"+mark(id, "one", "7"), `{"jsonrpc":"2.0","id":"`+mark(id, "one", "1")+`","method":"roots/list"}`))
 		two.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"roots/list\",\"params\":{\"_meta\":{\"progressToken\":\"p\"}}}\n\n"
-		stream.wantNext(t, event("", `{"jsonrpc":"2.0","id":"two~\"1\"","method":"roots/list","params":{"_meta":{"progressToken":"two~\"p\""}}}`))
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","id":"`+mark(id, "two", `\"1\"`)+`","method":"roots/list","params":{"_meta":{"progressToken":"`+mark(id, "two", `\"p\"`)+`"}}}`))
 		two.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"file:///a\"}}\n\n"
 		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"two+file:///a"}}`))
 		const log = `{"jsonrpc": "2.0","method":"notifications/message","params":{"level":"info","data":1e400 }}`
 		one.clients.Out <- "id: 8\ndata: " + log + "\n\n"
-		stream.wantNext(t, event("~one~8", log))
+		stream.wantNext(t, event("~"+mark(id, "one", "8"), log))
 		one.clients.Out <- "id: 9\ndata:\n\n"
-		stream.wantNext(t, []string{"id: ~one~9"})
+		stream.wantNext(t, []string{"id: ~" + mark(id, "one", "9")})
 
 		// Each line in an event of several is the client's; two servers at once
 		// keep their events whole.
@@ -125,7 +132,7 @@ func TestStreamMergesThoseOfTheServers(t *testing.T) {
 		stream.wantNext(t, []string{"event: message", `data: {"jsonrpc":"2.0",`, `data: "method":"x"}`})
 		one.clients.Out <- "data: [{\"jsonrpc\":\"2.0\",\"method\":\"x\"},{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"},{\"jsonrpc\":\"2.0\",\"method\":\"y\"}]\nid: 10\n\n"
 		want := append(event("", `{"jsonrpc":"2.0","method":"x"}`), event("", `{"jsonrpc":"2.0","method":"y"}`)...)
-		stream.wantNext(t, append(want, "id: ~one~10"))
+		stream.wantNext(t, append(want, "id: ~"+mark(id, "one", "10")))
 	})
 }
 
@@ -229,7 +236,7 @@ func TestStreamResumes(t *testing.T) {
 		// The client has lost its stream, the gateway has not noticed.
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://gateway/mcp", nil)
 		r.Header.Set("Mcp-Session-Id", id)
-		r.Header.Set("Last-Event-ID", "~two~a~b")
+		r.Header.Set("Last-Event-ID", "~"+mark(id, "two", "a~b"))
 		resp, err := g.public.Do(r)
 		if err != nil || resp.StatusCode != 200 {
 			t.Fatal(resp, err)
@@ -244,6 +251,29 @@ func TestStreamResumes(t *testing.T) {
 		}
 		if n := g.broker.hub.count(); n != 1 {
 			t.Errorf("%d streams", n)
+		}
+	})
+}
+
+// An id that was not given out in this session is as good as none: it takes over
+// no stream, and no server is asked for what came behind it.
+func TestStreamDoesNotResumeBehindAForgedEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id, other := g.open(), g.open()
+		g.join(id, "one")
+		first := g.listen(id)
+		first.wantNext(t, nil)
+		for _, event := range []string{"~one~7", "~one~AAAAAAAAAAAA~7", "~" + mark(other, "one", "7"), "~" + mark("backend", "one", "7"), mark(id, "one", "7")} {
+			if got := g.request("GET", "", map[string]string{"Mcp-Session-Id": id, "Last-Event-ID": event, "Accept": "text/event-stream"}); got.status != 409 {
+				t.Errorf("%s: status %d, want 409", event, got.status)
+			}
+		}
+		first.wantNext(t, nil)
+		if got := *one.after.Load(); got != "" {
+			t.Errorf("resumed behind %q", got)
 		}
 	})
 }
@@ -270,7 +300,7 @@ func TestServersStreamIsReopenedWhereItBroke(t *testing.T) {
 			t.Errorf("opened %d times, resumed behind %q", n, *one.after.Load())
 		}
 		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"y\"}\n\n"
-		stream.wantNext(t, append(event("~one~e1", `{"jsonrpc":"2.0","method":"x"}`), event("", `{"jsonrpc":"2.0","method":"y"}`)...))
+		stream.wantNext(t, append(event("~"+mark(id, "one", "e1"), `{"jsonrpc":"2.0","method":"x"}`), event("", `{"jsonrpc":"2.0","method":"y"}`)...))
 	})
 }
 

@@ -12,9 +12,11 @@ import (
 
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/tag"
 )
 
 const (
@@ -179,5 +181,6 @@ func (c *call) relayed(owner string, answer upstream.Answer) {
 		tail = append([]byte(`,"error":`), answer.Error...)
 	}
 	message := append(append([]byte(`{"jsonrpc":"2.0","id":`), c.id...), append(tail, '}')...)
-	c.write(fromServer(nil, message, owner, c.view.label(owner)))
+	marker := tag.NewMarker([]byte(c.session.ID), owner)
+	c.write(fromserver.Rewrite(nil, message, &marker, c.view.label(owner)))
 }

@@ -271,7 +271,7 @@ func (b *Broker) get(c *call) {
 		return
 	}
 	key := c.session.ID.Key()
-	server, id, merged, marked := tag.CutEvent(c.r.Header.Get("Last-Event-ID"))
+	server, id, merged, marked := tag.CutEvent([]byte(c.session.ID), c.r.Header.Get("Last-Event-ID"))
 	resumes := merged && marked
 	var s *stream
 	if resumes {

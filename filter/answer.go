@@ -28,6 +28,7 @@ type answerState struct {
 	parser sse.Parser
 	buf    []byte
 	id     []byte // of an event
+	marker tag.Marker
 }
 
 // ResponseHeaders decides what happens to an answer. Every answer of a server
@@ -88,6 +89,7 @@ func (s *Stream) fromBroker(status int, contentType string) *Decision {
 
 func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	srv := s.target.server
+	s.answer.marker = tag.NewMarker(s.sessionID(), srv.name)
 	isJSON := mcp.MediaType(a.contentType, "application/json")
 	isEvents := mcp.MediaType(a.contentType, "text/event-stream")
 	mayBeLost := len(s.backend.id) > 0 && (a.status == 404 || a.status == 400)
@@ -207,7 +209,7 @@ func (s *Stream) rewrite(body []byte) {
 	if !fromserver.Concerns(body, s.label) {
 		return
 	}
-	s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, s.target.server.name, s.label)
+	s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, &s.answer.marker, s.label)
 	if bytes.Equal(s.answer.buf, body) {
 		return
 	}
@@ -219,13 +221,12 @@ func (s *Stream) rewrite(body []byte) {
 // event appends one event of a server as the client may see it. Its id says
 // whose stream it is, for a GET that takes the stream up again.
 func (s *Stream) event(e sse.Event) error {
-	name := s.target.server.name
 	if len(e.ID) > 0 {
-		s.answer.id = tag.AppendEvent(s.answer.id[:0], name, e.ID)
+		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
 		e.ID = s.answer.id
 	}
 	if fromserver.Concerns(e.Data, s.label) {
-		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, name, s.label)
+		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, &s.answer.marker, s.label)
 		e.Data = s.reply
 	}
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)

@@ -92,7 +92,7 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 			t.Error("an event is held back")
 		}
 	}
-	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), "id: docs~7\n") {
+	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), sealed("s1", "id: docs~7\n")) {
 		t.Errorf("got %q", got.String())
 	}
 }
@@ -127,7 +127,7 @@ func TestEventsOfAnyServerAreLookedInto(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 	const in = "retry: 10\n\nid: p\ndata: \n\n: c\n\nid:\ndata: {\"id\":1,\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
-	const want = "retry: 10\n\nid: weather~p\ndata: \n\n: c\n\nid: \ndata: {\"id\":\"weather~1\",\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
+	want := sealed("s1", "retry: 10\n\nid: weather~p\ndata: \n\n: c\n\nid: \ndata: {\"id\":\"weather~1\",\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n")
 	if d = s.ResponseBody([]byte(in), true); !d.Replace || !d.Done || string(d.Body) != want {
 		t.Errorf("%+v\n got %q\nwant %q", d, d.Body, want)
 	}

@@ -52,13 +52,14 @@ func streamed(tb testing.TB, size int) func() {
 	request, body := postHeaders(), []byte(call("weather_get_weather"))
 	headers := headersOf("200", "text/event-stream")
 	event := []byte("event: message\nid: 7\ndata: {\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"" + strings.Repeat("x", size) + "\"}]},\"jsonrpc\":\"2.0\",\"id\":1}\n\n")
+	mark := sealed("s1", "weather~")
 	s := new(Stream)
 	return func() {
 		s.Reset(g)
 		s.RequestHeaders(request, false, second)
 		s.RequestBody(body, second)
 		s.ResponseHeaders(headers, false)
-		if d := s.ResponseBody(event, true); !d.Replace || !d.Done || len(d.Body) != len(event)+len("weather~") {
+		if d := s.ResponseBody(event, true); !d.Replace || !d.Done || len(d.Body) != len(event)+len(mark) {
 			tb.Fatalf("%+v", d)
 		}
 	}

@@ -24,6 +24,7 @@ func FuzzRequestBody(f *testing.F) {
 		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, `[{}]`, ``,
 	} {
 		f.Add([]byte(body))
+		f.Add([]byte(sealed("s1", body)))
 	}
 	g := newGateway(f)
 	f.Fuzz(func(t *testing.T, body []byte) {

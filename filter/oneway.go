@@ -30,12 +30,13 @@ func (s *Stream) notification(body, method []byte, now int64) *Decision {
 }
 
 // marked sends the message to the server whose mark the token carries, with the
-// server's own token in its place.
+// server's own token in its place. A mark that was not made in this session is
+// none.
 func (s *Stream) marked(body []byte, token jsonrpc.Span, now int64) *Decision {
 	if token.Empty() || len(s.session) == 0 {
 		return s.toBroker()
 	}
-	server, raw, ok := tag.CutToken(token.Of(body), s.scratch)
+	server, raw, ok := tag.CutToken(s.sessionID(), token.Of(body), s.scratch)
 	if !ok {
 		return s.toBroker()
 	}

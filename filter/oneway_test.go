@@ -30,7 +30,8 @@ func TestMessagesWithoutResult(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, d := post(newGateway(t), tt.body, "authorization", "Bearer x", "content-length", fmt.Sprint(len(tt.body)))
+			body := sealed("s1", tt.body)
+			_, d := post(newGateway(t), body, "authorization", "Bearer x", "content-length", fmt.Sprint(len(body)))
 			if d.Action != Pass {
 				t.Fatalf("%+v %s", d, d.Body)
 			}
@@ -44,7 +45,7 @@ func TestMessagesWithoutResult(t *testing.T) {
 				}
 				return
 			}
-			if got := spliced(tt.body, d); got != tt.want || e["content-length"] != fmt.Sprint(len(got)) {
+			if got := spliced(body, d); got != tt.want || e["content-length"] != fmt.Sprint(len(got)) {
 				t.Errorf("got %s of %s bytes, want %s", got, e["content-length"], tt.want)
 			}
 			if d.Plain || d.PlainJSON || e["mcp-session-id"] != "b-"+tt.server || e["authorization"] != "(removed)" {
@@ -56,7 +57,7 @@ func TestMessagesWithoutResult(t *testing.T) {
 
 func TestMessageWithoutResultNeedsASession(t *testing.T) {
 	t.Parallel()
-	const body = `{"jsonrpc":"2.0","id":"docs~7","result":{}}`
+	body := sealed("cold", `{"jsonrpc":"2.0","id":"docs~7","result":{}}`)
 	if _, d := post(newGateway(t), body, "mcp-session-id", "-"); d.Action != Pass || !d.Plain {
 		t.Errorf("without session: %+v", d)
 	}
@@ -84,7 +85,7 @@ func TestMarkOfANewServerLooksTwice(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	g.fetched.Store(0)
-	const body = `{"jsonrpc":"2.0","id":"fresh~7","result":{}}`
+	body := sealed("s1", `{"jsonrpc":"2.0","id":"fresh~7","result":{}}`)
 	s, d := post(g, body)
 	if d.Action != Ask || d.Question.Path != "/v1/table" {
 		t.Fatalf("%+v", d)
@@ -138,7 +139,7 @@ func TestCancelledFollowsItsRequest(t *testing.T) {
 
 func TestAnswersToMessagesWithoutResult(t *testing.T) {
 	t.Parallel()
-	const body = `{"jsonrpc":"2.0","id":"docs~7","result":{}}`
+	body := sealed("s1", `{"jsonrpc":"2.0","id":"docs~7","result":{}}`)
 	for _, tt := range []struct {
 		status, contentType string
 		end                 bool

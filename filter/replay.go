@@ -69,7 +69,7 @@ func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 	value := jsonType
 	switch {
 	case len(body) > 0 && mcp.MediaType(contentType, "application/json"):
-		s.answer.buf = fromserver.Rewrite(s.answer.buf, body, name, s.label)
+		s.answer.buf = fromserver.Rewrite(s.answer.buf, body, &s.answer.marker, s.label)
 	case len(body) > 0 && mcp.MediaType(contentType, "text/event-stream"):
 		value = eventsType
 		s.answer.parser.Reset(s.g.cfg.ResponseLimit)

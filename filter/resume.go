@@ -8,9 +8,10 @@ import (
 
 // resumed routes a GET that takes up a broken stream (2025-11-25,
 // basic/transports, Resumability and Redelivery) to the server whose stream it
-// was. Nil for the id of an event that the broker merged, and for foreign ones.
+// was. Nil for the id of an event that the broker merged, and for one that was
+// not marked in this session.
 func (s *Stream) resumed(lastEvent string, now int64) *Decision {
-	server, id, merged, ok := tag.CutEvent(lastEvent)
+	server, id, merged, ok := tag.CutEvent(s.sessionID(), lastEvent)
 	if !ok || merged {
 		return nil
 	}

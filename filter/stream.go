@@ -5,6 +5,7 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/tag"
 )
 
 // phase is where a stream stands.
@@ -274,5 +275,8 @@ func (s *Stream) Trim(limit int) {
 	}
 	if s.answer.mode == answerEvents {
 		s.answer.parser.Reset(0) // a stream that was cut may have left half an event
+	}
+	if s.answer.mode != answerPlain {
+		s.answer.marker = tag.Marker{} // it holds on to the session id
 	}
 }

@@ -207,7 +207,7 @@ func TestViewsHoldForTheRestOfTheProtocol(t *testing.T) {
 		{"/mcp/team", `{"jsonrpc":"2.0","id":"new~1","result":{}}`, "broker"},
 		{"/mcp/none", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"docs~1","progress":1}}`, "broker"},
 	} {
-		_, d := post(viewGateway(t), test.body, ":path", test.path)
+		_, d := post(viewGateway(t), sealed("s1", test.body), ":path", test.path)
 		switch got := edits(d)["x-mcp-server"]; {
 		case test.server == "":
 			if d.Action != Reply || !strings.Contains(string(d.Body), `"code":-32602`) {
@@ -220,7 +220,7 @@ func TestViewsHoldForTheRestOfTheProtocol(t *testing.T) {
 	for path, want := range map[string]string{"/mcp": "new", "/mcp/team": ""} {
 		s := new(Stream)
 		s.Reset(viewGateway(t))
-		d := s.RequestHeaders(postHeaders(":method", "GET", ":path", path, "accept", "text/event-stream", "last-event-id", "new~7"), true, second)
+		d := s.RequestHeaders(postHeaders(":method", "GET", ":path", path, "accept", "text/event-stream", "last-event-id", sealed("s1", "new~7")), true, second)
 		if got := edits(d)["x-mcp-server"]; d.Action != Pass || got != want {
 			t.Errorf("resuming at %s: action %d to %q, want %q", path, d.Action, got, want)
 		}

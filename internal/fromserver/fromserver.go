@@ -29,18 +29,19 @@ func Concerns(message []byte, label string) bool {
 	return bytes.Contains(message, methodMember) || label != "" && bytes.Contains(message, uriMember)
 }
 
-// Rewrite appends message, one JSON-RPC message or a batch of them as server
+// Rewrite appends message, one JSON-RPC message or a batch of them as a server
 // sends it, to dst as a client may see it:
 //
-//   - of a request its id and params._meta.progressToken are marked, and so is
-//     params.requestId of the notifications/cancelled that takes it back;
+//   - of a request its id and params._meta.progressToken are marked by marker,
+//     and so is params.requestId of the notifications/cancelled that takes it
+//     back;
 //   - with a label, it goes before each resource URI that a client may send
 //     back: result.contents[].uri, uri and resource.uri of the content blocks in
 //     result.content[] and result.messages[].content, error.data.uri, and
 //     params.uri of notifications/resources/updated.
 //
 // A message that cannot be read so, or holds nothing of this, is copied.
-func Rewrite(dst, message []byte, server, label string) []byte {
+func Rewrite(dst, message []byte, marker *tag.Marker, label string) []byte {
 	r := rewriter{message: message, labelled: label != ""}
 	if !Concerns(message, label) || r.top() != nil {
 		return append(dst, message...)
@@ -54,7 +55,7 @@ func Rewrite(dst, message []byte, server, label string) []byte {
 		if f.isURI {
 			dst = appendLabelled(dst, token, label)
 		} else {
-			dst = tag.AppendToken(dst, server, token)
+			dst = marker.AppendToken(dst, token)
 		}
 		from = f.End
 	}

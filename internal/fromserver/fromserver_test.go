@@ -9,6 +9,20 @@ import (
 	"mcp-gateway/internal/tag"
 )
 
+var session = []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG")
+
+// rewritten is what becomes of a message of the server "Docs".
+func rewritten(dst, message, label string) string {
+	marker := tag.NewMarker(session, "Docs")
+	return string(fromserver.Rewrite([]byte(dst), []byte(message), &marker, label))
+}
+
+// sealed puts the seal into each mark "Docs~".
+func sealed(text string) string {
+	marker := tag.NewMarker(session, "Docs")
+	return strings.ReplaceAll(text, "Docs~", string(marker.AppendEvent(nil, nil)))
+}
+
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, in, want string }{
@@ -34,10 +48,10 @@ func TestLabels(t *testing.T) {
 			if want == "" {
 				want = tt.in
 			}
-			if got := string(fromserver.Rewrite(nil, []byte(tt.in), "Docs", "docs")); got != want {
+			if got := rewritten("", tt.in, "docs"); got != want {
 				t.Errorf("\n got %s\nwant %s", got, want)
 			}
-			if got := string(fromserver.Rewrite([]byte("x"), []byte(tt.in), "Docs", "")); got != "x"+tt.in {
+			if got := rewritten("x", tt.in, ""); got != "x"+tt.in {
 				t.Errorf("without label: %s", got)
 			}
 		})
@@ -72,11 +86,11 @@ func TestMarks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			want := tt.want
+			want := sealed(tt.want)
 			if want == "" {
 				want = tt.in
 			}
-			if got := string(fromserver.Rewrite(nil, []byte(tt.in), "Docs", "docs")); got != want {
+			if got := rewritten("", tt.in, "docs"); got != want {
 				t.Errorf("\n got %s\nwant %s", got, want)
 			}
 		})
@@ -103,9 +117,10 @@ func FuzzRewrite(f *testing.F) {
 	f.Add([]byte(`{"result":{"contents":[{"uri":"file:///a"}],"content":[{"uri":"ui://x"}]}}`))
 	f.Add([]byte(`{"error":{"data":{"uri":"a:b"}}}`))
 	f.Add([]byte(`{"id":"b~1","method":"ping","params":{"_meta":{"progressToken":"b~2"}}}`))
+	f.Add([]byte(sealed(`{"id":"Docs~1","method":"ping"}`)))
 	f.Add([]byte(`[{"id":1,"method":"ping"},{"id":1,"result":{}}]`))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		out := fromserver.Rewrite(nil, message, "docs", "docs")
+		out := []byte(rewritten("", string(message), "docs"))
 		if json.Valid(message) != json.Valid(out) {
 			t.Fatalf("%q became %q", message, out)
 		}
@@ -113,9 +128,9 @@ func FuzzRewrite(f *testing.F) {
 		if json.Unmarshal(message, &before) != nil || json.Unmarshal(out, &after) != nil || string(before["id"]) == string(after["id"]) {
 			return
 		}
-		server, raw, ok := tag.CutToken(after["id"], nil)
+		server, raw, ok := tag.CutToken(session, after["id"], nil)
 		// An id without room for doubt comes back as it was.
-		if strings.Count(string(message), `"id"`) == 1 && (!ok || string(server) != "docs" || string(raw) != string(before["id"])) {
+		if strings.Count(string(message), `"id"`) == 1 && (!ok || string(server) != "Docs" || string(raw) != string(before["id"])) {
 			t.Fatalf("id %s became %s, and comes back as %q from %q", before["id"], after["id"], raw, server)
 		}
 	})

@@ -230,13 +230,13 @@ func TestLocalServerAsksItsClient(t *testing.T) {
 	s := c.Open(http.MethodPost, "{\"jsonrpc\":\"2.0\",\r\n\"id\":\"c\",\"method\":\"tools/call\",\"params\":{\"name\":\"local_ask\",\"_meta\":{\"progressToken\":\"t\"}}}")
 	for _, want := range []string{
 		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1.0}}`,
-		`{"jsonrpc":"2.0","id":"local~\"q\"","method":"elicitation/create","params":{"message":"sure?"}}`,
+		`{"jsonrpc":"2.0","id":"` + mark(c.Session(), "local", `\"q\"`) + `","method":"elicitation/create","params":{"message":"sure?"}}`,
 	} {
 		if got := s.Next(); got != want {
 			t.Fatalf("%s, want %s", got, want)
 		}
 	}
-	if r := c.Post(`{"jsonrpc":"2.0","id":"local~\"q\"","result":{ "action":"accept","n":1e400}}`); r.Status != http.StatusAccepted {
+	if r := c.Post(`{"jsonrpc":"2.0","id":"` + mark(c.Session(), "local", `\"q\"`) + `","result":{ "action":"accept","n":1e400}}`); r.Status != http.StatusAccepted {
 		t.Errorf("answer: %s", r)
 	}
 	const want = `{"jsonrpc":"2.0","id":"c","result":{"content":[],"_meta":{"told":"{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"result\":{ \"action\":\"accept\",\"n\":1e400}}\n"}}}`

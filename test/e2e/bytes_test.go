@@ -68,7 +68,7 @@ func TestStreamedAnswersPassByteForByte(t *testing.T) {
 				if framing == mcpserver.SSE {
 					want = "event: message\n" + want
 				} else {
-					want = "id: alpha~prime-1\ndata: \n\n: a comment\n\nevent: message\nid: alpha~e-2\n" + want
+					want = "id: " + mark(c.Session(), "alpha", "prime-1") + "\ndata: \n\n: a comment\n\nevent: message\nid: " + mark(c.Session(), "alpha", "e-2") + "\n" + want
 				}
 				if r.Status != http.StatusOK || r.Header.Get("Content-Type") != "text/event-stream" {
 					t.Errorf("id %s: %s", id, r)

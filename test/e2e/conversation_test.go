@@ -58,7 +58,7 @@ func TestServersAskTheirClient(t *testing.T) {
 		if got, want := streams[name].Next(), `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1,"total":2}}`; got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
-		want := `{"jsonrpc":"2.0","id":"` + name + `~1","method":"elicitation/create","params":{"message":"sure?","requestedSchema":{"type":"object","properties":{"uri":{"type":"string"}}},"_meta":{"progressToken":"` + name + `~\"p\""}}}`
+		want := `{"jsonrpc":"2.0","id":"` + mark(c.Session(), name, "1") + `","method":"elicitation/create","params":{"message":"sure?","requestedSchema":{"type":"object","properties":{"uri":{"type":"string"}}},"_meta":{"progressToken":"` + mark(c.Session(), name, `\"p\"`) + `"}}}`
 		if got := streams[name].Next(); got != want {
 			t.Errorf("%s asks %s, want %s", name, got, want)
 		}
@@ -70,8 +70,8 @@ func TestServersAskTheirClient(t *testing.T) {
 		}
 	}
 	for name, stream := range streams {
-		accepted(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"` + name + `~\"p\"","progress":1.0}}`)
-		accepted(`{"jsonrpc":"2.0","id":"` + name + `~1","result":{"action":"accept", "content":{"uri":"` + name + `+x:y"}}}`)
+		accepted(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"` + mark(c.Session(), name, `\"p\"`) + `","progress":1.0}}`)
+		accepted(`{"jsonrpc":"2.0","id":"` + mark(c.Session(), name, "1") + `","result":{"action":"accept", "content":{"uri":"` + name + `+x:y"}}}`)
 		for _, want := range []string{
 			`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":1.0}}`,
 			`{"jsonrpc":"2.0","id":1,"result":{"action":"accept", "content":{"uri":"` + name + `+x:y"}}}`,
@@ -87,7 +87,7 @@ func TestServersAskTheirClient(t *testing.T) {
 	// Nobody's: taken, and not passed on.
 	servers["a"].Forget()
 	servers["b"].Forget()
-	for _, id := range []string{`1`, `"1"`, `"c~1"`, `"~a~1"`, `"a~null"`} {
+	for _, id := range []string{`1`, `"1"`, `"` + mark(c.Session(), "c", "1") + `"`, `"~` + mark(c.Session(), "a", "1") + `"`, `"` + mark(c.Session(), "a", "null") + `"`, `"a~1"`} {
 		accepted(`{"jsonrpc":"2.0","id":` + id + `,"result":{}}`)
 	}
 	for name, s := range servers {
@@ -112,7 +112,7 @@ func TestServerThatRefusesAnAnswer(t *testing.T) {
 		"reset": mcpserver.Reset, "nothing": mcpserver.Status(204),
 	} {
 		a.Handle("", "", func(x *mcpserver.Exchange) { x.Fault(fault) })
-		if r := c.Post(`{"jsonrpc":"2.0","id":"a~1","result":{}}`); r.Status != http.StatusAccepted || r.Body != "" {
+		if r := c.Post(`{"jsonrpc":"2.0","id":"` + mark(c.Session(), "a", "1") + `","result":{}}`); r.Status != http.StatusAccepted || r.Body != "" {
 			t.Errorf("%s: %s", name, r)
 		}
 	}
@@ -180,17 +180,17 @@ func TestStreamIsTakenUpAgain(t *testing.T) {
 	b.Handle("GET", "", func(x *mcpserver.Exchange) { x.Respond(http.StatusMethodNotAllowed, "", nil) })
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(b, "b")}})
 	c := harness.Connect(t, g.URL)
-	if r := c.Post(call("1", "a_tool")); r.Body != "id: a~call~1\nretry: 1\ndata: \n\n" {
+	if r := c.Post(call("1", "a_tool")); r.Body != "id: "+mark(c.Session(), "a", "call~1")+"\nretry: 1\ndata: \n\n" {
 		t.Errorf("first part: %q", r.Body)
 	}
 	again := func(id string) harness.Response {
 		return c.With("Accept: text/event-stream", "Last-Event-ID: "+id).Do(http.MethodGet, "")
 	}
-	want := "id: a~call~2\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"resource_link\",\"uri\":\"a+a:b\"}]}}\n\n"
-	if r := again("a~call~1"); r.Status != http.StatusOK || r.Body != want {
+	want := "id: " + mark(c.Session(), "a", "call~2") + "\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"resource_link\",\"uri\":\"a+a:b\"}]}}\n\n"
+	if r := again(mark(c.Session(), "a", "call~1")); r.Status != http.StatusOK || r.Body != want {
 		t.Errorf("second part: %s, want %q", r, want)
 	}
-	for id, status := range map[string]int{"a~none": 400, "b~1": 405} {
+	for id, status := range map[string]int{mark(c.Session(), "a", "none"): 400, mark(c.Session(), "b", "1"): 405} {
 		reply := wantError(t, again(id), status, -32600, "null")
 		if name, _, _ := strings.Cut(id, "~"); !strings.Contains(reply.Error.Message, "server "+name) {
 			t.Errorf("%s: message %q does not name the server", id, reply.Error.Message)

@@ -72,10 +72,10 @@ func TestOddFramingPasses(t *testing.T) {
 			`data: {"jsonrpc":"2.0","id":` + id + `,"result":{"content":[{"type":"resource_link","uri":"` + uri, `","name":"l"}`, "]}}\n\n",
 		}
 	}
-	// The same events in the plainest framing, with the server's name before ids.
-	framed := func(name, uri string) string {
+	// The same events in the plainest framing, with the server's mark before ids.
+	framed := func(session, name, uri string) string {
 		last := pieces("1", uri)
-		return ": hello\n\n:\n\nretry: 1000\n\nid: " + name + "~1\ndata: \n\n" +
+		return ": hello\n\n:\n\nretry: 1000\n\nid: " + mark(session, name, "1") + "\ndata: \n\n" +
 			"event: message\n" + `data: {"jsonrpc":"2.0","method":"notifications/message",` + "\n" +
 			`data: "params":{"level":"info","data":"é日"}}` + "\n\nevent: prime\ndata: \n\n" +
 			strings.Join(last[len(last)-4:], "")
@@ -92,8 +92,8 @@ func TestOddFramingPasses(t *testing.T) {
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(b, "b")}})
 	c := harness.Connect(t, g.URL)
 	for name, want := range map[string]string{
-		"a": framed("a", "test://l"), // a server without resources: its links are not to be read
-		"b": framed("b", "b+test://l"),
+		"a": framed(c.Session(), "a", "test://l"), // a server without resources: its links are not to be read
+		"b": framed(c.Session(), "b", "b+test://l"),
 	} {
 		if r := c.Post(call("1", name+"_tool")); r.Body != want {
 			t.Errorf("%s: other events than the server sent:\n%s", name, cmp.Diff(cut(want, large), cut(r.Body, large)))
