@@ -105,8 +105,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	case a.status == 200 && end:
 		return s.fail("bad_answer", "server "+srv.name+" gave an empty answer")
 	case a.status == 200 && a.encoded && (isJSON || isEvents):
-		s.d.Done = true // it was not asked for: the client's to read, or not
-		return &s.d
+		return s.fail("bad_answer", "server "+srv.name+" gave an encoded answer that nobody asked for")
 	case a.status == 200 && isJSON:
 		if n, err := strconv.Atoi(a.length); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
@@ -122,7 +121,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 			s.remove("content-length")
 		}
 		return &s.d
-	case mayBeLost && a.status == 404:
+	case mayBeLost && a.status == 404 && !(isJSON && short(a.length)):
 		return s.sessionLost()
 	case a.status >= 400 && (isJSON || mayBeLost) && !end && !s.resume:
 		s.answer.mode, s.answer.status = answerError, a.status
@@ -140,6 +139,13 @@ func (s *Stream) sessionLost() *Decision {
 		return s.replay()
 	}
 	return s.fail("session_lost", "server "+name+" has lost its session; call again")
+}
+
+// short reports whether an answer says that it is not long. Only then it is
+// looked at before its session is taken for lost.
+func short(length string) bool {
+	n, err := strconv.Atoi(length)
+	return err == nil && n > 0 && n <= mcp.LongestRefusal
 }
 
 // dropBody lets go of the copy of the request: it will not be sent again.
@@ -218,30 +224,16 @@ func (s *Stream) rewrite(body []byte) {
 	s.set("content-length", s.length)
 }
 
-// event appends one event of a server as the client may see it. Its id says
-// whose stream it is, for a GET that takes the stream up again.
-func (s *Stream) event(e sse.Event) error {
-	if len(e.ID) > 0 {
-		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
-		e.ID = s.answer.id
-	}
-	if fromserver.Concerns(e.Data, s.label) {
-		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, &s.answer.marker, s.label)
-		e.Data = s.reply
-	}
-	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
-	return nil
-}
-
 // serverError passes a JSON-RPC error that a server sent with an HTTP error
 // status, as HTTP 200, if it answers this very request. Any other may tell that
 // the session is lost.
 func (s *Stream) serverError(body []byte) *Decision {
-	var m jsonrpc.Message
-	if err := m.Scan(body); err != nil || m.Kind != jsonrpc.Response || !bytes.Equal(m.ID.Of(body), s.id) {
-		if len(s.backend.id) > 0 && mcp.LostSession(s.answer.status, body) {
-			return s.sessionLost()
-		}
+	m := &s.msg
+	answered := m.Scan(body) == nil && m.Kind == jsonrpc.Response && sameID(m.ID.Of(body), s.id)
+	switch {
+	case len(s.backend.id) > 0 && mcp.LostSession(s.answer.status, body, answered):
+		return s.sessionLost()
+	case !answered:
 		return s.failStatus(s.answer.status)
 	}
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true

@@ -82,7 +82,7 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 	var got strings.Builder
-	for _, chunk := range []string{": hi\n\nid: 7\ndata: {\"method\":\"notifications/progress\"}\r\n\r", "\ndata: {\"result\":{\"content\":[{\"uri\":\"a", ":b\"}]}}\n\n"} {
+	for _, chunk := range []string{": hi\n\nid: 7\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\r\n\r", "\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"uri\":\"a", ":b\"}]}}\n\n"} {
 		d = s.ResponseBody([]byte(chunk), false)
 		if !d.Replace {
 			t.Fatalf("%q passes as it is", chunk)
@@ -92,7 +92,7 @@ func TestLabelsInEventsAsTheyCome(t *testing.T) {
 			t.Error("an event is held back")
 		}
 	}
-	if want := "data: {\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), sealed("s1", "id: docs~7\n")) {
+	if want := "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"uri\":\"docs+a:b\"}]}}\n\n"; !strings.HasSuffix(got.String(), want) || !strings.Contains(got.String(), sealed("s1", "id: docs~7\n")) {
 		t.Errorf("got %q", got.String())
 	}
 }
@@ -126,8 +126,8 @@ func TestEventsOfAnyServerAreLookedInto(t *testing.T) {
 	if d = s.ResponseHeaders(append(headersOf("200", "text/event-stream"), Header{"content-length", "9"}), false); d.Action != Pass || d.Done || edits(d)["content-length"] != "(removed)" {
 		t.Fatalf("%+v", d)
 	}
-	const in = "retry: 10\n\nid: p\ndata: \n\n: c\n\nid:\ndata: {\"id\":1,\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
-	want := sealed("s1", "retry: 10\n\nid: weather~p\ndata: \n\n: c\n\nid: \ndata: {\"id\":\"weather~1\",\"method\":\"roots/list\"}\n\ndata: {\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n")
+	const in = "retry: 10\n\nid: p\ndata: \n\n: c\n\nid:\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n"
+	want := sealed("s1", "retry: 10\n\nid: weather~p\ndata: \n\n: c\n\nid: \ndata: {\"jsonrpc\":\"2.0\",\"id\":\"weather~1\",\"method\":\"roots/list\"}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"contents\":[{\"uri\":\"a:b\"}]}}\n\n")
 	if d = s.ResponseBody([]byte(in), true); !d.Replace || !d.Done || string(d.Body) != want {
 		t.Errorf("%+v\n got %q\nwant %q", d, d.Body, want)
 	}

@@ -65,9 +65,9 @@ func TestMarkOfAnotherServerIsMarkedAgain(t *testing.T) {
 	s, _ := post(g, call("weather_get_weather"))
 	s.ResponseHeaders(headersOf("200", "text/event-stream"), false)
 	theirs := sealed("s1", "docs~1")
-	d := s.ResponseBody([]byte("data: {\"id\":\""+theirs+"\",\"method\":\"ping\"}\n\n"), true)
+	d := s.ResponseBody([]byte("data: {\"jsonrpc\":\"2.0\",\"id\":\""+theirs+"\",\"method\":\"ping\"}\n\n"), true)
 	id := sealed("s1", "weather~") + `\"` + theirs + `\"`
-	if want := "data: {\"id\":\"" + id + "\",\"method\":\"ping\"}\n\n"; string(d.Body) != want {
+	if want := "data: {\"jsonrpc\":\"2.0\",\"id\":\"" + id + "\",\"method\":\"ping\"}\n\n"; string(d.Body) != want {
 		t.Fatalf("got %q, want %q", d.Body, want)
 	}
 	body := `{"jsonrpc":"2.0","id":"` + id + `","result":{}}`
@@ -83,8 +83,8 @@ func TestSealAtAVirtualServer(t *testing.T) {
 	t.Parallel()
 	s, _ := post(viewGateway(t), call("search"), ":path", "/mcp/team")
 	s.ResponseHeaders(headersOf("200", "text/event-stream"), false)
-	d := s.ResponseBody([]byte("id: 1\ndata: {\"id\":1,\"method\":\"ping\"}\n\n"), true)
-	if want := sealed("s1", "id: docs~1\ndata: {\"id\":\"docs~1\",\"method\":\"ping\"}\n\n"); string(d.Body) != want {
+	d := s.ResponseBody([]byte("id: 1\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n"), true)
+	if want := sealed("s1", "id: docs~1\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"docs~1\",\"method\":\"ping\"}\n\n"); string(d.Body) != want {
 		t.Errorf("got %q, want %q", d.Body, want)
 	}
 }

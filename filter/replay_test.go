@@ -18,8 +18,8 @@ func TestRequestOfALostSessionIsReplayed(t *testing.T) {
 		want        string
 	}{
 		{"JSON", "200", "application/json; charset=utf-8", linked, 200, strings.Replace(linked, "a:b", "docs+a:b", 1)},
-		{"Events", "200", "text/event-stream", "id: 1\ndata: {\"id\":4,\"method\":\"ping\"}\n\ndata: " + linked + "\n\n", 200,
-			sealed("s1", "id: docs~1\ndata: {\"id\":\"docs~4\",\"method\":\"ping\"}\n\ndata: ") + strings.Replace(linked, "a:b", "docs+a:b", 1) + "\n\n"},
+		{"Events", "200", "text/event-stream", "id: 1\ndata: {\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"ping\"}\n\ndata: " + linked + "\n\n", 200,
+			sealed("s1", "id: docs~1\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"docs~4\",\"method\":\"ping\"}\n\ndata: ") + strings.Replace(linked, "a:b", "docs+a:b", 1) + "\n\n"},
 		{"EventOverTheLimit", "200", "text/event-stream", "data: " + strings.Repeat("x", 5000) + "\n\n", 200, "event over the limit"},
 		{"Page", "200", "text/html", "<html>", 200, "empty answer"},
 		{"Nothing", "200", "application/json", "", 200, "empty answer"},

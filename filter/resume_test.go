@@ -30,8 +30,8 @@ func TestResumedStreamGoesToItsServer(t *testing.T) {
 	if d = s.ResponseHeaders(headersOf("200", "text/event-stream"), false); d.Action != Pass || d.Done {
 		t.Fatalf("%+v", d)
 	}
-	want := sealed("s1", "id: docs~a~2\ndata: {\"id\":\"docs~1\",\"method\":\"ping\"}\n\n")
-	if d = s.ResponseBody([]byte("id: a~2\ndata: {\"id\":1,\"method\":\"ping\"}\n\n"), false); string(d.Body) != want {
+	want := sealed("s1", "id: docs~a~2\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"docs~1\",\"method\":\"ping\"}\n\n")
+	if d = s.ResponseBody([]byte("id: a~2\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n"), false); string(d.Body) != want {
 		t.Errorf("got %q, want %q", d.Body, want)
 	}
 }

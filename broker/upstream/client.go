@@ -166,7 +166,7 @@ func lostSession(resp *http.Response) bool {
 			io.Closer
 		}{io.MultiReader(bytes.NewReader(begin), resp.Body), resp.Body}
 	}
-	return mcp.LostSession(resp.StatusCode, begin)
+	return mcp.LostSession(resp.StatusCode, begin, false)
 }
 
 // readAll reads an answer of at most bodyLimit bytes.

@@ -5,13 +5,16 @@ import "bytes"
 // LostSession reports whether a server refuses a request because it does not
 // know the session. That is what 404 says (2025-11-25, basic/transports, Session
 // Management); servers made after the examples of several SDKs say 400 instead,
-// with words about the session. body is the answer's, or its beginning.
-func LostSession(status int, body []byte) bool {
+// with words about the session. body is the answer's, or its beginning; answered
+// tells that it is a JSON-RPC response to this very request, which may be about
+// something else that was not found.
+func LostSession(status int, body []byte, answered bool) bool {
+	words := bytes.Contains(bytes.ToLower(body[:min(len(body), LongestRefusal)]), []byte("session"))
 	switch status {
 	case 404:
-		return true
+		return !answered || words
 	case 400:
-		return bytes.Contains(bytes.ToLower(body[:min(len(body), LongestRefusal)]), []byte("session"))
+		return !answered && words
 	}
 	return false
 }

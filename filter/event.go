@@ -1,0 +1,79 @@
+package filter
+
+import (
+	"bytes"
+	"strconv"
+
+	"mcp-gateway/internal/fromserver"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
+)
+
+// event appends one event of a server as the client may see it. Its id says
+// whose stream it is, for a GET that takes the stream up again.
+func (s *Stream) event(e sse.Event) error {
+	if len(e.ID) > 0 {
+		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
+		e.ID = s.answer.id
+	}
+	switch {
+	case len(e.Data) == 0:
+	case !s.admitted(e.Data):
+		if !e.HasID && len(e.Retry) == 0 && !e.HasComment {
+			return nil
+		}
+		// The id stays: the stream goes on behind it.
+		e.Name, e.Data, e.HasData = nil, nil, false
+	case s.msg.Kind == 0:
+		s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
+			"server "+s.target.server.name+" sent a message that is no JSON-RPC", nil)
+		e.Data = s.reply
+	case fromserver.Concerns(e.Data, s.label):
+		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, &s.answer.marker, s.label)
+		e.Data = s.reply
+	}
+	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
+	return nil
+}
+
+// admitted reads a message into s.msg, whose Kind stays 0 if it is none, and
+// reports whether it may be on this stream. A response may answer this request
+// only: clients know their requests by id, and one server must not answer what
+// was asked of another. Changed lists are announced by the broker, once it has
+// them itself.
+func (s *Stream) admitted(message []byte) bool {
+	if s.msg.Scan(message) != nil {
+		return !s.resume // there, it is nobody's answer
+	}
+	switch s.msg.Kind {
+	case jsonrpc.Response:
+		return s.resume || sameID(s.msg.ID.Of(message), s.id)
+	case jsonrpc.Notification:
+		switch method, _ := jsonrpc.Unquote(s.scratch[:0], s.msg.Method.Of(message)); string(method) {
+		case mcp.MethodNotifyToolsChanged, mcp.MethodNotifyPromptsChanged, mcp.MethodNotifyResourceChanged:
+			return false
+		}
+	}
+	return true
+}
+
+// sameID reports whether two ids, as JSON tokens, are one value: servers read
+// ids and write them again.
+func sameID(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	if len(a) == 0 || len(b) == 0 || (a[0] == '"') != (b[0] == '"') {
+		return false
+	}
+	if a[0] == '"' {
+		x, okX := jsonrpc.Unquote(nil, a)
+		y, okY := jsonrpc.Unquote(nil, b)
+		return okX && okY && bytes.Equal(x, y)
+	}
+	// Both round to the same double if the server keeps numbers as such.
+	x, errX := strconv.ParseFloat(string(a), 64)
+	y, errY := strconv.ParseFloat(string(b), 64)
+	return errX == nil && errY == nil && x == y
+}
