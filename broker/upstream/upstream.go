@@ -224,8 +224,12 @@ func (s *Server) Run(ctx context.Context) {
 }
 
 func (s *Server) fail(err error) {
-	if s.Snapshot().State != Failed {
-		s.log.Warn("server cannot be discovered, serving its last known lists", zap.Error(err))
+	if before := s.Snapshot(); before.State != Failed {
+		message := "server cannot be discovered, it is tried again"
+		if before.Listed {
+			message += "; serving its last known lists"
+		}
+		s.log.Warn(message, zap.Error(err))
 	}
 	s.update(func(next *Snapshot) { next.State, next.Err = Failed, err })
 }

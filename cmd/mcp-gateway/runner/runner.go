@@ -97,7 +97,8 @@ func Run(ctx context.Context, c Config) error {
 		params.Admin = dir.socket("admin.sock")
 	}
 	c.Log.Info("starting", zap.String("config", c.File), zap.String("listen", g.Listen),
-		zap.String("envoy", path), zap.String("module", module), zap.String("admin", params.Admin))
+		zap.String("envoy", path), zap.String("module", module), zap.String("admin", params.Admin),
+		zap.String("status", params.BrokerInternal))
 
 	services := newGroup()
 	defer services.cancel()
