@@ -109,7 +109,7 @@ type backend struct {
 	gone   chan struct{} // closed when the session has ended
 	inbox  *mailbox      // of the GET stream
 	listen bool          // a GET stream is open; guarded by Bridge.mu
-	used   time.Time     // guarded by Bridge.mu
+	used   time.Time     // by a POST; guarded by Bridge.mu
 
 	// Guarded by peer.mu.
 	calls map[int64]*call
@@ -171,13 +171,13 @@ func (b *Bridge) admit() error {
 	return nil
 }
 
-// idlest returns the session that has been idle for longest, nil if none has
-// for long enough. Called under mu.
+// idlest returns the session whose last message and last answer are longest ago,
+// nil if none has been idle for long enough. Whether it listens does not matter. Called under mu.
 func (b *Bridge) idlest() *backend {
 	var found *backend
 	limit := time.Now().Add(-idleBefore)
 	for _, s := range b.sessions {
-		if s.listen || s.used.After(limit) || s.peer.waiting(s) || found != nil && found.used.Before(s.used) {
+		if s.used.After(limit) || s.peer.waiting(s) || found != nil && found.used.Before(s.used) {
 			continue
 		}
 		found = s
@@ -226,15 +226,19 @@ func (b *Bridge) publish(s *backend) error {
 	return nil
 }
 
-// find returns a session that is in use, nil if there is none.
+// find returns a session, nil if there is none.
 func (b *Bridge) find(id string) *backend {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.sessions[id]
-	if s != nil {
-		s.used = time.Now()
-	}
-	return s
+	return b.sessions[id]
+}
+
+// use takes note that a client has sent something, or waited for an answer until
+// now. That it listens is no use: a gateway listens for as long as its client.
+func (b *Bridge) use(s *backend) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.used = time.Now()
 }
 
 // forget makes sessions unknown to requests.

@@ -268,14 +268,18 @@ func TestIdleSessionMakesRoom(t *testing.T) {
 			}
 		}
 		refused("all are new")
-		get := s.stream("GET", ids[0], "")
 		done := s.later("POST", ids[1], request("5", "x", `{}`))
 		time.Sleep(30 * time.Second)
+		s.ask("POST", ids[0], notification("n", `{}`))
 		s.ask("POST", ids[2], notification("n", `{}`))
-		time.Sleep(59 * time.Second)
-		refused("one listens, one waits, one was used")
+		time.Sleep(29 * time.Second)
+		s.ask("POST", ids[0], notification("n", `{}`))
+		get := s.stream("GET", ids[2], "") // no use: the broker listens for as long as its client
+		time.Sleep(30 * time.Second)
+		refused("one waits, two were used")
 		time.Sleep(2 * time.Second)
 		s.open(3)
+		want(t, "stream of the session that made room", get.take(), []string{"end"})
 		if !s.conn(2).ended() || s.conn(0).ended() || s.conn(1).ended() {
 			t.Error("the wrong session made room")
 		}
@@ -284,7 +288,6 @@ func TestIdleSessionMakesRoom(t *testing.T) {
 		}
 		s.conn(1).say(result("2", "1"))
 		<-done
-		get.leave()
 	})
 }
 

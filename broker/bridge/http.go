@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
@@ -96,6 +95,7 @@ func (b *Bridge) post(x *exchange) {
 	if s == nil {
 		return
 	}
+	b.use(s)
 	switch m.Kind {
 	case jsonrpc.Request:
 		b.request(x, s, method, body, &m)
@@ -229,7 +229,7 @@ func (b *Bridge) request(x *exchange, s *backend, method string, body []byte, m 
 	}
 	defer func() {
 		s.peer.leave(c)
-		b.find(s.id) // used until now
+		b.use(s) // until now
 	}()
 	box, begun := c.box, false
 	for {
@@ -293,7 +293,7 @@ func (b *Bridge) get(x *exchange) {
 	}
 	defer func() {
 		b.mu.Lock()
-		s.listen, s.used = false, time.Now()
+		s.listen = false
 		b.mu.Unlock()
 	}()
 	x.stream()
