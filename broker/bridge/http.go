@@ -227,11 +227,13 @@ func (b *Bridge) request(x *exchange, s *backend, method string, body []byte, m 
 		x.fail(http.StatusOK, mcp.CodeInternalError, err.Error())
 		return
 	}
+	var unread [][]byte
 	defer func() {
-		s.peer.leave(c)
+		s.peer.leave(c, unread)
 		b.use(s) // until now
 	}()
-	box, begun := c.box, false
+	begun := false
+	box := c.box
 	for {
 		select {
 		case <-x.r.Context().Done():
@@ -247,7 +249,11 @@ func (b *Bridge) request(x *exchange, s *backend, method string, body []byte, m 
 			x.stream()
 			begun = true
 		}
-		if !x.events(messages) || last {
+		if !x.events(messages) {
+			unread = messages
+			return
+		}
+		if last {
 			return
 		}
 	}
@@ -307,6 +313,7 @@ func (b *Bridge) get(x *exchange) {
 		case <-s.inbox.wake:
 			messages, _ := s.inbox.take()
 			if !x.events(messages) {
+				s.inbox.back(messages)
 				return
 			}
 		}

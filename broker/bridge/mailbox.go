@@ -41,13 +41,29 @@ func (m *mailbox) seal(message []byte) {
 	}
 }
 
+// end says that nothing will come any more.
+func (m *mailbox) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sealed = true
+	m.stir()
+}
+
+// back returns messages that were taken and found no reader.
+func (m *mailbox) back(messages [][]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.messages = append(messages, m.messages...)
+	for _, message := range messages {
+		m.bytes += len(message)
+	}
+	m.stir()
+}
+
 func (m *mailbox) add(message []byte) {
 	m.messages = append(m.messages, message)
 	m.bytes += len(message)
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.stir()
 }
 
 // take empties the mailbox; last tells that nothing will come after.

@@ -16,9 +16,12 @@ import (
 )
 
 const (
-	// maxCalls bounds the requests of a session that have no answer yet, also
-	// those whose client has left.
+	// maxCalls bounds the requests of a session that have no answer yet. Those
+	// whose client has left are forgotten for others.
 	maxCalls = 1024
+	// cancelGrace is how long an answer to a cancelled request is waited for: it
+	// may be on its way, but there need not be one.
+	cancelGrace = 5 * time.Second
 	// sendTimeout bounds the writing of one message.
 	sendTimeout = 5 * time.Minute
 	// maxFaults is how many bad messages of one connection are logged.
@@ -53,8 +56,12 @@ type call struct {
 	box     *mailbox // nil if nobody waits for the answer
 	// quiet is a call whose stream carries nothing but its answer.
 	quiet bool
-	// sent ends the sending of the request once its answer is there.
-	sent context.CancelFunc
+	// cancelled is a call that the server need not answer.
+	cancelled bool
+	// sent ends the sending of the request once its answer is there. Until sending
+	// is false the message takes up memory.
+	sent    context.CancelFunc
+	sending bool
 }
 
 func newPeer(b *Bridge, conn Conn, began time.Time) *peer {
@@ -114,14 +121,19 @@ func (p *peer) finish() {
 
 // fail ends a call with an error. Called under mu.
 func (p *peer) fail(c *call, message string) {
-	delete(p.calls, c.number)
-	if c.session != nil {
-		delete(c.session.calls, c.number)
-	}
+	p.drop(c)
 	if c.box != nil {
 		c.box.seal(jsonrpc.AppendError(nil, c.id, mcp.CodeInternalError, message, nil))
 	}
 	c.sent()
+}
+
+// drop takes c from the calls in flight. Called under mu.
+func (p *peer) drop(c *call) {
+	delete(p.calls, c.number)
+	if c.session != nil {
+		delete(c.session.calls, c.number)
+	}
 }
 
 // attach begins a session on the connection; nil if that is over.
@@ -192,9 +204,11 @@ func (p *peer) oldest(s *backend, quiet bool) *call {
 // request sends a request of a session; body is the client's message, m where
 // its members stand. The answer and all that belongs to it comes into box.
 func (p *peer) request(s *backend, body []byte, m *jsonrpc.Message, quiet bool) (*call, error) {
-	c := &call{session: s, id: m.ID.Of(body), token: m.ProgressToken.Of(body), box: newMailbox(), quiet: quiet}
+	// Of its own, so that a call that lasts does not keep the whole message.
+	id, token := bytes.Clone(m.ID.Of(body)), bytes.Clone(m.ProgressToken.Of(body))
+	c := &call{session: s, id: id, token: token, box: newMailbox(), quiet: quiet}
 	p.mu.Lock()
-	full := len(s.calls) >= maxCalls
+	full := !p.room(s)
 	if !full {
 		p.enter(c)
 	}
@@ -209,6 +223,25 @@ func (p *peer) request(s *backend, body []byte, m *jsonrpc.Message, quiet bool) 
 	number := strconv.AppendInt(nil, c.number, 10)
 	p.send(c, splice(body, edit{m.ID, number}, edit{m.ProgressToken, number}))
 	return c, nil
+}
+
+// room reports whether the session may have another request, for which one that
+// nobody waits for is forgotten if need be. Called under mu.
+func (p *peer) room(s *backend) bool {
+	if len(s.calls) < maxCalls {
+		return true
+	}
+	var found *call
+	for _, c := range s.calls {
+		if c.box == nil && !c.sending && (found == nil || c.number < found.number) {
+			found = c
+		}
+	}
+	if found == nil {
+		return false
+	}
+	p.drop(found)
+	return true
 }
 
 // enter takes c among the calls in flight. Called under mu.
@@ -229,7 +262,7 @@ func (p *peer) enter(c *call) {
 func (p *peer) send(c *call, message []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
 	p.mu.Lock()
-	c.sent = cancel
+	c.sent, c.sending = cancel, true
 	if p.calls[c.number] != c {
 		cancel()
 	}
@@ -237,52 +270,63 @@ func (p *peer) send(c *call, message []byte) {
 	go func() {
 		defer cancel()
 		err := p.conn.Send(ctx, message)
-		if err == nil {
-			return
-		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.calls[c.number] == c {
+		c.sending = false
+		if err != nil && p.calls[c.number] == c {
 			p.bridge.o.Log.Warn("a request could not be sent", zap.Error(err))
 			p.fail(c, "server "+p.bridge.o.Name+" did not take the request")
 		}
 	}()
 }
 
-// leave says that nobody reads the stream of c any more. The request goes on
-// (2025-11-25, basic/transports: a disconnect is no cancellation).
-func (p *peer) leave(c *call) {
+// leave says that nobody reads the stream of c any more; unread is what was taken
+// from it in vain. The request goes on (2025-11-25, basic/transports: a
+// disconnect is no cancellation). What the server asked on the stream goes
+// elsewhere, so that it does not wait for an answer forever.
+func (p *peer) leave(c *call, unread [][]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	rest, _ := c.box.take()
 	c.box = nil
+	if c.session == nil || p.bridge.o.Shared {
+		return // no other messages on it
+	}
+	for _, message := range append(unread, rest...) {
+		var m jsonrpc.Message
+		if m.Scan(message) == nil && m.Kind == jsonrpc.Request && !p.place(message, true) {
+			p.unheard(m.ID.Of(message))
+		}
+	}
 }
 
 // ask makes a request of the bridge's own and returns the whole answer, or an
 // error when the connection or ctx ends first. Without a deadline it does not
-// wait, and there is no answer.
+// wait, and nobody hears the answer.
 func (p *peer) ask(ctx context.Context, method string, params []byte) ([]byte, error) {
 	c := &call{box: newMailbox(), quiet: true}
-	_, wait := ctx.Deadline()
-	if !wait {
-		c.box = nil
-	}
 	box := c.box
+	_, wait := ctx.Deadline()
 	p.mu.Lock()
 	p.enter(c)
+	if !wait {
+		p.drop(c) // there may never be one
+	}
 	p.mu.Unlock()
 	message := strconv.AppendInt([]byte(`{"jsonrpc":"2.0","id":`), c.number, 10)
 	message = append(append(message, `,"method":"`...), method...)
 	message = append(append(append(message, `","params":`...), params...), '}')
-	p.send(c, message)
 	if !wait {
+		p.reply(message)
 		return nil, nil
 	}
+	p.send(c, message)
 	select {
 	case <-box.wake:
 		answers, _ := box.take()
 		return answers[0], nil
 	case <-ctx.Done():
-		p.leave(c)
+		p.leave(c, nil)
 		return nil, ctx.Err()
 	}
 }
@@ -295,14 +339,40 @@ func (p *peer) tell(ctx context.Context, message []byte) error {
 }
 
 // cancel returns the client's notifications/cancelled with the number of the
-// request that it names at span, nil if no such request is in flight.
+// request that it names at span, nil if no such request is in flight. The server
+// should not answer that any more (2025-11-25, basic/utilities/cancellation), so
+// it is forgotten: at once if nobody waits, else after cancelGrace, with the end
+// of its stream.
 func (p *peer) cancel(s *backend, body []byte, span jsonrpc.Span) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var found *call // the last one: an id may be used again after its client has left
 	for _, c := range s.calls {
-		if bytes.Equal(c.id, span.Of(body)) {
-			return splice(body, edit{span, strconv.AppendInt(nil, c.number, 10)})
+		if !c.cancelled && bytes.Equal(c.id, span.Of(body)) && (found == nil || c.number > found.number) {
+			found = c
 		}
 	}
-	return nil
+	if found == nil {
+		return nil
+	}
+	found.cancelled = true
+	if found.box == nil {
+		p.giveUp(found)
+	} else {
+		time.AfterFunc(cancelGrace, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.giveUp(found)
+		})
+	}
+	return splice(body, edit{span, strconv.AppendInt(nil, found.number, 10)})
+}
+
+// giveUp ends a call without an answer. Called under mu.
+func (p *peer) giveUp(c *call) {
+	p.drop(c)
+	if c.box != nil {
+		c.box.end()
+	}
+	c.sent()
 }

@@ -72,10 +72,7 @@ func (p *peer) respond(message []byte, m *jsonrpc.Message) {
 	if !ok || c == nil {
 		return // of a call that was given up
 	}
-	delete(p.calls, n)
-	if c.session != nil {
-		delete(c.session.calls, n)
-	}
+	p.drop(c)
 	if c.box != nil {
 		id := c.id
 		if c.session == nil {
@@ -97,16 +94,22 @@ func (p *peer) asks(message []byte, m *jsonrpc.Message) {
 	case p.bridge.o.Shared:
 		p.reply(jsonrpc.AppendError(nil, id, mcp.CodeMethodNotFound, "no client can be asked: several share this server", nil))
 	case !p.deliver(splice(message), true):
-		p.reply(jsonrpc.AppendError(nil, id, mcp.CodeInternalError, "the client does not listen", nil))
+		p.unheard(id)
 	}
 }
 
-// reply answers a request of the server, in the background: a server that does
-// not read must not keep its own messages from being read.
+// unheard answers a request of the server that no client will.
+func (p *peer) unheard(id []byte) {
+	p.reply(jsonrpc.AppendError(nil, id, mcp.CodeInternalError, "the client does not listen", nil))
+}
+
+// reply sends a message, as the answer to a request of the server, in the
+// background: a server that does not read must not keep its own messages from
+// being read.
 func (p *peer) reply(message []byte) {
 	go func() {
 		if err := p.tell(context.Background(), message); err != nil && !p.asked.Load() {
-			p.bridge.o.Log.Debug("a request of the server could not be answered", zap.Error(err))
+			p.bridge.o.Log.Debug("a message of the bridge's own could not be sent", zap.Error(err))
 		}
 	}()
 }
@@ -166,6 +169,11 @@ func (p *peer) broadcast(message []byte, concerns func(*backend) bool) {
 func (p *peer) deliver(message []byte, request bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.place(message, request)
+}
+
+// place is deliver, called under mu.
+func (p *peer) place(message []byte, request bool) bool {
 	for s := range p.sessions {
 		if c := p.oldest(s, false); c != nil && c.box.put(message) {
 			return true
