@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -64,17 +63,9 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	if transport == nil {
 		transport = httpsse.NewTransport(time.Duration(c.ConnectTimeout))
 	}
-	// A connection does not tell whom it serves: the credential goes with all.
-	headers := maps.Clone(cfg.Headers)
-	if cfg.Credential != "" {
-		if headers == nil {
-			headers = map[string]string{}
-		}
-		headers["Authorization"] = cfg.Credential
-	}
 	o.Connect = func(ctx context.Context) (bridge.Conn, error) {
 		return httpsse.Connect(ctx, httpsse.Server{
-			URL: cfg.URL, Host: cfg.Host, Headers: headers, Limit: limit, Transport: transport,
+			URL: cfg.URL, Host: cfg.Host, Headers: cfg.Headers, Limit: limit, Transport: transport,
 		})
 	}
 	return bridge.New(o)
@@ -84,7 +75,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 // bridge.
 func bridged(cfg gatewayconfig.Server) gatewayconfig.Server {
 	cfg.URL = "http://" + gatewayconfig.BridgeAuthority + gatewayconfig.PathBridge + cfg.Name
-	cfg.Host, cfg.Headers, cfg.Credential = "", nil, ""
+	cfg.Host, cfg.Headers = "", nil
 	return cfg
 }
 

@@ -117,7 +117,8 @@ type Server struct {
 	// secrets: never log them.
 	Headers map[string]string
 	// Credential is an Authorization value that only the broker sends, when it
-	// reads the server's lists; calls go without it. A secret.
+	// reads the server's lists; calls go without it. Not with TransportSSE. A
+	// secret.
 	Credential string
 }
 

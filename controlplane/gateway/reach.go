@@ -50,6 +50,9 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 	default:
 		v.errorf(at+".transport", "%q: want %s or %s", s.Transport, TransportStreamable, TransportSSE)
 	}
+	if s.Transport == TransportSSE && s.Credential != "" {
+		v.errorf(at+".credential", "is for the gateway's own requests, and a connection over sse does not tell whose it is: use headers")
+	}
 	for _, o := range []struct {
 		key string
 		set bool

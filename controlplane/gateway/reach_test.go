@@ -39,7 +39,8 @@ func TestReach(t *testing.T) {
 		"other process":       {change: local(func(s *Server) { s.Process = "call" }), want: "servers[0].process"},
 		"too many":            {change: local(func(s *Server) { s.MaxProcesses = 10_001 }), want: "servers[0].maxProcesses"},
 		"many of one":         {change: local(func(s *Server) { s.Process, s.MaxProcesses = ProcessServer, 2 }), want: "servers[0].maxProcesses"},
-		"SSE":                 {change: remote(func(s *Server) { s.Transport, s.Credential = TransportSSE, "c" })},
+		"SSE":                 {change: remote(func(s *Server) { s.Transport, s.Headers = TransportSSE, map[string]string{"Authorization": "c"} })},
+		"credential over SSE": {change: remote(func(s *Server) { s.Transport, s.Credential = TransportSSE, "c" }), want: "servers[0].credential"},
 		"streamable":          {change: remote(func(s *Server) { s.Transport = TransportStreamable })},
 		"other transport":     {change: remote(func(s *Server) { s.Transport = "SSE" }), want: "servers[0].transport"},
 		"env of a URL":        {change: remote(func(s *Server) { s.Env = map[string]string{"A": "b"} }), want: "servers[0].env"},
@@ -70,7 +71,7 @@ func TestBrokerOfServersBehindIt(t *testing.T) {
 		server("a", "", func(s *Server) {
 			s.Command, s.Env, s.Dir, s.Process = []string{"a", "b"}, map[string]string{"C": "d"}, "/e", ProcessServer
 		}),
-		server("b", "http://b/sse", func(s *Server) { s.Transport, s.ConnectTimeout, s.Credential = TransportSSE, time.Second, "t" }),
+		server("b", "http://b/sse", func(s *Server) { s.Transport, s.ConnectTimeout = TransportSSE, time.Second }),
 	)
 	g.ResponseLimit = 1 << 20
 	five := gatewayconfig.Duration(5 * time.Second)
@@ -85,7 +86,7 @@ func TestBrokerOfServersBehindIt(t *testing.T) {
 	if diff := cmp.Diff(want, []*gatewayconfig.Bridge{b.Servers[0].Bridge, b.Servers[1].Bridge}); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if b.Servers[0].URL != "" || b.Servers[1].Credential != "t" {
+	if b.Servers[0].URL != "" || b.Servers[1].URL != "http://b/sse" {
 		t.Errorf("%+v", b.Servers)
 	}
 }
