@@ -129,12 +129,15 @@ func (l *loop) send(ctx context.Context, from sender, q question, written func()
 	if resp.StatusCode == http.StatusOK && mcp.MediaType(resp.Header.Get("Content-Type"), typeStream) {
 		answered := false
 		l.events(ctx, from, resp, func(text []byte) bool {
-			final := !answered && answers(text)
-			if final {
+			response, own := answers(text, q.id)
+			if response && (answered || !own) {
+				return answered // nobody has asked for it here
+			}
+			if response {
 				answered = true
 				time.AfterFunc(linger, cancel)
 			}
-			take(text, final, resp.Header)
+			take(text, response, resp.Header)
 			return answered
 		})
 		if !answered && ctx.Err() == nil {
@@ -152,21 +155,39 @@ func (l *loop) send(ctx context.Context, from sender, q question, written func()
 		text = failure(q.id, "the answer is too large")
 	case resp.StatusCode != http.StatusOK || len(bytes.TrimSpace(text)) == 0:
 		text = refusal(q.id, resp.StatusCode, text)
+	default:
+		if response, own := answers(text, q.id); response && !own {
+			text = refusal(q.id, resp.StatusCode, text)
+		}
 	}
 	take(text, true, resp.Header)
 	return resp.StatusCode
 }
 
-// answers reports whether a message is the response to what was posted: a stream
-// carries one only. What a server writes less strictly than Scan wants it passes
-// to all clients, so it has to be understood here.
-func answers(text []byte) bool {
+// answers reports whether a message is a response, and whether to the request
+// with that id. What a server writes less strictly than Scan wants it passes to all
+// clients, so it has to be understood here.
+func answers(text, id []byte) (response, own bool) {
 	var m jsonrpc.Message
 	if m.Scan(text) == nil {
-		return m.Kind == jsonrpc.Response
+		return m.Kind == jsonrpc.Response, m.Kind == jsonrpc.Response && sameID(m.ID.Of(text), id)
 	}
-	var loose struct{ Method, Result, Error json.RawMessage }
-	return json.Unmarshal(text, &loose) == nil && loose.Method == nil && (loose.Result != nil || loose.Error != nil)
+	var loose struct{ ID, Method, Result, Error json.RawMessage }
+	if json.Unmarshal(text, &loose) != nil || loose.Method != nil || loose.Result == nil && loose.Error == nil {
+		return false, false
+	}
+	return true, sameID(loose.ID, id)
+}
+
+// sameID compares two ids, which are raw: strings by what they say, numbers by
+// how they are written, as those that come back are.
+func sameID(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	one, ok := jsonrpc.Unquote(nil, a)
+	other, also := jsonrpc.Unquote(nil, b)
+	return ok && also && bytes.Equal(one, other)
 }
 
 // refusal is the error for a request that was answered with another HTTP status
@@ -174,10 +195,12 @@ func answers(text []byte) bool {
 func refusal(id []byte, status int, body []byte) []byte {
 	var m jsonrpc.Message
 	if err := m.Scan(body); err == nil && m.Kind == jsonrpc.Response && !m.Error.Empty() {
-		if string(m.ID.Of(body)) == "null" {
+		switch got := m.ID.Of(body); {
+		case string(got) == "null":
 			return jsonrpc.ReplaceSpan(nil, body, m.ID, id)
+		case sameID(got, id):
+			return body
 		}
-		return body
 	}
 	return failure(id, fmt.Sprintf("the gateway answered with HTTP status %d", status))
 }

@@ -30,7 +30,13 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"stream without":       {200, events, "data:\n\n: x\n\nevent: other\ndata: {}\n\n", lost},
 		"stream cut":           {200, events, "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n", lost},
 		"JSON of a loose mind": {200, json, `{"id":"a","result":{},"result":{}, "jsonrpc":"2.0"}`, `{"id":"a","result":{},"result":{}, "jsonrpc":"2.0"}`},
-		"event of such":        {200, events, "data: {\"result\":{},\"result\":1}\n\n", `{"result":{},"result":1}`},
+		"event of such":        {200, events, "data: {\"id\":\"a\",\"result\":{},\"result\":1}\n\n", `{"id":"a","result":{},"result":1}`},
+		"without any id":       {200, events, "data: {\"result\":{},\"result\":1}\n\n", lost},
+		"answer to another": {200, events, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}\n\ndata: " + `{"id":"b","result":{},"result":{}}` +
+			"\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":{}}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":2}\n\n", `{"jsonrpc":"2.0","id":"a","result":{}}`},
+		"JSON to another":    {200, json, pong("7"), `{"jsonrpc":"2.0","id":"\u0061","error":{"code":-32603,"message":"the gateway answered with HTTP status 200"}}`},
+		"error to another":   {400, json, `{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"m"}}`, `{"jsonrpc":"2.0","id":"\u0061","error":{"code":-32603,"message":"the gateway answered with HTTP status 400"}}`},
+		"error without, 200": {200, json, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}`, `{"jsonrpc":"2.0","id":"\u0061","error":{"code":-32700,"message":"m"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
