@@ -17,6 +17,8 @@ type client struct {
 	id    string // in the URL to which it posts; never the session's
 	loop  loop
 	limit int64           // of waiting, in bytes
+	held  *room           // of all clients
+	idle  *time.Timer     // leaves; stopped by initialize
 	ctx   context.Context // of its stream
 	leave context.CancelFunc
 	out   chan []byte   // events for its stream
@@ -37,14 +39,20 @@ type message struct {
 	method string
 	asked  jsonrpc.Span // params.protocolVersion
 	from   sender
+	// counted is one that takes up room among those of all clients.
+	counted bool
 }
 
 // accept queues a message; false if too much is waiting, or the stream has ended.
+// What others wait for keeps no client from having one message on its way.
 func (c *client) accept(m *message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	size := int64(len(m.text))
 	if c.ctx.Err() != nil || c.waiting == maxWaiting || c.waiting > 0 && c.size+size > c.limit {
+		return false
+	}
+	if m.counted = c.held.take(size); !m.counted && c.waiting > 0 {
 		return false
 	}
 	c.waiting++
@@ -58,8 +66,53 @@ func (c *client) accept(m *message) bool {
 func (c *client) release(m *message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.free(m)
+}
+
+// releaseAll does the same for what is still in the queue after the stream's end.
+func (c *client) releaseAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		select {
+		case m := <-c.queue:
+			c.free(m)
+		default:
+			return
+		}
+	}
+}
+
+func (c *client) free(m *message) {
+	size := int64(len(m.text))
 	c.waiting--
-	c.size -= int64(len(m.text))
+	c.size -= size
+	if m.counted {
+		c.held.give(size)
+	}
+}
+
+// room is what clients may take up together, in bytes.
+type room struct {
+	mu   sync.Mutex
+	free int64
+}
+
+// take reports whether there was room for n bytes, which are then taken.
+func (r *room) take(n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n > r.free {
+		return false
+	}
+	r.free -= n
+	return true
+}
+
+func (r *room) give(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free += n
 }
 
 // sender is on whose behalf a message goes on: its own headers, and the session.
@@ -138,6 +191,7 @@ func (c *client) initialize(m *message) {
 		c.emit(jsonrpc.AppendError(nil, m.id, mcp.CodeInvalidRequest, "the session is initialized already", nil))
 		return
 	}
+	c.idle.Stop()
 	q := m.question
 	old := tooOld(q.text, m.asked)
 	if old {
@@ -160,6 +214,7 @@ func (c *client) opened(text []byte, old bool, session string) []byte {
 	defer c.mu.Unlock()
 	if session == "" || len(version) == 0 {
 		c.begun = false
+		c.idle.Reset(initTimeout)
 		return text
 	}
 	c.from.session, c.from.version = session, mcp.Revision(version)

@@ -34,6 +34,9 @@ const (
 	// it is waitingBodies times the largest body.
 	maxWaiting    = 128
 	waitingBodies = 4
+	// maxHeld bounds the bytes of what all clients have sent and got no answer to,
+	// one message of each apart: nobody's keep others from being served.
+	maxHeld = 64 << 20
 	// maxAnswer is the largest answer, or event of one, in bytes.
 	maxAnswer = 32 << 20
 
@@ -42,6 +45,8 @@ const (
 	keepAliveEvery = 20 * time.Second
 	// writeTimeout ends a stream whose client takes nothing.
 	writeTimeout = 30 * time.Second
+	// initTimeout ends a stream whose client does not initialize.
+	initTimeout = 30 * time.Second
 	// endTimeout bounds the end of a session after its stream.
 	endTimeout = 5 * time.Second
 )
@@ -75,6 +80,7 @@ type Config struct {
 type Clients struct {
 	opts Options
 	http *http.Client
+	held room
 
 	mu   sync.Mutex
 	open map[string]*client
@@ -102,6 +108,7 @@ func New(o Options) *Clients {
 			Transport:     o.Transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		held: room{free: maxHeld},
 		open: make(map[string]*client),
 	}
 }

@@ -22,6 +22,7 @@ const bodyLimit = 4096
 type gateway struct {
 	t        testing.TB
 	endpoint *rawserver.Server
+	clients  *Clients
 	http     *http.Client
 	stop     context.CancelFunc // ends the life
 	down     func()             // takes the endpoint away
@@ -45,6 +46,7 @@ func newGateway(t testing.TB, endpoint *rawserver.Server) *gateway {
 			g.ended = append(g.ended, session)
 		},
 	})
+	g.clients = clients
 	cfg := Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit}
 	transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

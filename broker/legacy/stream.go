@@ -36,6 +36,7 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 		id:    rand.Text(), // 26 characters, 128 bits at least
 		loop:  loop{http: c.http, url: cfg.Endpoint},
 		limit: waitingBodies * cfg.BodyLimit,
+		held:  &c.held,
 		ctx:   ctx,
 		leave: leave,
 		out:   make(chan []byte),
@@ -46,6 +47,8 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 		failLater(w, nil, "too many event streams")
 		return
 	}
+	cl.idle = time.AfterFunc(initTimeout, leave)
+	defer cl.idle.Stop()
 	cl.work.Go(cl.pass)
 	beginStream(w)
 	cl.write(w, cfg.SSEPath+gatewayconfig.PathMessages+"?"+sessionParam+"="+cl.id)
@@ -53,6 +56,7 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 	c.remove(cl)
 	leave()
 	cl.work.Wait()
+	cl.releaseAll()
 	c.end(cl)
 }
 

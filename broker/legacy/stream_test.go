@@ -328,6 +328,7 @@ func TestStreamIsKeptAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGateway(t, endpoint()).open()
 		begun := time.Now()
+		s.initialize()
 		for range 10 {
 			if got := s.next(); got != ": keep-alive" {
 				t.Errorf("line %q", got)
@@ -355,6 +356,7 @@ func TestClientThatDoesNotReadIsLeft(t *testing.T) {
 		n, _ := resp.Body.Read(text)
 		_, place, _ := strings.Cut(string(text[:n]), "data: ")
 		slow := &stream{gateway: g, place: strings.TrimSpace(place)}
+		slow.tell(initializeAt("2024-11-05"))
 		slow.tell(`{"jsonrpc":"2.0","id":1,"method":"large"}`)
 		time.Sleep(writeTimeout + time.Second)
 		synctest.Wait()
