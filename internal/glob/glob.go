@@ -11,14 +11,25 @@ import (
 
 // Rules admit what an allow pattern matches, or everything if there is none,
 // but for what a deny pattern matches. The nil Rules admit everything.
-type Rules struct{ allow, deny set }
+type Rules struct {
+	allow, deny set
+	// roots are the deny patterns that end in a slash, or in one and a star,
+	// without that: many servers read a URI alike with and without the last slash.
+	roots set
+}
 
 // New compiles the patterns; nil if there are none.
 func New(allow, deny []string) *Rules {
 	if len(allow) == 0 && len(deny) == 0 {
 		return nil
 	}
-	return &Rules{compile(allow), compile(deny)}
+	var roots []string
+	for _, p := range deny {
+		if root, found := strings.CutSuffix(strings.TrimRight(p, "*"), "/"); found {
+			roots = append(roots, root)
+		}
+	}
+	return &Rules{compile(allow), compile(deny), compile(roots)}
 }
 
 // Admits reports whether name may be used.
@@ -28,9 +39,24 @@ func (r *Rules) Admits(name []byte) bool {
 
 // AdmitsURI is Admits for a URI or URI template that a server knows as own. One
 // that is not Plain is refused where there are rules, as another spelling of it
-// could be one that they name.
+// could be one that they name. As servers may ignore a query and the last slash,
+// deny is also held against the URI without them, and an allow pattern without a
+// question mark against the URI without its query.
 func (r *Rules) AdmitsURI(uri, own []byte) bool {
-	return r == nil || Plain(own) && r.Admits(uri)
+	if r == nil {
+		return true
+	}
+	if !Plain(own) {
+		return false
+	}
+	short := beforeQuery(uri)
+	if !r.allow.empty() && !r.allow.matches(short) && !r.allow.matchesQuery(uri) {
+		return false
+	}
+	bare := bytes.TrimSuffix(short, []byte{'/'})
+	return !r.deny.matches(uri) && !r.roots.matches(bare) &&
+		(len(short) == len(uri) || !r.deny.matches(short)) &&
+		(len(bare) == len(short) || !r.deny.matches(bare))
 }
 
 // set is a list of patterns. Most have no star and are found at once, however
@@ -38,6 +64,8 @@ func (r *Rules) AdmitsURI(uri, own []byte) bool {
 type set struct {
 	exact map[string]struct{}
 	globs []glob
+	// asking are those of globs that have a question mark.
+	asking []glob
 }
 
 // glob is what stands between the stars of a pattern; at least two parts.
@@ -53,7 +81,11 @@ func compile(patterns []string) set {
 			s.exact[p] = struct{}{}
 			continue
 		}
-		s.globs = append(s.globs, bytes.Split([]byte(p), []byte{'*'}))
+		g := bytes.Split([]byte(p), []byte{'*'})
+		s.globs = append(s.globs, g)
+		if strings.Contains(p, "?") {
+			s.asking = append(s.asking, g)
+		}
 	}
 	return s
 }
@@ -64,7 +96,19 @@ func (s *set) matches(name []byte) bool {
 	if _, ok := s.exact[string(name)]; ok {
 		return true
 	}
-	for _, g := range s.globs {
+	return anyMatches(s.globs, name)
+}
+
+// matchesQuery is matches by the patterns that have a question mark.
+func (s *set) matchesQuery(uri []byte) bool {
+	if _, ok := s.exact[string(uri)]; ok && bytes.IndexByte(uri, '?') >= 0 {
+		return true
+	}
+	return anyMatches(s.asking, uri)
+}
+
+func anyMatches(globs []glob, name []byte) bool {
+	for _, g := range globs {
 		if g.matches(name) {
 			return true
 		}
