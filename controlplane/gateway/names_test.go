@@ -94,8 +94,16 @@ func TestNamesAreChecked(t *testing.T) {
 		"tool and prompt alias": {func(g *Gateway) {
 			g.Servers[0].Tools.Aliases, g.Servers[0].Prompts.Aliases = map[string]string{"x": "a"}, map[string]string{"x": "a"}
 		}, ""},
-		"view named messages":    {func(g *Gateway) { g.VirtualServers = []VirtualServer{{Name: "messages"}} }, "virtualServers[0].name"},
-		"view at ssePath":        {func(g *Gateway) { g.SSEPath = "/mcp/v"; g.VirtualServers = []VirtualServer{{Name: "v"}} }, "virtualServers[0].name"},
+		"view named messages":       {func(g *Gateway) { g.VirtualServers = []VirtualServer{{Name: "messages"}} }, "virtualServers[0].name"},
+		"view at ssePath":           {func(g *Gateway) { g.SSEPath = "/mcp/v"; g.VirtualServers = []VirtualServer{{Name: "v"}} }, "virtualServers[0].name"},
+		"pattern for a file":        {func(g *Gateway) { g.Servers[0].Resources.Deny = []string{"file:///a%20b/*", "*.key"} }, ""},
+		"pattern spelled otherwise": {func(g *Gateway) { g.Servers[0].Resources.Deny = []string{"file:/a/*"} }, "servers[0].resources.deny[0]"},
+		"labelled pattern": {func(g *Gateway) {
+			g.VirtualServers = []VirtualServer{{Name: "v", Resources: Rules{Allow: []string{"a+file:///a", "ui://a+*", "*"}}}}
+		}, ""},
+		"labelled, spelled otherwise": {func(g *Gateway) {
+			g.VirtualServers = []VirtualServer{{Name: "v", Resources: Rules{Allow: []string{"*", "a+file://localhost/a"}}}}
+		}, "virtualServers[0].resources.allow[1]"},
 		"view of the other case": {func(g *Gateway) { g.VirtualServers = []VirtualServer{{Name: "v"}, {Name: "V"}} }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

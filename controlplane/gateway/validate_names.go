@@ -8,6 +8,7 @@ import (
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/glob"
+	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/toolname"
 )
 
@@ -60,7 +61,7 @@ func (v *validation) names(g *Gateway, s *Server, at string) {
 	}
 	v.items(g, &s.Tools, at+".tools")
 	v.items(g, &s.Prompts, at+".prompts")
-	v.rules(s.Resources, at+".resources")
+	v.resources(s.Resources, at+".resources", nil)
 	v.partial(at+".partial", s.Partial, true)
 }
 
@@ -108,6 +109,31 @@ func (v *validation) rules(r Rules, at string) {
 	}
 }
 
+// resources checks rules for URIs, which may have one of the labels.
+func (v *validation) resources(r Rules, at string, labels map[string]bool) {
+	v.rules(r, at)
+	for _, list := range []struct {
+		at       string
+		patterns []string
+	}{{at + ".allow", r.Allow}, {at + ".deny", r.Deny}} {
+		for i, p := range list.patterns {
+			label, own := "", p
+			if l, rest, ok := resourceuri.Split(p); ok && labels[l] {
+				label, own = l, rest
+			}
+			if p == "" || own == "" || glob.CanMatch(own) {
+				continue
+			}
+			if plain, ok := glob.Suggest(own); ok {
+				v.errorf(index(list.at, i), "%q matches no plain URI: write %q", p, resourceuri.Join(label, plain))
+				continue
+			}
+			v.errorf(index(list.at, i), "%q matches no plain URI: want scheme:///path or scheme://host/path,"+
+				" scheme and host in lower case, no user, default port, fragment, empty or dot segment, only those escapes that are needed (%%20, %%C3%%BC)", p)
+		}
+	}
+}
+
 // aliases looks for one name that two servers give away.
 func (v *validation) aliases(servers []Server) {
 	for _, kind := range []struct {
@@ -137,6 +163,12 @@ func (v *validation) virtualServers(g *Gateway) {
 	known := map[string]bool{}
 	for i := range g.Servers {
 		known[g.Servers[i].Name] = true
+	}
+	labels := map[string]bool{}
+	for i := range g.Servers {
+		if label, err := resourceuri.Label(g.Servers[i].Name); err == nil {
+			labels[label] = true
+		}
 	}
 	names := map[string]int{}
 	for i := range g.VirtualServers {
@@ -168,6 +200,6 @@ func (v *validation) virtualServers(g *Gateway) {
 		}
 		v.rules(s.Tools, at+".tools")
 		v.rules(s.Prompts, at+".prompts")
-		v.rules(s.Resources, at+".resources")
+		v.resources(s.Resources, at+".resources", labels)
 	}
 }
