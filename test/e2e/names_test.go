@@ -96,6 +96,7 @@ func TestAliasesAndRules(t *testing.T) {
 	}
 	for _, uri := range []string{
 		"s+file:///secret", "s+file:///public/../secret", "s+file:///public/%2e%2e/secret", "s+FILE:///public/a", "s+file:///public//a", "file:///public/a",
+		"s+file:/public/a", "s+file://other/public/a", "s+file:///public/a#", "s+file:///public/a?", "s+file:///public/%61",
 	} {
 		wantError(t, c.Post(read("1", uri)), 200, -32002, "1")
 	}
