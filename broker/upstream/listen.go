@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -89,8 +90,8 @@ func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
 		case errors.Is(err, sse.ErrTooLarge):
 			s.log.Warn("server sends a client an event that is too large, going on behind it", zap.Int("limit", l.bodyLimit))
 			after = "" // resuming would bring it again
-		case clientError(err):
-			after = "" // perhaps the server does not know the id any more
+		case refusedID(err):
+			after = "" // perhaps the server does not know it any more
 		}
 		if time.Since(began) > s.timing.retryMax {
 			retry.Reset()
@@ -109,9 +110,15 @@ func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
 	}
 }
 
-func clientError(err error) bool {
+// refusedID reports whether an error may be about the id to resume behind. A
+// server that has not noticed yet that the stream before is closed says 409, a
+// busy one 408 or 429: to both the id will be good later.
+func refusedID(err error) bool {
 	status, ok := errors.AsType[statusError](err)
-	return ok && status < 500
+	if !ok || status >= http.StatusInternalServerError {
+		return false
+	}
+	return status != http.StatusConflict && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 }
 
 // hear takes one event. Servers of 2025-03-26 may put a batch into it.

@@ -61,6 +61,7 @@ func TestListenResumesWhereItCan(t *testing.T) {
 		"id reset":                {[]func(http.ResponseWriter){streamOf("id: 1\n" + x + "id:\n" + x), nil}, []string{"start", ""}},
 		"no ids":                  {[]func(http.ResponseWriter){streamOf(x), nil}, []string{"start", "start"}},
 		"server is away":          {[]func(http.ResponseWriter){status(503), nil}, []string{"start", "start"}},
+		"stream before lives on":  {[]func(http.ResponseWriter){status(409), status(409), nil}, []string{"start", "start", "start"}},
 		"id is not known":         {[]func(http.ResponseWriter){status(400), nil}, []string{"start", ""}},
 		"event is too large":      {[]func(http.ResponseWriter){streamOf("id: 1\n" + x + large), nil}, []string{"start", ""}},
 		"id is too long to trust": {[]func(http.ResponseWriter){streamOf("id: " + strings.Repeat("1", 2000) + "\n" + x), nil}, []string{"start", "start"}},
