@@ -61,7 +61,7 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 	}
 	return &client{
 		http: &http.Client{
-			Transport: transport,
+			Transport: discreet{transport},
 			// Calls go to the same URL through Envoy, which follows no redirect.
 			// A server that redirects must be configured with its final URL.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -74,6 +74,42 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 		bodyLimit:  bodyLimit,
 		origin:     "gateway-" + rand.Text()[:12] + "-",
 	}, nil
+}
+
+// discreet is a transport that keeps of a Location no more than scheme and host,
+// since the rest can hold keys and is logged: a malformed one by http.Client.
+type discreet struct{ http.RoundTripper }
+
+func (d discreet) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return resp, err
+	}
+	to, malformed := r.URL.Parse(resp.Header.Get("Location"))
+	resp.Header.Del("Location")
+	if malformed == nil && to.Host != "" {
+		resp.Header.Set("Location", to.Scheme+"://"+to.Host)
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (d discreet) CloseIdleConnections() {
+	(&http.Client{Transport: d.RoundTripper}).CloseIdleConnections()
+}
+
+// unreachable wraps why a request has no answer.
+type unreachable struct{ error }
+
+func (e unreachable) Unwrap() error { return e.error }
+
+// notReached makes an error of http.Client one that does not quote the URL, whose
+// query can be a secret.
+func notReached(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	return unreachable{err}
 }
 
 // newTransport returns the transport of one server. Like Envoy on the way of
@@ -111,7 +147,7 @@ type outgoing struct {
 func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, o.verb, c.url.String(), bytes.NewReader(o.body))
 	if err != nil {
-		return nil, err
+		return nil, notReached(err)
 	}
 	for name, value := range c.headers {
 		req.Header.Set(name, value)
@@ -141,13 +177,13 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, notReached(err)
 	}
 	switch {
 	case o.peer.id != "" && lostSession(resp):
 		err = ErrSessionGone
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		err = fmt.Errorf("the server redirects to %q: configure that URL", clip(resp.Header.Get("Location")))
+		err = fmt.Errorf("the server redirects to %q: configure the final URL", clip(resp.Header.Get("Location")))
 	default:
 		return resp, nil
 	}

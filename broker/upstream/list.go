@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 
 	"mcp-gateway/internal/jsonrpc"
@@ -80,7 +79,7 @@ func (l *link) read(ctx context.Context, set kinds, old *Lists, lim limits) (lis
 		items, err := l.list(ctx, part.method, part.member, lim)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", part.method, err))
-			if errors.Is(err, ErrSessionGone) || errors.As(err, new(*url.Error)) || ctx.Err() != nil {
+			if errors.Is(err, ErrSessionGone) || errors.As(err, new(unreachable)) || ctx.Err() != nil {
 				break // nothing was reached: the others would fail alike
 			}
 			continue

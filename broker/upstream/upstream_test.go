@@ -186,7 +186,7 @@ func TestFailuresAreReportedAndTheRestServed(t *testing.T) {
 		{"redirect", "tools/list", func(w http.ResponseWriter, _ string) {
 			w.Header().Set("Location", "http://other.test/mcp")
 			w.WriteHeader(307)
-		}, `redirects to "http://other.test/mcp"`},
+		}, `redirects to "http://other.test"`},
 		{"initialize hangs", "initialize", nil, "initialize: no answer within 10s"},
 		{"initialize fails", "initialize", answer(404, "text/plain", "no"), "initialize: the server answers with HTTP status 404"},
 		{"unknown revision", "initialize", answer(200, "application/json", `{"jsonrpc":"2.0","id":ID,"result":{"protocolVersion":"2026-07-28","capabilities":{}}}`), `revision "2026-07-28", which is not served`},
