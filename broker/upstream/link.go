@@ -65,6 +65,7 @@ func (l *link) call(ctx context.Context, method string, params []byte) (reply, e
 	id := l.nextID()
 	resp, err := l.send(ctx, outgoing{
 		verb: http.MethodPost, accept: typeBoth, body: request(id, method, params),
+		once: method == mcp.MethodInitialize, // two would open two sessions
 	})
 	if err != nil {
 		return reply{}, cause(ctx, err)
@@ -263,11 +264,16 @@ func (l *link) notify(ctx context.Context, method string) error {
 	return l.post(ctx, request(nil, method, nil))
 }
 
-// post sends a message that has no answer.
+// post sends a message that has no answer, and that may arrive twice.
 func (l *link) post(ctx context.Context, body []byte) error {
+	return l.deliver(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: body})
+}
+
+// deliver makes a request whose answer has no content.
+func (l *link) deliver(ctx context.Context, o outgoing) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
 	defer cancel()
-	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: body})
+	resp, err := l.send(ctx, o)
 	if err != nil {
 		return cause(ctx, err)
 	}

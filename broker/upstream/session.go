@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -136,7 +137,7 @@ func (s *Server) Request(ctx context.Context, in Session, method string, params 
 }
 
 // Tell sends a notification, or an answer, in a client's session: one JSON-RPC
-// message as it is.
+// message as it is, once.
 func (s *Server) Tell(ctx context.Context, in Session, message []byte) error {
 	select {
 	case s.telling <- struct{}{}:
@@ -144,5 +145,5 @@ func (s *Server) Tell(ctx context.Context, in Session, message []byte) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a free place to notify: %w", context.Cause(ctx))
 	}
-	return s.of(in).post(ctx, message)
+	return s.of(in).deliver(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: message, once: true})
 }

@@ -310,3 +310,48 @@ func TestRequestIsAnsweredWithRawBytes(t *testing.T) {
 		}
 	})
 }
+
+// What must not arrive twice is not sent again over a new connection when an old
+// one turns out to be dead.
+func TestOnceIsOnce(t *testing.T) {
+	t.Parallel()
+	const cancelled = "notifications/cancelled"
+	for method, send := range map[string]func(s *Server, in Session) error{
+		cancelled: func(s *Server, in Session) error {
+			return s.Tell(context.Background(), in, []byte(`{"jsonrpc":"2.0","method":"`+cancelled+`"}`))
+		},
+		"initialize": func(s *Server, _ Session) error {
+			_, err := s.OpenSession(context.Background(), Client{Version: mcp.LatestLegacy})
+			return err
+		},
+		"x": func(s *Server, in Session) error { // may arrive twice: the test is one
+			_, err := s.Request(context.Background(), in, "x", nil)
+			return err
+		},
+	} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				sc := &rawserver.Server{Results: map[string]string{"ping": "{}"}}
+				sc.Intercept = func(_ http.ResponseWriter, _ *http.Request, got, _ string) bool {
+					if got == method {
+						panic(http.ErrAbortHandler)
+					}
+					return false
+				}
+				transport, _ := rawserver.Serve(t, sc)
+				s, in := newServer(t, transport, nil), Session{"s", mcp.LatestLegacy}
+				if _, err := s.Request(t.Context(), in, "ping", nil); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if err := send(s, in); err == nil {
+					t.Error("no error")
+				}
+				if n := len(sc.Requests("POST", method)); (n == 1) != (method != "x") {
+					t.Errorf("arrived %d times", n)
+				}
+			})
+		})
+	}
+}
