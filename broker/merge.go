@@ -16,6 +16,7 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/sse"
 	"mcp-gateway/internal/tag"
 )
@@ -169,6 +170,11 @@ func (m *merge) pass(ctx context.Context, h heldServer, marker *tag.Marker, mess
 	if id != nil {
 		e.ID = marker.AppendMerged(nil, id)
 	}
+	if message != nil && m.hidden(h, message) {
+		if message = nil; id == nil {
+			return nil
+		}
+	}
 	if message != nil {
 		if m.refused(ctx, h, message) {
 			return nil
@@ -182,6 +188,27 @@ func (m *merge) pass(ctx context.Context, h heldServer, marker *tag.Marker, mess
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// hidden reports whether a message tells of a resource that the session's view,
+// or a rule of its server, does not show.
+func (m *merge) hidden(h heldServer, message []byte) bool {
+	var msg jsonrpc.Message
+	if msg.Scan(message) != nil || msg.Kind != jsonrpc.Notification {
+		return false
+	}
+	method, _ := jsonrpc.Unquote(nil, msg.Method.Of(message))
+	if string(method) != mcp.MethodNotifyResourceUpdated {
+		return false
+	}
+	v := m.broker.view.Load()
+	shown := v.catalog.View(m.session.Endpoint)
+	uri, ok := jsonrpc.Unquote(nil, msg.URI.Of(message))
+	if !ok || shown == nil {
+		return true
+	}
+	owner, _, ok := shown.Resource(resourceuri.Join(v.label(h.name), string(uri)))
+	return !ok || owner != h.name
 }
 
 // refused answers a request that the client has not declared to understand, and

@@ -13,6 +13,7 @@ import (
 
 	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/tag"
 )
 
@@ -348,5 +349,33 @@ func TestStreamNoticesTheEndOfItsSessionAfterAGap(t *testing.T) {
 		g.broker.hub.lookAll()
 		time.Sleep(lookWithin)
 		stream.wantNext(t, []string{"closed"})
+	})
+}
+
+// What a client could not read, nobody tells it of.
+func TestStreamTellsOfNoHiddenResource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTalker("a"), newTalker("b")
+		c := config("one", "two")
+		c.Servers[0].Resources = gatewayconfig.Rules{Deny: []string{"file:///secret*"}}
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": two})
+		id := g.open()
+		g.join(id, "one")
+		g.join(id, "two")
+		stream := g.listen(id)
+		stream.wantNext(t, nil)
+		updated := func(uri string) string {
+			return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":` + uri + `}}`
+		}
+		for _, hidden := range []string{`"file:///secret/a"`, `"file:\/\/\/\u0073ecret"`, `1`} {
+			one.clients.Out <- "data: " + updated(hidden) + "\n\n"
+		}
+		one.clients.Out <- "id: 5\ndata: " + updated(`"file:///secret"`) + "\n\n"
+		stream.wantNext(t, []string{"id: ~" + mark(id, "one", "5")})
+		one.clients.Out <- "data: " + updated(`"file:///a"`) + "\n\n"
+		stream.wantNext(t, event("", updated(`"one+file:///a"`)))
+		two.clients.Out <- "data: " + updated(`"file:///secret"`) + "\n\n"
+		stream.wantNext(t, event("", updated(`"two+file:///secret"`)))
 	})
 }
