@@ -38,6 +38,18 @@ func offersOf(servers []*upstream.Snapshot, sole *upstream.Snapshot) offers {
 	return o
 }
 
+// lists are those whose changes are announced: encodeHello declares it.
+func (o offers) lists() changes {
+	c := toolsChanged
+	if o.prompts {
+		c |= promptsChanged
+	}
+	if o.resources {
+		c |= resourcesChanged
+	}
+	return c
+}
+
 // encodeHello returns the end of the result of initialize. Tools are always
 // declared, as any change of the configuration can bring some.
 func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snapshot) []byte {

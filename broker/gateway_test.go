@@ -204,6 +204,12 @@ type events struct {
 
 func (g *gateway) listen(id string) *events {
 	g.t.Helper()
+	return g.listenBehind(id, "")
+}
+
+// listenBehind opens a stream with a Last-Event-ID, none if that is empty.
+func (g *gateway) listenBehind(id, after string) *events {
+	g.t.Helper()
 	synctest.Wait() // until the broker follows the store
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://gateway/mcp", nil)
@@ -212,6 +218,9 @@ func (g *gateway) listen(id string) *events {
 	}
 	r.Header.Set("Accept", "text/event-stream")
 	r.Header.Set("Mcp-Session-Id", id)
+	if after != "" {
+		r.Header.Set("Last-Event-ID", after)
+	}
 	resp, err := g.public.Do(r)
 	if err != nil {
 		g.t.Fatal(err)

@@ -79,22 +79,110 @@ func TestStreamIsKeptAlive(t *testing.T) {
 	})
 }
 
-func TestSecondStreamOfASessionIsRefused(t *testing.T) {
+// A client that opens a stream has lost the one before, even if the gateway has
+// not noticed.
+func TestSecondStreamOfASessionTakesTheFirstOnesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": raw("a")})
+		one := newTalker("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
 		id := g.open()
+		g.join(id, "one")
 		first := g.listen(id)
-		got := g.request("GET", "", map[string]string{"Mcp-Session-Id": id})
-		if brief, _ := describe(got.body); got.status != 409 || brief != "null -32600" {
-			t.Errorf("second GET: %d %s", got.status, got.body)
-		}
+		first.wantNext(t, nil)
+		second := g.listen(id)
+		first.wantNext(t, []string{"closed"})
+		time.Sleep(gatherFor)
+		second.wantNext(t, everyList())
+		one.clients.Out <- "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+		second.wantNext(t, event("", `{"jsonrpc":"2.0","method":"x"}`))
 		g.listen(g.open())
-		first.close()
-		synctest.Wait()
-		g.listen(id)
 		if n := g.broker.hub.count(); n != 2 {
 			t.Errorf("%d streams, want 2", n)
+		}
+	})
+}
+
+func everyList() []string {
+	return append(append(changedEvent("tools"), changedEvent("prompts")...), changedEvent("resources")...)
+}
+
+// What changes while a client has no stream, or none that works, it hears of
+// with its next one; its first stream tells it nothing.
+func TestStreamTellsWhatMayHaveBeenMissed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tools := raw("a")
+		tools.Hello = rawserver.Hello(`{"tools":{}}`)
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": tools})
+		id := g.open()
+		settle := func() { time.Sleep(time.Second) }
+		first := g.listen(id)
+		settle()
+		first.wantNext(t, nil)
+		first.close()
+		settle()
+		again := g.listen(id)
+		settle()
+		again.wantNext(t, changedEvent("tools")) // the lists that are offered
+		g.broker.hub.end(session.ID(id).Key())
+		g.listen(id)
+		settle()
+		if n := len(g.broker.hub.absent); n != 0 {
+			t.Errorf("%d sessions are remembered that have ended or listen", n)
+		}
+
+		// Resumed at another replica, it is not known here.
+		resumed := g.listenBehind(g.open(), "~one~7")
+		settle()
+		resumed.wantNext(t, changedEvent("tools"))
+	})
+}
+
+func TestHubKeepsWhatTheStreamBeforeWasToTell(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	key := session.ID("x").Key()
+	first := h.open(key, "", toolsChanged, false)
+	h.announce(map[string]changes{"": promptsChanged})
+	second := h.open(key, "", toolsChanged, false)
+	<-first.done
+	<-second.wake
+	if got := h.take(second); got != toolsChanged|promptsChanged {
+		t.Errorf("to tell: %b", got)
+	}
+}
+
+func TestHubRemembersABoundedNumber(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	for i := range maxAbsent + 10 {
+		key := session.ID(fmt.Sprint(i)).Key()
+		h.close(key, h.open(key, "", toolsChanged, false))
+	}
+	if len(h.absent) != maxAbsent || h.count() != 0 {
+		t.Errorf("%d remembered, %d open", len(h.absent), h.count())
+	}
+}
+
+func TestStreamWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		key := session.ID("x").Key()
+		began := time.Now()
+		first := h.open(key, "", 0, false)
+		first.awaitTurn()
+		second := h.open(key, "", 0, false)
+		time.AfterFunc(time.Second, func() { close(first.left) })
+		second.awaitTurn()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v for the first", waited)
+		}
+		third := h.open(key, "", 0, false) // the second one never leaves
+		third.awaitTurn()
+		if waited := time.Since(began); waited != time.Second+turnWithin {
+			t.Errorf("waited %v in all", waited)
 		}
 	})
 }
@@ -152,7 +240,7 @@ func TestSlowClientGetsOneNotificationForEachList(t *testing.T) {
 	t.Parallel()
 	h := newHub()
 	key := session.ID("x").Key()
-	s, _ := h.open(key, "")
+	s := h.open(key, "", toolsChanged, false)
 	for range 1000 {
 		h.announce(map[string]changes{"": toolsChanged})
 		h.announce(map[string]changes{"": resourcesChanged})

@@ -305,8 +305,8 @@ func TestWithoutAddresses(t *testing.T) {
 func TestStreamsBelongToTheirEndpoint(t *testing.T) {
 	t.Parallel()
 	h := newHub()
-	own, _ := h.open(session.ID("own").Key(), "")
-	team, _ := h.open(session.ID("team").Key(), "team")
+	own := h.open(session.ID("own").Key(), "", toolsChanged, false)
+	team := h.open(session.ID("team").Key(), "team", toolsChanged, false)
 	h.announce(map[string]changes{"": toolsChanged, "team": 0})
 	if h.take(own) != toolsChanged || h.take(team) != 0 {
 		t.Error("told of another endpoint's change")

@@ -1,0 +1,276 @@
+package broker
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
+)
+
+// changes is a set of lists that have changed: what the gateway itself has to
+// tell on a stream, without a queue that a slow client could make grow. What
+// servers say waits at the servers, see merge.
+type changes uint8
+
+const (
+	toolsChanged changes = 1 << iota
+	promptsChanged
+	resourcesChanged
+)
+
+// events appends the notifications of c, one event each.
+func (c changes) events(dst []byte) []byte {
+	for _, kind := range []struct {
+		changes
+		method string
+	}{
+		{toolsChanged, mcp.MethodNotifyToolsChanged},
+		{promptsChanged, mcp.MethodNotifyPromptsChanged},
+		{resourcesChanged, mcp.MethodNotifyResourceChanged},
+	} {
+		if c&kind.changes != 0 {
+			dst = sse.AppendEvent(dst, sse.Event{
+				Name:    []byte("message"),
+				Data:    []byte(`{"jsonrpc":"2.0","method":"` + kind.method + `"}`),
+				HasData: true,
+			})
+		}
+	}
+	return dst
+}
+
+// maxAbsent bounds the sessions without a stream that are remembered to have had
+// one. Who is forgotten is told of no change that it has missed.
+const maxAbsent = 1 << 15
+
+// hub knows the open event streams, at most one for each session.
+type hub struct {
+	mu      sync.Mutex
+	streams map[session.Key]*stream
+	// absent are the sessions that had a stream, and have none now.
+	absent map[session.Key]struct{}
+}
+
+// stream is an open event stream as seen from the rest of the broker.
+type stream struct {
+	// endpoint names the view that the session belongs to.
+	endpoint string
+	pending  changes       // guarded by hub.mu
+	wake     chan struct{} // holds a token while pending may not be empty
+	done     chan struct{} // closed when the session has ended, or another stream took over
+	// before is left of the stream whose place this one takes; nil for none.
+	before <-chan struct{}
+	// left is closed when nothing is heard of servers for this stream any more.
+	left chan struct{}
+	// look holds a token while the session's backend sessions may have changed.
+	look chan struct{}
+	// joins has a channel for each backend session, closed once its own stream
+	// is merged or turns out not to open. Guarded by hub.mu.
+	joins map[heldKey]chan struct{}
+	// events takes events of servers as text. It has no buffer: a server's next
+	// event is not read before the client has taken this one, and servers take
+	// turns.
+	events chan []byte
+}
+
+func newHub() *hub {
+	return &hub{streams: make(map[session.Key]*stream), absent: make(map[session.Key]struct{})}
+}
+
+// open registers a stream, in the place of the session's if it has one, which
+// ends: a client that comes again has lost it, whether that was noticed or not.
+// What has changed meanwhile is not known for sure, since what was written may
+// not have arrived, so to a session that had a stream, and if anew says that it
+// had one elsewhere perhaps, all lists count as changed. A first stream is told
+// nothing.
+func (h *hub) open(k session.Key, endpoint string, lists changes, anew bool) *stream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &stream{
+		endpoint: endpoint,
+		wake:     make(chan struct{}, 1), done: make(chan struct{}), left: make(chan struct{}),
+		look: make(chan struct{}, 1), events: make(chan []byte),
+		joins: make(map[heldKey]chan struct{}),
+	}
+	if before := h.streams[k]; before != nil {
+		anew = true
+		s.before, s.pending = before.left, before.pending
+		close(before.done)
+	}
+	if _, had := h.absent[k]; had || anew {
+		s.pending |= lists
+		wakeUp(s.wake)
+	}
+	delete(h.absent, k)
+	h.streams[k] = s
+	return s
+}
+
+// turnWithin is how long a stream waits for the one in whose place it is.
+const turnWithin = 2 * time.Second
+
+// awaitTurn waits until the stream before has closed those of the servers, some
+// of which allow one for each session. It waits also for a stream that has ended
+// meanwhile, as the next one relies on it.
+func (s *stream) awaitTurn() {
+	if s.before == nil {
+		return
+	}
+	late := time.NewTimer(turnWithin)
+	defer late.Stop()
+	select {
+	case <-s.before:
+	case <-late.C:
+	}
+}
+
+// look tells the stream of a session that its backend sessions have changed.
+func (h *hub) look(k session.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.streams[k]; s != nil {
+		wakeUp(s.look)
+	}
+}
+
+// heldKey names a backend session of a client session.
+type heldKey struct{ server, id string }
+
+// join returns the channel that tells when a backend session's stream is merged.
+func (h *hub) join(s *stream, k heldKey) chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.joins[k] == nil {
+		s.joins[k] = make(chan struct{})
+	}
+	return s.joins[k]
+}
+
+// settled tells who waits for k.
+func (h *hub) settled(s *stream, k heldKey) {
+	c := h.join(s, k)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-c: // told before
+	default:
+		close(c)
+	}
+}
+
+// left forgets a backend session, whose id may come again.
+func (h *hub) left(s *stream, k heldKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(s.joins, k)
+}
+
+// joinWithin is how long a new backend session waits for its stream. Servers
+// that begin to answer a GET with their first event take all of it.
+const joinWithin = 500 * time.Millisecond
+
+// awaitJoin waits until the stream of a new backend session is merged into its
+// client's, if that has one here: what the server says with its first answer
+// would be lost.
+func (h *hub) awaitJoin(ctx context.Context, client session.Key, k heldKey) {
+	h.mu.Lock()
+	s := h.streams[client]
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	wakeUp(s.look)
+	late := time.NewTimer(joinWithin)
+	defer late.Stop()
+	select {
+	case <-h.join(s, k):
+	case <-s.done:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+}
+
+// lookWithin spreads what all streams do for one reason.
+const lookWithin = time.Second
+
+// lookAll tells all streams, over some time, as each will ask the store.
+func (h *hub) lookAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.streams {
+		time.AfterFunc(rand.N(lookWithin), func() { wakeUp(s.look) })
+	}
+}
+
+func wakeUp(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// close forgets a stream that its handler has left.
+func (h *hub) close(k session.Key, s *stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.streams[k] != s {
+		return
+	}
+	delete(h.streams, k)
+	for other := range h.absent {
+		if len(h.absent) < maxAbsent {
+			break
+		}
+		delete(h.absent, other)
+	}
+	h.absent[k] = struct{}{}
+}
+
+// end forgets a session and ends its stream, if it has one.
+func (h *hub) end(k session.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.absent, k)
+	if s := h.streams[k]; s != nil {
+		delete(h.streams, k)
+		close(s.done)
+	}
+}
+
+// announce tells all streams what has changed at their endpoints, and ends those
+// whose endpoint is not there any more. What a slow client has not taken yet
+// becomes one notification for each list.
+func (h *hub) announce(at map[string]changes) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for k, s := range h.streams {
+		c, there := at[s.endpoint]
+		switch {
+		case !there:
+			delete(h.streams, k)
+			close(s.done)
+		case c != 0:
+			s.pending |= c
+			wakeUp(s.wake)
+		}
+	}
+}
+
+// take returns what is to be told on a stream.
+func (h *hub) take(s *stream) changes {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := s.pending
+	s.pending = 0
+	return c
+}
+
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams)
+}
