@@ -33,6 +33,8 @@ func TestEveryStatus(t *testing.T) {
 		{name: "no accept", body: ping, header: headers{"Accept": ""}, status: 200, want: `{"jsonrpc":"2.0","id":7,"result":{}}`},
 		{name: "accept anything", body: ping, header: headers{"Accept": "*/*;q=0.1"}, status: 200, want: `{"jsonrpc":"2.0","id":7,"result":{}}`},
 		{name: "accept ranges", body: ping, header: headers{"Accept": "text/*, application/*"}, status: 200, want: `{"jsonrpc":"2.0","id":7,"result":{}}`},
+		{name: "accept streams first", body: ping, header: headers{"Accept": "text/event-stream, application/json"}, status: 200,
+			want: "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}\n\n"},
 		{name: "served revision", body: ping, header: headers{"Mcp-Protocol-Version": "2025-03-26"}, status: 200, want: `{"jsonrpc":"2.0","id":7,"result":{}}`},
 		{name: "notification", body: `{"jsonrpc":"2.0","method":"notifications/initialized"}`, status: 202},
 		{name: "unknown notification", body: `{"jsonrpc":"2.0","method":"notifications/x","params":{}}`, status: 202},

@@ -3,13 +3,16 @@ package broker
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/sse"
 )
 
 // response is a ResponseWriter that knows whether the answer has begun.
@@ -32,12 +35,18 @@ func (w *response) Write(b []byte) (int, error) {
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // reply answers a request: tail is what follows the id, to the last byte.
-// Writing it apart keeps a large one from being copied.
+// Writing it apart keeps a large one from being copied. A client that names event
+// streams before JSON gets a stream of one event.
 func (c *call) reply(tail []byte) {
 	head := make([]byte, 0, 64)
 	head = append(head, `{"jsonrpc":"2.0","id":`...)
 	head = append(head, c.id...)
 	header := c.w.Header()
+	if prefersEvents(c.r) {
+		header.Set("Content-Type", "text/event-stream")
+		_, _ = c.w.Write(sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: slices.Concat(head, tail), HasData: true}))
+		return
+	}
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(head)+len(tail)))
 	// A client that is gone needs no answer.
@@ -51,6 +60,13 @@ func (c *call) write(message []byte) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(message)))
 	_, _ = c.w.Write(message)
+}
+
+// prefersEvents reports whether the Accept list has event streams first. Weights
+// do not count: whoever names both reads both.
+func prefersEvents(r *http.Request) bool {
+	first, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	return mcp.MediaType(first, "text/event-stream")
 }
 
 // fail answers with a JSON-RPC error under the id of the request, if that is

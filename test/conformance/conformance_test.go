@@ -27,21 +27,6 @@ const (
 	refPrefix = "ref_"
 )
 
-// different are the scenarios, as revision/arrangement/scenario, in which the
-// gateway rightly passes another number of checks than the server alone, with
-// that number and the reason.
-var different = map[string]struct {
-	passed int
-	reason string
-}{
-	"2025-11-25/unprefixed/server-sse-multiple-streams": {1, listsAreJSON},
-	"2025-11-25/prefixed/server-sse-multiple-streams":   {1, listsAreJSON},
-}
-
-// The scenario asks for three tools/list at once. Both framings are allowed, and
-// what it checks of an event stream it does not check of JSON.
-const listsAreJSON = "the gateway answers lists itself, as JSON and not as a stream; the suite then makes one check less"
-
 func TestServerScenarios(t *testing.T) {
 	// One after the other: the scenarios have time limits of their own.
 	for _, revision := range []string{"2025-11-25", "2025-06-18", "2025-03-26"} {
@@ -54,7 +39,7 @@ func TestServerScenarios(t *testing.T) {
 			alone := server(t, harness.Run(t, harness.Config{Servers: []harness.Server{{Name: refName, URL: reference(t)}}}).URL)
 			federated := server(t, federation(t))
 			tabulate(t, "server scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
-			compare(t, revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+			compare(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
 		})
 	}
 }
@@ -91,7 +76,7 @@ func TestClientScenarios(t *testing.T) {
 			alone := run(t, strings.Join([]string{front, gateway, client}, " "))
 			federated := run(t, strings.Join([]string{front, "-beside", harness.Demo(t, "weather"), gateway, client}, " "))
 			tabulate(t, "client scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
-			compare(t, "client/"+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+			compare(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
 		})
 	}
 }
@@ -127,18 +112,14 @@ type column struct {
 	found report
 }
 
-func compare(t *testing.T, path string, direct report, columns ...column) {
+func compare(t *testing.T, direct report, columns ...column) {
 	t.Helper()
 	for _, c := range columns {
 		t.Run(c.name, func(t *testing.T) {
 			for _, scenario := range scenarios(direct, c.found) {
 				t.Run(scenario, func(t *testing.T) {
-					want, reason := direct[scenario].Passed, "as directly"
-					if d, ok := different[path+"/"+c.name+"/"+scenario]; ok {
-						want, reason = d.passed, d.reason
-					}
-					if got := c.found[scenario]; got.Passed != want {
-						t.Errorf("%d checks passed, want %d (%s); not passed:\n%s", got.Passed, want, reason, strings.Join(got.Failed, "\n"))
+					if got, want := c.found[scenario], direct[scenario].Passed; got.Passed != want {
+						t.Errorf("%d checks passed, want %d as directly; not passed:\n%s", got.Passed, want, strings.Join(got.Failed, "\n"))
 					}
 				})
 			}
