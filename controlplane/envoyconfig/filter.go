@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
 )
@@ -57,11 +58,14 @@ func inlineFilter(config *anypb.Any) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: FilterName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config}}
 }
 
-func httpFilters(filter *hcmv3.HttpFilter) []*hcmv3.HttpFilter {
+func httpFilters(g *gateway.Gateway, filter *hcmv3.HttpFilter) []*hcmv3.HttpFilter {
 	return []*hcmv3.HttpFilter{filter, {
 		Name: "envoy.filters.http.router",
 		// No x-envoy-* header of Envoy reaches a server or a client.
-		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{SuppressEnvoyHeaders: true})},
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{
+			SuppressEnvoyHeaders: true,
+			DynamicStats:         wrapperspb.Bool(g.ServerStats),
+		})},
 	}}
 }
 

@@ -124,7 +124,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		return nil, err
 	}
 	manager.RouteSpecifier = discoveredRoutes()
-	manager.HttpFilters = httpFilters(discoveredFilter())
+	manager.HttpFilters = httpFilters(g, discoveredFilter())
 	listener, err := listener(g, manager)
 	if err != nil {
 		return nil, err

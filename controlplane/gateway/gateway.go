@@ -48,6 +48,9 @@ type Gateway struct {
 	Partial gatewayconfig.Partial
 	// AccessLog is AccessLogOff, AccessLogStdout or the path of a file.
 	AccessLog string
+	// ServerStats has Envoy count answers by status and measure latency for each
+	// server, which costs some microseconds a call.
+	ServerStats bool
 	// Servers in the order in which lists show them.
 	Servers []Server
 	// VirtualServers are parts of the gateway with endpoints of their own.

@@ -169,6 +169,7 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 		"pageSize":       d.amount(&g.PageSize),
 		"partial":        d.text((*string)(&g.Partial)),
 		"accessLog":      d.text(&g.AccessLog),
+		"serverStats":    d.boolean(&g.ServerStats),
 	}
 }
 
