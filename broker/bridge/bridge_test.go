@@ -296,9 +296,11 @@ func TestClientThatLeaves(t *testing.T) {
 	run(t, nil, func(t *testing.T, s *server) {
 		id := s.open(0)
 		c := s.conn(0)
-		go func() { c.out <- notification("notifications/progress", `{"progressToken":2,"progress":1}`) }()
+		go func() {
+			<-c.in // progress of a request that the server has not yet would be nobody's
+			c.out <- notification("notifications/progress", `{"progressToken":2,"progress":1}`)
+		}()
 		st := s.stream("POST", id, request(`"r"`, "x", `{"_meta":{"progressToken":"t"}}`))
-		c.take()
 		want(t, "progress", len(st.take()), 1)
 		st.leave()
 		c.say(notification("notifications/progress", `{"progressToken":2,"progress":2}`))
