@@ -31,6 +31,9 @@ type list struct {
 	count   int
 	// failing names the server for which the list is answered with an error.
 	failing string
+	// byName holds the items by their exposed names, also those of servers that
+	// lists leave out.
+	byName map[string]*entry
 }
 
 // view makes a view. One without a name shows everything.
@@ -52,17 +55,23 @@ func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
 			rules = glob.New(config.Prompts.Allow, config.Prompts.Deny)
 		}
 		var shown []*entry
+		found := map[string]*entry{}
 		for i := range c.lists[k] {
 			e := &c.lists[k][i]
 			admitted := rules.Admits([]byte(e.name))
 			if k == Resources || k == Templates {
 				admitted = rules.AdmitsURI([]byte(e.name), []byte(e.own))
 			}
-			if v.shows[e.server] && !c.servers[e.server].Hidden && admitted {
+			if !v.shows[e.server] || !admitted {
+				continue
+			}
+			found[e.name] = e
+			if !c.servers[e.server].Hidden {
 				shown = append(shown, e)
 			}
 		}
 		v.lists[k] = paginate(config.Name, k, shown, pageSize)
+		v.lists[k].byName = found
 		for i, s := range c.servers {
 			if v.shows[i] && s.Failing.Has(k) {
 				v.lists[k].failing = s.Route.Name
@@ -178,6 +187,24 @@ func (v *View) indexes() []int {
 		}
 	}
 	return out
+}
+
+// Item is what stands behind an exposed name.
+type Item struct {
+	// Server names the owner, Own is what the owner calls it.
+	Server, Own string
+	// Raw is the item as it is listed. Not to be changed.
+	Raw []byte
+}
+
+// Find returns the tool or prompt of an exposed name, of a hidden server too;
+// false if the view does not offer one.
+func (v *View) Find(k Kind, name string) (Item, bool) {
+	e, ok := v.lists[k].byName[name]
+	if !ok {
+		return Item{}, false
+	}
+	return Item{Server: v.catalog.servers[e.server].Route.Name, Own: e.own, Raw: e.raw}, true
 }
 
 // Resource returns the server that a URI, or URI template, of a client belongs

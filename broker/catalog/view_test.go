@@ -71,6 +71,34 @@ func TestViewShowsItsPart(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	t.Parallel()
+	servers := twoServers()
+	servers[1].Hidden = true
+	c := catalog.Merge(servers, catalog.Options{Views: []gatewayconfig.View{{Name: "docs", Servers: []string{"docs"}}}})
+	for _, tt := range []struct {
+		view string
+		kind catalog.Kind
+		name string
+		want string
+	}{
+		{"", catalog.Tools, "w_get", `weather get {"name":"w_get"}`},
+		{"", catalog.Tools, "search", `docs search {"name":"search"}`},
+		{"", catalog.Tools, "get", ""},
+		{"", catalog.Prompts, "w_get", ""},
+		{"docs", catalog.Tools, "w_get", ""},
+		{"docs", catalog.Prompts, "brief", `docs brief {"name":"brief"}`},
+	} {
+		got := ""
+		if it, ok := c.View(tt.view).Find(tt.kind, tt.name); ok {
+			got = fmt.Sprintf("%s %s %s", it.Server, it.Own, it.Raw)
+		}
+		if got != tt.want {
+			t.Errorf("%q %v %s: %q, want %q", tt.view, tt.kind, tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestResource(t *testing.T) {
 	t.Parallel()
 	views := catalog.Options{Views: []gatewayconfig.View{

@@ -85,6 +85,8 @@ type Server struct {
 	Tools     Items `json:"tools,omitzero"`
 	Prompts   Items `json:"prompts,omitzero"`
 	Resources Rules `json:"resources,omitzero"`
+	// Era is which revisions the server is spoken to with; empty is EraAuto.
+	Era Era `json:"era,omitempty"`
 	// Partial says what lists do while the server fails; empty is PartialStale.
 	Partial Partial `json:"partial,omitempty"`
 	// Label goes before resource URIs as "label+uri"; empty with a single

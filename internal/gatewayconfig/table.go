@@ -45,6 +45,10 @@ type TableServer struct {
 	// OnConflict is that of Server: until the lists were read, names without the
 	// prefix may be the server's too.
 	OnConflict bool `json:"onConflict,omitempty"`
+	// Modern: the server speaks a stateless revision; ModernOnly: and none with
+	// sessions. A request of the other era is the broker's to translate.
+	Modern     bool `json:"modern,omitempty"`
+	ModernOnly bool `json:"modernOnly,omitempty"`
 	// Rules hold for what the table cannot enumerate; nil for none.
 	Rules *ServerRules `json:"rules,omitempty"`
 }

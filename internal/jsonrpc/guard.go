@@ -30,6 +30,10 @@ const (
 	memRefURI
 	memProgress
 	memCancelled
+	memTaskID
+	memMetaCapabilities
+	memMetaClientInfo
+	memMetaLogLevel
 )
 
 // object is one of the guarded objects.
@@ -80,11 +84,19 @@ func (o object) exact(key []byte) member {
 			return memProgress
 		case "requestId":
 			return memCancelled
+		case "taskId":
+			return memTaskID
 		}
 	case objMeta:
 		switch string(key) {
 		case "io.modelcontextprotocol/protocolVersion":
 			return memMetaVersion
+		case "io.modelcontextprotocol/clientCapabilities":
+			return memMetaCapabilities
+		case "io.modelcontextprotocol/clientInfo":
+			return memMetaClientInfo
+		case "io.modelcontextprotocol/logLevel":
+			return memMetaLogLevel
 		case "progressToken":
 			return memProgressToken
 		}
@@ -115,9 +127,13 @@ var reserved = [...][]struct {
 		{[]byte("ref"), memRef}, {[]byte("_meta"), memMeta},
 		{[]byte("protocolVersion"), memProtocolVersion}, {[]byte("arguments"), memArguments},
 		{[]byte("progressToken"), memProgress}, {[]byte("requestId"), memCancelled},
+		{[]byte("taskId"), memTaskID},
 	},
 	objMeta: {
 		{[]byte("io.modelcontextprotocol/protocolVersion"), memMetaVersion},
+		{[]byte("io.modelcontextprotocol/clientCapabilities"), memMetaCapabilities},
+		{[]byte("io.modelcontextprotocol/clientInfo"), memMetaClientInfo},
+		{[]byte("io.modelcontextprotocol/logLevel"), memMetaLogLevel},
 		{[]byte("progressToken"), memProgressToken},
 	},
 	objRef: {{[]byte("type"), memRefType}, {[]byte("name"), memRefName}, {[]byte("uri"), memRefURI}},
@@ -125,7 +141,7 @@ var reserved = [...][]struct {
 
 // longestVariant is the size in bytes of the longest spelling, unescaped, that
 // could fold to a reserved name: a k as U+212A takes three bytes.
-const longestVariant = 3 * len("io.modelcontextprotocol/protocolVersion")
+const longestVariant = 3 * len("io.modelcontextprotocol/clientCapabilities")
 
 // variant returns the reserved key that the token means to a parser that
 // unescapes it or folds case as Unicode does (encoding/json does both), 0 if

@@ -82,10 +82,15 @@ type Message struct {
 	NameIsString, URIIsString bool
 	RefType, RefName, RefURI  Span // params.ref
 	ProtocolVersion           Span // params.protocolVersion (initialize)
-	MetaVersion               Span // params._meta["io.modelcontextprotocol/protocolVersion"]
-	ProgressToken             Span // params._meta.progressToken, of a request
-	Progress                  Span // params.progressToken (notifications/progress)
-	Cancelled                 Span // params.requestId (notifications/cancelled)
+	TaskID                    Span // params.taskId
+	Meta                      Span // params._meta
+	// Of params._meta, with "io.modelcontextprotocol/" in front: protocolVersion,
+	// clientCapabilities, clientInfo, logLevel.
+	MetaVersion, MetaCapabilities, MetaClientInfo, MetaLogLevel Span
+
+	ProgressToken Span // params._meta.progressToken, of a request
+	Progress      Span // params.progressToken (notifications/progress)
+	Cancelled     Span // params.requestId (notifications/cancelled)
 
 	// Result and Error are the raw values of a response; exactly one is set.
 	Result, Error Span

@@ -187,8 +187,18 @@ func (s *scanner) set(mem member, v Span) {
 		m.Cursor = v
 	case memProtocolVersion:
 		m.ProtocolVersion = v
+	case memMeta:
+		m.Meta = v
 	case memMetaVersion:
 		m.MetaVersion = v
+	case memMetaCapabilities:
+		m.MetaCapabilities = v
+	case memMetaClientInfo:
+		m.MetaClientInfo = v
+	case memMetaLogLevel:
+		m.MetaLogLevel = v
+	case memTaskID:
+		m.TaskID = v
 	case memProgressToken:
 		m.ProgressToken = v
 	case memProgress:

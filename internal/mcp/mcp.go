@@ -22,6 +22,9 @@ const Revision20241105 Revision = "2024-11-05"
 // one are called modern. Dates compare as strings.
 const RevisionStateless Revision = "2026-07-28"
 
+// Revision20260728 is the stateless revision that the gateway serves.
+const Revision20260728 = RevisionStateless
+
 // LatestLegacy is what the gateway offers a client whose own revision it does
 // not know (specification 2025-11-25, basic/lifecycle, Version Negotiation).
 const LatestLegacy = Revision20251125
@@ -35,7 +38,10 @@ func Supported() []Revision {
 	return []Revision{Revision20251125, Revision20250618, Revision20250326}
 }
 
-// Served reports whether r is one of Supported.
+// ServedModern reports whether r is a served revision without sessions.
+func ServedModern(r Revision) bool { return r == Revision20260728 }
+
+// Served reports whether r is a served revision with the initialize handshake.
 func Served(r Revision) bool {
 	return r == Revision20251125 || r == Revision20250618 || r == Revision20250326
 }
@@ -52,6 +58,7 @@ const (
 	HeaderProtocolVersion = "mcp-protocol-version"
 	HeaderMethod          = "mcp-method" // modern revisions only
 	HeaderName            = "mcp-name"   // modern revisions only
+	HeaderParamPrefix     = "mcp-param-" // modern revisions only: mirrored arguments
 
 	// HeaderServer carries the name of the chosen server from the filter to
 	// Envoy's route table. No request of a client keeps it.
@@ -75,7 +82,10 @@ const (
 	CodeInvalidParams      = -32602
 	CodeInternalError      = -32603
 	CodeResourceNotFound   = -32002 // revisions up to 2025-11-25
-	CodeUnsupportedVersion = -32022 // from 2026-07-28 on
+	CodeHeaderMismatch     = -32020 // from 2026-07-28 on, like the next two
+	CodeMissingCapability  = -32021
+	CodeUnsupportedVersion = -32022
+	CodeURLElicitation     = -32042 // 2025-11-25 only
 )
 
 // Methods that the gateway knows by name.
@@ -94,6 +104,13 @@ const (
 	MethodComplete             = "completion/complete"
 	MethodSetLevel             = "logging/setLevel"
 
+	// From 2026-07-28 on; those of tasks are an extension's.
+	MethodDiscover    = "server/discover"
+	MethodListen      = "subscriptions/listen"
+	MethodTasksGet    = "tasks/get"
+	MethodTasksUpdate = "tasks/update"
+	MethodTasksCancel = "tasks/cancel"
+
 	// Requests of servers to clients.
 	MethodCreateMessage = "sampling/createMessage"
 	MethodElicit        = "elicitation/create"
@@ -108,4 +125,19 @@ const (
 	MethodNotifyResourceChanged = "notifications/resources/list_changed"
 	MethodNotifyResourceUpdated = "notifications/resources/updated"
 	MethodNotifyRootsChanged    = "notifications/roots/list_changed"
+	MethodNotifyAcknowledged    = "notifications/subscriptions/acknowledged"
+	MethodNotifyTasks           = "notifications/tasks"
 )
+
+// Members of _meta that the protocol reserves, from 2026-07-28 on.
+const (
+	MetaProtocolVersion    = "io.modelcontextprotocol/protocolVersion"
+	MetaClientInfo         = "io.modelcontextprotocol/clientInfo"
+	MetaClientCapabilities = "io.modelcontextprotocol/clientCapabilities"
+	MetaLogLevel           = "io.modelcontextprotocol/logLevel"
+	MetaServerInfo         = "io.modelcontextprotocol/serverInfo"
+	MetaSubscriptionID     = "io.modelcontextprotocol/subscriptionId"
+)
+
+// ExtensionTasks identifies the tasks extension among capabilities.extensions.
+const ExtensionTasks = "io.modelcontextprotocol/tasks"
