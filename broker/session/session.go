@@ -32,6 +32,8 @@ var (
 	// ErrTooMuch says that the session keeps no more settings: MaxSubscriptions
 	// or LongestURI is reached. Nothing has changed.
 	ErrTooMuch = errors.New("session keeps no more subscriptions")
+	// ErrTooLarge says that a message is larger than LargestMessage.
+	ErrTooLarge = errors.New("message between replicas is too large")
 )
 
 // Bounds on what a client makes a store keep.
@@ -39,6 +41,9 @@ const (
 	MaxSubscriptions = 1000
 	LongestURI       = 4 << 10 // bytes
 )
+
+// LargestMessage bounds what Store.Send takes, in bytes.
+const LargestMessage = 1 << 20
 
 // Session is what initialize settled. It never changes.
 type Session struct {
@@ -237,4 +242,16 @@ type Store interface {
 	// again after a gap, or because the receiver was too slow. Delivery is not
 	// instant: a copy needs a bound on its age besides.
 	Invalidations(ctx context.Context) <-chan Invalidation
+
+	// Send hands message, any bytes, to everybody who listens to mailbox now, and
+	// forgets it: nobody else ever gets it, and who is too slow may not either.
+	// delivered is false if certainly nobody got it; where that cannot be known,
+	// as in a Redis Cluster, it is true. ErrTooLarge.
+	Send(ctx context.Context, mailbox string, message []byte) (delivered bool, err error)
+
+	// Mail listens to mailbox until ctx ends; then the channel is closed. It may
+	// take a while to begin, and what is sent before, or while the store is away,
+	// is lost. The empty mailbox is the one that all replicas listen to. Receive
+	// without delay.
+	Mail(ctx context.Context, mailbox string) <-chan []byte
 }

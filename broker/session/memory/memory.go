@@ -32,6 +32,7 @@ type Options struct {
 type Store struct {
 	opts   Options
 	events session.Broadcast
+	mail   mailboxes
 
 	mu       sync.Mutex
 	sessions map[session.Key]*entry

@@ -48,6 +48,7 @@ func calls(t *testing.T, st session.Store, id session.ID) map[string]func() erro
 		"SetLevel":    func() error { return st.SetLevel(ctx, id, "info") },
 		"Subscribe":   func() error { _, err := st.Subscribe(ctx, id, session.Subscription{}); return err },
 		"Unsubscribe": func() error { return st.Unsubscribe(ctx, id, session.Subscription{}) },
+		"Send":        func() error { _, err := st.Send(ctx, "a", []byte("x")); return err },
 	}
 }
 

@@ -64,7 +64,9 @@ type Store struct {
 	timeout  time.Duration
 	prefix   string
 	channel  string
-	now      func() time.Time
+	// cluster: PUBLISH counts the receivers at one node only.
+	cluster bool
+	now     func() time.Time
 
 	idleMillis, graceMillis string // arguments of every script
 }
@@ -86,8 +88,10 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis session store: %w", err)
 	}
+	_, cluster := client.(*goredis.ClusterClient)
 	return &Store{
 		client:      client,
+		cluster:     cluster,
 		scripts:     newScripts(),
 		timeouts:    o.Timeouts,
 		timeout:     timeout,

@@ -89,18 +89,18 @@ func TestConformanceMiniredis(t *testing.T) {
 func TestConformanceRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	conformance(t, server.URL(), server)
+	conformance(t, server.URL(), false, server)
 }
 
 // TestConformanceCluster shows that no script leaves its hash slot.
 func TestConformanceCluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
-	conformance(t, nodes[0].URL()+"?addr="+nodes[1].Addr(), nodes...)
+	conformance(t, nodes[0].URL()+"?addr="+nodes[1].Addr(), true, nodes...)
 }
 
 // conformance uses one Redis for all tests, by prefix, and a clock of its own.
-func conformance(t *testing.T, url string, servers ...*redistest.Server) {
+func conformance(t *testing.T, url string, cluster bool, servers ...*redistest.Server) {
 	var fixtures atomic.Int64
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
 		prefix := fmt.Sprintf("test%d:", fixtures.Add(1))
@@ -112,7 +112,8 @@ func conformance(t *testing.T, url string, servers ...*redistest.Server) {
 					Now: func() time.Time { return time.Unix(1_700_000_000, passed.Load()) },
 				})
 			},
-			Advance: func(d time.Duration) { passed.Add(int64(d)) },
+			Advance:      func(d time.Duration) { passed.Add(int64(d)) },
+			SendsBlindly: cluster,
 			Dump: func(tb testing.TB) string {
 				var out strings.Builder
 				for _, s := range servers {

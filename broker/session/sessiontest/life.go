@@ -339,6 +339,7 @@ func canceledContext(t *testing.T, f Fixture) {
 		"SetLevel":    func() error { return st.SetLevel(ctx, id, "info") },
 		"Subscribe":   func() error { _, err := st.Subscribe(ctx, id, session.Subscription{}); return err },
 		"Unsubscribe": func() error { return st.Unsubscribe(ctx, id, session.Subscription{}) },
+		"Send":        func() error { _, err := st.Send(ctx, "a", nil); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) || errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("%s: got error %v, want context.Canceled", name, err)

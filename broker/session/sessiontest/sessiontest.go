@@ -24,6 +24,8 @@ type Fixture struct {
 	// Dump returns all that a reader of the store would see. Nil for a store
 	// that nobody can read.
 	Dump func(testing.TB) string
+	// SendsBlindly: the store cannot tell that nobody listens to a mailbox.
+	SendsBlindly bool
 }
 
 // NewFixture makes a Fixture whose handles have the timeouts and which takes at
@@ -76,6 +78,10 @@ func Run(t *testing.T, newFixture NewFixture) {
 		"SettingsAreBounded":               settingsAreBounded,
 		"SettingsEndWithSession":           settingsEndWithSession,
 		"SettingsAreUses":                  settingsAreUses,
+		"MailReachesWhoListens":            mailReachesWhoListens,
+		"MailToNobody":                     mailToNobody,
+		"MailIsBounded":                    mailIsBounded,
+		"MailEndsWithContext":              mailEnds,
 		"RacingReplicasOpenOnce":           racingReplicasOpenOnce,
 		"LoserDiscardsItsOwn":              loserDiscardsItsOwn,
 		"RaceWithDeleteLeavesNoOrphan":     raceWithDelete,

@@ -1,0 +1,54 @@
+package redis
+
+import (
+	"context"
+
+	"mcp-gateway/broker/session"
+)
+
+// Send implements session.Store by PUBLISH. It tells how many have received the
+// message, in a cluster only how many of those at the node that was asked: there
+// every message counts as delivered.
+func (s *Store) Send(ctx context.Context, mailbox string, message []byte) (bool, error) {
+	if len(message) > session.LargestMessage {
+		return false, session.ErrTooLarge
+	}
+	within, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	receivers, err := s.client.Publish(within, s.mailChannel(mailbox), message).Result()
+	if err != nil {
+		return false, failed(ctx, "send", err)
+	}
+	return receivers > 0 || s.cluster, nil
+}
+
+// Mail implements session.Store by SUBSCRIBE. While nobody receives, a few
+// messages wait here and more in Redis, up to its limit for the output of a
+// subscriber.
+func (s *Store) Mail(ctx context.Context, mailbox string) <-chan []byte {
+	out := make(chan []byte)
+	go func() {
+		defer close(out)
+		sub := s.client.Subscribe(ctx, s.mailChannel(mailbox)) // connects, so not in the caller's time
+		defer sub.Close()                                      // of no interest: nobody listens any more
+		in := sub.Channel()
+		for {
+			select {
+			case m, ok := <-in:
+				if !ok {
+					return
+				}
+				select {
+				case out <- []byte(m.Payload):
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (s *Store) mailChannel(mailbox string) string { return s.prefix + "mail:" + mailbox }
