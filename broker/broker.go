@@ -59,6 +59,7 @@ type Broker struct {
 	hub     *hub
 	endings *endings
 	errands errands
+	mail    *mail
 
 	oldClients *legacy.Clients
 
@@ -91,6 +92,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		opts:    opts,
 		hub:     newHub(),
 		endings: newEndings(log),
+		mail:    newMail(log, store),
 		startup: newStartup(),
 	}
 	b.methods = b.methodTable()
@@ -111,6 +113,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	wg.Go(func() { b.sweep(ctx) })
 	wg.Go(func() { b.follow(ctx) })
 	wg.Go(func() { b.endings.run(ctx) })
+	wg.Go(func() { b.mail.run(ctx) })
 	<-ctx.Done()
 
 	b.mu.Lock()
