@@ -56,6 +56,8 @@ type Broker struct {
 	opener  *session.Opener
 	opts    Options
 	methods map[string]func(*call)
+	// modern are the methods of the stateless revisions.
+	modern  map[string]func(*call)
 	hub     *hub
 	endings *endings
 	errands errands
@@ -95,7 +97,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		mail:    newMail(log, store),
 		startup: newStartup(),
 	}
-	b.methods = b.methodTable()
+	b.methods, b.modern = b.methodTable(), b.modernTable()
 	b.life, b.stop = context.WithCancel(context.Background())
 	b.oldClients = newOldClients(b)
 	b.view.Store(emptyView())

@@ -87,7 +87,7 @@ func (c *call) findEndpoint() bool {
 // checkEndpoint keeps a session to the endpoint that it was opened at: what
 // another one hides is not to be had with it.
 func (b *Broker) checkEndpoint(c *call) bool {
-	if c.shown != nil && c.session.Endpoint != c.endpoint {
+	if c.modern == nil && c.shown != nil && c.session.Endpoint != c.endpoint {
 		b.failStore(c, session.ErrNotFound)
 		return false
 	}

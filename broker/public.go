@@ -12,10 +12,11 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/modern"
 )
 
-// methodTable maps each method that is answered here to its function. All of
-// them but initialize are called with a session.
+// methodTable maps each method of the revisions with sessions that is answered
+// here to its function. All of them but initialize are called with a session.
 func (b *Broker) methodTable() map[string]func(*call) {
 	return map[string]func(*call){
 		mcp.MethodInitialize:           b.initialize,
@@ -52,6 +53,8 @@ type call struct {
 	shown    *catalog.View
 	// session is the client's, set for everything but initialize.
 	session session.Session
+	// modern is set for a request of a stateless revision, which has no session.
+	modern *modernCall
 }
 
 // Public returns the handler for clients: the MCP endpoint and those of the
@@ -64,12 +67,14 @@ func (b *Broker) Public() http.Handler {
 		if c.toBridge() || b.oldClient(c) || !c.findEndpoint() {
 			return
 		}
-		switch r.Method {
-		case http.MethodPost:
+		switch {
+		case r.Method == http.MethodPost:
 			b.post(c)
-		case http.MethodGet:
+		case modern.OfHeaders(headersOf(r)):
+			c.onlyPost()
+		case r.Method == http.MethodGet:
 			b.get(c)
-		case http.MethodDelete:
+		case r.Method == http.MethodDelete:
 			b.delete(c)
 		default:
 			w.Header().Set("Allow", "GET, POST, DELETE")
@@ -103,7 +108,10 @@ func (b *Broker) post(c *call) {
 		c.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
 	case !accepts(c.r, "application/json") || !accepts(c.r, "text/event-stream"):
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream")
-	case c.readBody() && c.scan() && c.checkRevision() && b.openedBy(c):
+	case !c.readBody() || !c.scan():
+	case c.isModern():
+		b.postModern(c)
+	case c.checkRevision() && b.openedBy(c):
 		b.dispatch(c)
 	}
 }
@@ -139,21 +147,10 @@ func (c *call) scan() bool {
 	return true
 }
 
-// checkRevision refuses what is not served. To a request of a stateless
-// revision it says which are, so that the client falls back to initialize.
+// checkRevision refuses a revision with sessions that is not served.
 func (c *call) checkRevision() bool {
-	h := c.r.Header
-	requested := h.Get(mcp.HeaderProtocolVersion)
-	modern := mcp.Modern(mcp.Revision(requested)) ||
-		!mcp.Served(mcp.Revision(requested)) && (h.Get(mcp.HeaderMethod) != "" || h.Get(mcp.HeaderName) != "")
-	if meta, _ := jsonrpc.Unquote(nil, c.msg.MetaVersion.Of(c.body)); len(meta) > 0 {
-		modern, requested = true, string(meta)
-	}
-	switch {
-	case modern:
-		c.failUnsupported(requested)
-		return false
-	case requested != "" && !mcp.Served(mcp.Revision(requested)):
+	requested := c.r.Header.Get(mcp.HeaderProtocolVersion)
+	if requested != "" && !mcp.Served(mcp.Revision(requested)) {
 		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version")
 		return false
 	}

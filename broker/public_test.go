@@ -17,7 +17,6 @@ func TestEveryStatus(t *testing.T) {
 	const (
 		ping    = `{"jsonrpc":"2.0","id":7,"method":"ping"}`
 		unknown = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		no      = `{"supported":["2025-11-25","2025-06-18","2025-03-26"],"requested":`
 	)
 	type headers = map[string]string
 	tests := []struct {
@@ -64,15 +63,7 @@ func TestEveryStatus(t *testing.T) {
 		{name: "unserved revision", body: ping, header: headers{"Mcp-Protocol-Version": "2024-11-05"}, status: 400, want: `7 -32600`},
 		{name: "malformed revision", body: ping, header: headers{"Mcp-Protocol-Version": "latest"}, status: 400, want: `7 -32600`},
 
-		{name: "stateless by header", body: ping, header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `7 -32022 ` + no + `"2026-07-28"}`},
-		{name: "stateless of the future", body: ping, header: headers{"Mcp-Protocol-Version": "2031-01-01"}, status: 400, want: `7 -32022 ` + no + `"2031-01-01"}`},
-		{name: "stateless by _meta", body: `{"jsonrpc":"2.0","id":"d","method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`, header: headers{"Mcp-Session-Id": ""}, status: 400, want: `"d" -32022 ` + no + `"2026-07-28"}`},
 		{name: "served revision with Mcp-Method", body: ping, header: headers{"Mcp-Protocol-Version": "2025-06-18", "Mcp-Method": "ping", "Mcp-Name": "x"}, status: 200, want: `{"jsonrpc":"2.0","id":7,"result":{}}`},
-		{name: "stateless by Mcp-Method", body: ping, header: headers{"Mcp-Method": "ping"}, status: 400, want: `7 -32022 ` + no + `""}`},
-		{name: "stateless by Mcp-Name", body: ping, header: headers{"Mcp-Name": "x"}, status: 400, want: `7 -32022 ` + no + `""}`},
-		{name: "stateless initialize", body: initializeRequest, header: headers{"Mcp-Session-Id": "", "Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `0 -32022 ` + no + `"2026-07-28"}`},
-		{name: "stateless stream", verb: "GET", header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `null -32022 ` + no + `"2026-07-28"}`},
-		{name: "stateless delete", verb: "DELETE", header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `null -32022 ` + no + `"2026-07-28"}`},
 
 		{name: "content type", body: ping, header: headers{"Content-Type": "text/plain"}, status: 415, want: `null -32600`},
 		{name: "no content type", body: ping, header: headers{"Content-Type": ""}, status: 415, want: `null -32600`},

@@ -82,21 +82,6 @@ func (c *call) failData(status, code int, message string, data []byte) {
 	_, _ = c.w.Write(body)
 }
 
-// failUnsupported answers a request of a stateless revision (2026-07-28,
-// basic/index, Error Codes).
-func (c *call) failUnsupported(requested string) {
-	data := []byte(`{"supported":[`)
-	for i, r := range mcp.Supported() {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = jsonrpc.AppendQuote(data, []byte(r))
-	}
-	data = append(data, `],"requested":`...)
-	data = jsonrpc.AppendQuote(data, []byte(requested))
-	c.failData(http.StatusBadRequest, mcp.CodeUnsupportedVersion, "unsupported protocol version", append(data, '}'))
-}
-
 // failStore answers for an error of the session store.
 func (b *Broker) failStore(c *call, err error) {
 	switch {

@@ -148,7 +148,7 @@ func (g *Gateway) originAllowed(origin string) bool {
 func supportedVersions() string {
 	var b strings.Builder
 	b.WriteString(`{"supported":[`)
-	for i, r := range mcp.Supported() {
+	for i, r := range mcp.SupportedLegacy() {
 		if i > 0 {
 			b.WriteByte(',')
 		}

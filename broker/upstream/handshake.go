@@ -99,7 +99,7 @@ func decodeHello(result []byte) (hello, mcp.Revision, error) {
 	}
 	if r.ProtocolVersion != oldest && !mcp.Served(r.ProtocolVersion) {
 		return hello{}, "", fmt.Errorf("the server wants revision %q, which is not served; served are %v",
-			clip(string(r.ProtocolVersion)), append(mcp.Supported(), oldest))
+			clip(string(r.ProtocolVersion)), append(mcp.SupportedLegacy(), oldest))
 	}
 	h := hello{info: r.ServerInfo, instructions: r.Instructions, capabilities: r.Capabilities}
 	if len(r.Capabilities) > 0 {

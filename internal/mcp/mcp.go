@@ -34,7 +34,10 @@ const LatestLegacy = Revision20251125
 const AssumedRevision = Revision20250326
 
 // Supported lists the served revisions, newest first.
-func Supported() []Revision {
+func Supported() []Revision { return append([]Revision{Revision20260728}, SupportedLegacy()...) }
+
+// SupportedLegacy lists those with the initialize handshake, newest first.
+func SupportedLegacy() []Revision {
 	return []Revision{Revision20251125, Revision20250618, Revision20250326}
 }
 

@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/modern"
+)
+
+// modernTable maps each method of the stateless revisions that can come here to
+// its function (2026-07-28). None of them has a session; what a client declares
+// comes with each request.
+func (b *Broker) modernTable() map[string]func(*call) {
+	return map[string]func(*call){
+		mcp.MethodToolsList:          b.list,
+		mcp.MethodPromptsList:        b.list,
+		mcp.MethodResourcesList:      b.list,
+		mcp.MethodResourcesTemplates: b.list,
+		mcp.MethodToolsCall:          b.notRouted,
+		mcp.MethodPromptsGet:         b.notRouted,
+		mcp.MethodResourcesRead:      b.notRouted,
+		mcp.MethodComplete:           b.notRouted,
+	}
+}
+
+// modernCall is what a request of a stateless revision brings along with its
+// method (2026-07-28, basic/index, _meta).
+type modernCall struct {
+	// capabilities are the client's, a raw object; clientInfo is raw, nil for none.
+	// Both point into the body.
+	capabilities, clientInfo json.RawMessage
+	// logLevel is the least severe message that the client wants; empty for none
+	// at all.
+	logLevel string
+	// principal tells clients with different credentials apart: empty for one
+	// without, else a digest.
+	principal string
+}
+
+// isModern reports whether the message belongs to a stateless revision.
+func (c *call) isModern() bool { return modern.Is(&c.msg, headersOf(c.r)) }
+
+// headersOf returns the headers that repeat what a body says.
+func headersOf(r *http.Request) modern.Headers {
+	var h modern.Headers
+	take := func(name string) []byte {
+		values := r.Header.Values(name)
+		if len(values) == 0 {
+			return nil
+		}
+		h.Repeated = h.Repeated || len(values) > 1
+		return []byte(values[0])
+	}
+	h.Version, h.Method, h.Name = take(mcp.HeaderProtocolVersion), take(mcp.HeaderMethod), take(mcp.HeaderName)
+	return h
+}
+
+// postModern answers a message of a stateless revision (2026-07-28,
+// basic/transports/streamable-http, Sending Messages). A session id in it means
+// nothing, and none is given.
+func (b *Broker) postModern(c *call) {
+	switch c.msg.Kind {
+	case jsonrpc.Request:
+	case jsonrpc.Notification:
+		c.w.WriteHeader(http.StatusAccepted)
+		return
+	default:
+		c.id = nil // a response's is the client's own
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "the body must be one request or notification")
+		return
+	}
+	if refusal := modern.Check(&c.msg, c.body, headersOf(c.r)); refusal != nil {
+		c.failData(http.StatusBadRequest, refusal.Code, refusal.Message, refusal.Data)
+		return
+	}
+	answer, ok := b.modern[c.method]
+	if !ok {
+		c.failModern(mcp.CodeMethodNotFound, "method not found", nil)
+		return
+	}
+	level, _ := jsonrpc.Unquote(nil, c.msg.MetaLogLevel.Of(c.body))
+	c.modern = &modernCall{
+		capabilities: c.msg.MetaCapabilities.Of(c.body),
+		clientInfo:   c.msg.MetaClientInfo.Of(c.body),
+		logLevel:     string(level),
+		principal:    principalOf(c.r),
+	}
+	answer(c)
+}
+
+// principalOf returns a digest of the credential that a request carries, empty
+// for none. It is kept and compared instead of the credential.
+func principalOf(r *http.Request) string {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join(values, ",")))
+	return hex.EncodeToString(sum[:])
+}
+
+// onlyPost answers another verb with the headers of a stateless revision
+// (2026-07-28, basic/transports/streamable-http, Earlier revisions).
+func (c *call) onlyPost() {
+	c.w.Header().Set("Allow", "POST")
+	c.fail(http.StatusMethodNotAllowed, mcp.CodeInvalidRequest, "method not allowed: this protocol version has no stream and no session")
+}
+
+// replyModern answers a request of a stateless revision: tail is what follows
+// the id, to the last byte, as in `,"result":{"resultType":"complete"}}`.
+func (c *call) replyModern(tail []byte) { c.reply(tail) }
+
+// failModern answers a request of a stateless revision with an error, under the
+// HTTP status that goes with the code (2026-07-28, basic/index, Error Codes). data
+// is a raw value, nil for none.
+func (c *call) failModern(code int, message string, data []byte) {
+	status := http.StatusOK
+	switch code {
+	case mcp.CodeMethodNotFound:
+		status = http.StatusNotFound
+	case mcp.CodeHeaderMismatch, mcp.CodeMissingCapability, mcp.CodeUnsupportedVersion:
+		status = http.StatusBadRequest
+	}
+	c.failData(status, code, message, data)
+}
