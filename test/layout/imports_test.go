@@ -31,6 +31,7 @@ var rules = []rule{
 	{of: "internal/tag", may: []string{"internal/jsonrpc"}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/fromserver", may: []string{"internal/jsonrpc", "internal/mcp", "internal/resourceuri", "internal/tag"}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/modern", may: []string{"internal/jsonrpc", "internal/mcp"}, not: []string{"net", "net/http", "os", "os/exec"}},
+	{of: "internal/mcpparam", may: []string{"internal/jsonrpc", "internal/mcp", "internal/modern"}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/...", may: []string{"internal/mcp"}, not: []string{"net", "net/http", "os", "os/exec"}},
 
 	// The data path. Its core does no I/O at all.
