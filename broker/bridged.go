@@ -12,6 +12,7 @@ import (
 	"mcp-gateway/broker/bridge"
 	"mcp-gateway/broker/bridge/httpsse"
 	"mcp-gateway/broker/bridge/stdio"
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -61,7 +62,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	}
 	transport := b.opts.Transport
 	if transport == nil {
-		transport = httpsse.NewTransport(time.Duration(c.ConnectTimeout))
+		transport = outbound.NewTransport(time.Duration(c.ConnectTimeout))
 	}
 	o.Connect = func(ctx context.Context) (bridge.Conn, error) {
 		return httpsse.Connect(ctx, httpsse.Server{

@@ -7,6 +7,7 @@ package configwatch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -56,7 +58,7 @@ type Options struct {
 // watcher is the state between two questions.
 type watcher struct {
 	Options
-	http    *http.Client
+	http    *outbound.Client
 	address string
 	tag     string // ETag of the last answer
 	last    []byte // the last answer
@@ -98,33 +100,30 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newWatcher(o Options) (*watcher, error) {
+	// No error quotes the URL: it may hold a password.
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("control plane: %q is no URL", o.URL)
+		return nil, errors.New("control plane: its address is no URL")
 	}
-	transport := &http.Transport{ForceAttemptHTTP2: true, TLSHandshakeTimeout: patience}
-	dialer := &net.Dialer{Timeout: patience}
+	direct := outbound.NewTransport(patience)
 	switch {
 	case u.Scheme == "unix" && u.Path != "" && u.Host == "":
-		socket := u.Path
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		socket, dialer := u.Path, &net.Dialer{Timeout: patience}
+		direct.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		}
 		u = &url.URL{Scheme: "http", Host: "controlplane"}
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
-		transport.DialContext = dialer.DialContext
 	default:
-		return nil, fmt.Errorf("control plane: %q is no URL with http, https or unix", o.URL)
+		return nil, fmt.Errorf("control plane: %q is no URL with http, https or unix", u.Redacted())
 	}
-	w := &watcher{Options: o, address: u.JoinPath(gatewayconfig.PathConfig).String(), http: &http.Client{
-		Transport: transport,
-		// The secret goes nowhere else.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	var transport http.RoundTripper = direct
 	if o.Transport != nil {
-		w.http.Transport = o.Transport
+		transport = o.Transport
 	}
-	return w, nil
+	return &watcher{
+		Options: o, address: u.JoinPath(gatewayconfig.PathConfig).String(), http: outbound.NewClient(transport),
+	}, nil
 }
 
 // ask asks once and applies what is new. Changed is false if the control plane

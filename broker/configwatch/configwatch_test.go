@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"mcp-gateway/broker/configwatch"
 	"mcp-gateway/broker/rawserver"
@@ -115,7 +117,9 @@ func watch(t *testing.T, o configwatch.Options) (applied func() []string) {
 		}
 		return nil
 	}
-	o.Log = zaptest.NewLogger(t)
+	if o.Log == nil {
+		o.Log = zaptest.NewLogger(t)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- configwatch.Run(ctx, o) }()
@@ -302,4 +306,33 @@ func TestRunRefusesWhatIsNoURL(t *testing.T) {
 			t.Errorf("Run with %q succeeded", url)
 		}
 	}
+}
+
+func TestNothingQuotesThePasswordOfTheURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"ftp://user:s3cret@plane", "http://user:s3cret@plane:port"} {
+		if err := configwatch.Run(t.Context(), configwatch.Options{URL: url}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("error %v", err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.DebugLevel)
+		watch(t, configwatch.Options{URL: "http://plane/s3cret?key=s3cret", Transport: away{}, Log: zap.New(core)})
+		time.Sleep(time.Minute)
+		if logged.Len() == 0 {
+			t.Fatal("nothing was logged")
+		}
+		for _, entry := range logged.All() {
+			if text := fmt.Sprint(entry.Message, entry.ContextMap()); strings.Contains(text, "s3cret") || !strings.Contains(text, "nobody is here") {
+				t.Errorf("logged %s", text)
+			}
+		}
+	})
+}
+
+// away is a control plane that cannot be reached.
+type away struct{}
+
+func (away) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nobody is here")
 }

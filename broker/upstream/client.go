@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -32,7 +32,7 @@ var ErrSessionGone = errors.New("the server has ended the session")
 // client sends HTTP requests to one server: its URL, Host and headers, and
 // bounds on what may come back. It knows sessions only as headers.
 type client struct {
-	http    *http.Client
+	http    *outbound.Client
 	url     *url.URL
 	host    string
 	headers map[string]string
@@ -60,12 +60,7 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 		timeout = defaultTimeout
 	}
 	return &client{
-		http: &http.Client{
-			Transport: discreet{transport},
-			// Calls go to the same URL through Envoy, which follows no redirect.
-			// A server that redirects must be configured with its final URL.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		http:       outbound.NewClient(transport),
 		url:        u,
 		host:       cfg.Host,
 		headers:    cfg.Headers,
@@ -76,57 +71,10 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 	}, nil
 }
 
-// discreet is a transport that keeps of a Location no more than scheme and host,
-// since the rest can hold keys and is logged: a malformed one by http.Client.
-type discreet struct{ http.RoundTripper }
-
-func (d discreet) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := d.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return resp, err
-	}
-	to, malformed := r.URL.Parse(resp.Header.Get("Location"))
-	resp.Header.Del("Location")
-	if malformed == nil && to.Host != "" {
-		resp.Header.Set("Location", to.Scheme+"://"+to.Host)
-	}
-	return resp, nil
-}
-
-// CloseIdleConnections is what http.Client looks for.
-func (d discreet) CloseIdleConnections() {
-	(&http.Client{Transport: d.RoundTripper}).CloseIdleConnections()
-}
-
 // unreachable wraps why a request has no answer.
 type unreachable struct{ error }
 
 func (e unreachable) Unwrap() error { return e.error }
-
-// notReached makes an error of http.Client one that does not quote the URL, whose
-// query can be a secret.
-func notReached(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err
-	}
-	return unreachable{err}
-}
-
-// newTransport returns the transport of one server. Like Envoy on the way of
-// the calls it uses no proxy, and asks for no compression: a compressing server
-// could hold events back.
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    8,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
 
 // outgoing is one HTTP request.
 type outgoing struct {
@@ -147,7 +95,7 @@ type outgoing struct {
 func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, o.verb, c.url.String(), bytes.NewReader(o.body))
 	if err != nil {
-		return nil, notReached(err)
+		return nil, outbound.Cause(err)
 	}
 	for name, value := range c.headers {
 		req.Header.Set(name, value)
@@ -177,7 +125,7 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, notReached(err)
+		return nil, unreachable{err}
 	}
 	switch {
 	case o.peer.id != "" && lostSession(resp):

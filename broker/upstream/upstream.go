@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -25,6 +26,8 @@ import (
 const (
 	// defaultTimeout holds for a server without a list timeout.
 	defaultTimeout = 10 * time.Second
+	// connectTimeout bounds the TCP handshake.
+	connectTimeout = 5 * time.Second
 	// budget is how many request timeouts reading all lists may take.
 	budget = 10
 	// openings is how many client sessions may be opened at one server at once.
@@ -128,7 +131,7 @@ type Server struct {
 func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	transport := o.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = outbound.NewTransport(connectTimeout)
 	}
 	c, err := newClient(cfg, transport, 16<<20)
 	if err != nil {

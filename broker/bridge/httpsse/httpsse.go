@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
 )
@@ -33,30 +33,14 @@ type Server struct {
 	Headers map[string]string
 	// Limit bounds a message of the server in bytes.
 	Limit int
-	// Transport makes the requests; see NewTransport.
+	// Transport makes the requests; see outbound.NewTransport.
 	Transport http.RoundTripper
-}
-
-// NewTransport returns a transport for the connections to one server: without a
-// proxy, as Envoy would reach it, and without compression, which could hold
-// events back.
-func NewTransport(connect time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    8,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
 }
 
 // Conn is an open stream.
 type Conn struct {
 	server Server
-	client *http.Client
+	client *outbound.Client
 	post   string // URL of the endpoint
 	stream io.ReadCloser
 	parser sse.Parser
@@ -67,12 +51,7 @@ type Conn struct {
 
 // Connect opens the stream and waits for the server to name its endpoint.
 func Connect(ctx context.Context, s Server) (*Conn, error) {
-	c := &Conn{server: s, parser: sse.Parser{Limit: s.Limit}, client: &http.Client{
-		Transport: s.Transport,
-		// A server that redirects must be configured with its final URL: its
-		// secrets are for nobody else.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	c := &Conn{server: s, parser: sse.Parser{Limit: s.Limit}, client: outbound.NewClient(s.Transport)}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	connected := context.AfterFunc(ctx, c.cancel)
 	err := c.open()
@@ -89,7 +68,7 @@ func Connect(ctx context.Context, s Server) (*Conn, error) {
 func (c *Conn) request(ctx context.Context, method, to string, body []byte) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, outbound.Cause(err)
 	}
 	for name, value := range c.server.Headers {
 		r.Header.Set(name, value)
@@ -101,12 +80,7 @@ func (c *Conn) request(ctx context.Context, method, to string, body []byte) (*ht
 	} else {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.client.Do(r)
-	// The error would quote the URL, whose query can be a secret.
-	if e := new(url.Error); errors.As(err, &e) {
-		return nil, e.Err
-	}
-	return resp, err
+	return c.client.Do(r)
 }
 
 func (c *Conn) open() error {

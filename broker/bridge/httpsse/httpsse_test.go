@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/bridge/httpsse"
+	"mcp-gateway/broker/outbound"
 )
 
 // old is a server of 2024-11-05 as a test plays it: its stream is written to by
@@ -72,7 +73,7 @@ func (o *old) requests() []string {
 func (o *old) connect(t *testing.T) (*httpsse.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	transport := httpsse.NewTransport(5 * time.Second)
+	transport := outbound.NewTransport(5 * time.Second)
 	t.Cleanup(transport.CloseIdleConnections)
 	return httpsse.Connect(ctx, httpsse.Server{
 		URL: o.URL + "/sse?k=v", Host: "old.internal", Headers: map[string]string{"Key": "k3y"}, Limit: 1 << 10, Transport: transport,
@@ -158,6 +159,10 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 				t.Error("the redirect was followed")
 			}
 			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+		},
+		"redirect to no URL": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/%zz?k=v")
+			w.WriteHeader(http.StatusTemporaryRedirect)
 		},
 		"status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		"page":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
