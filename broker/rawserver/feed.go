@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+
+	"mcp-gateway/internal/mcp"
 )
 
 // Feed is an event stream that a test writes to: a value for Server.Stream.
@@ -21,10 +23,25 @@ const End = "end"
 // NewFeed returns a Feed.
 func NewFeed() *Feed { return &Feed{Out: make(chan string)} }
 
+// Listen is a value for Server.Listen: all that the filter wants is honoured.
+func (f *Feed) Listen(w http.ResponseWriter, r *http.Request, id, filter string) {
+	f.open(w, r, Acknowledgement(id, filter))
+}
+
+// Acknowledgement returns the event that a listen stream begins with, of raw id
+// and filter.
+func Acknowledgement(id, filter string) string {
+	return fmt.Sprintf("data: {\"jsonrpc\":\"2.0\",\"method\":%q,\"params\":{\"_meta\":{%q:%s},\"notifications\":%s}}\n\n",
+		mcp.MethodNotifyAcknowledged, mcp.MetaSubscriptionID, id, filter)
+}
+
 // ServeHTTP implements http.Handler.
-func (f *Feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *Feed) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.open(w, r, "") }
+
+func (f *Feed) open(w http.ResponseWriter, r *http.Request, first string) {
 	f.Opened.Add(1)
 	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = w.Write([]byte(first))
 	_ = http.NewResponseController(w).Flush()
 	for {
 		select {

@@ -1,22 +1,35 @@
 // Package rawserver is an MCP server for tests that is made of raw bytes: it
 // answers each method with the bytes that it was given, so that nothing between
 // them and the code under test can change one. It has no sessions, no state and
-// no opinion; real servers are tested with real libraries.
+// no opinion but on the headers of stateless requests; real servers are tested
+// with real libraries.
 package rawserver
 
 import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/modern"
 )
 
 // Server is an http.Handler. Its fields are set before it serves.
 type Server struct {
 	// Hello is the raw result of initialize, Session its Mcp-Session-Id.
 	Hello, Session string
+	// Discover is the raw result of server/discover. With it the server speaks
+	// 2026-07-28: of a stateless request the headers and _meta are checked, and a
+	// method that is not known has status 404. Stateless says that it speaks
+	// nothing else.
+	Discover  string
+	Stateless bool
+	// Listen serves subscriptions/listen, whose id and filter are raw; nil for a
+	// server that does not know it.
+	Listen func(w http.ResponseWriter, r *http.Request, id, filter string)
 	// Results maps a method, or a method and a raw cursor with a space between,
 	// to a raw result. What is not in it is answered with -32601. While the
 	// server serves it is changed by Set only.
@@ -57,7 +70,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.Intercept != nil && s.Intercept(w, r, method, id) {
 		return
 	}
+	stateless := modern.Is(&m, headers(r.Header))
 	switch {
+	case s.Stateless && r.Method != http.MethodPost:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	case s.Discover != "" && stateless:
+		s.serveStateless(w, r, &m, body)
+	case s.Stateless && m.Kind == jsonrpc.Request:
+		refuse(w, http.StatusBadRequest, id, -32602, "no protocol version in _meta", nil)
 	case r.Method == http.MethodGet && s.Stream != nil:
 		s.Stream(w, r)
 	case r.Method == http.MethodGet:
@@ -66,17 +86,67 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case m.Kind != jsonrpc.Request:
 		w.WriteHeader(http.StatusAccepted)
-	case method == "initialize":
+	case method == mcp.MethodInitialize:
 		if s.Session != "" {
 			w.Header().Set("Mcp-Session-Id", s.Session)
 		}
 		Respond(w, id, s.Hello)
 	default:
-		s.answer(w, method, id, m.Cursor.Of(body))
+		s.answer(w, http.StatusOK, method, id, m.Cursor.Of(body))
 	}
 }
 
-func (s *Server) answer(w http.ResponseWriter, method, id string, cursor []byte) {
+// headers returns what the headers of a request say of its body.
+func headers(h http.Header) modern.Headers {
+	var out modern.Headers
+	for name, to := range map[string]*[]byte{
+		mcp.HeaderProtocolVersion: &out.Version, mcp.HeaderMethod: &out.Method, mcp.HeaderName: &out.Name,
+	} {
+		values := h.Values(name)
+		out.Repeated = out.Repeated || len(values) > 1
+		if len(values) > 0 {
+			*to = []byte(values[0])
+		}
+	}
+	return out
+}
+
+func (s *Server) serveStateless(w http.ResponseWriter, r *http.Request, m *jsonrpc.Message, body []byte) {
+	if m.Kind != jsonrpc.Request {
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	id := string(m.ID.Of(body))
+	if no := modern.Check(m, body, headers(r.Header)); no != nil {
+		refuse(w, http.StatusBadRequest, id, no.Code, no.Message, no.Data)
+		return
+	}
+	method, _ := jsonrpc.Unquote(nil, m.Method.Of(body))
+	switch {
+	case string(method) == mcp.MethodDiscover:
+		Respond(w, id, s.Discover)
+	case string(method) == mcp.MethodListen && s.Listen != nil:
+		var filter string
+		_ = jsonrpc.Members(m.Params.Of(body), func(key, value jsonrpc.Span) bool { // was scanned
+			if string(key.Of(m.Params.Of(body))) == `"notifications"` {
+				filter = string(value.Of(m.Params.Of(body)))
+			}
+			return true
+		})
+		s.Listen(w, r, id, filter)
+	default:
+		s.answer(w, http.StatusNotFound, string(method), id, m.Cursor.Of(body))
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, id string, code int, message string, data []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(jsonrpc.AppendError(nil, []byte(id), code, message, data))
+}
+
+// answer writes the result of a method; unknown is the status if there is none.
+func (s *Server) answer(w http.ResponseWriter, unknown int, method, id string, cursor []byte) {
 	key := method
 	if cursor != nil {
 		key += " " + string(cursor)
@@ -85,8 +155,7 @@ func (s *Server) answer(w http.ResponseWriter, method, id string, cursor []byte)
 	result, ok := s.Results[key]
 	s.mu.Unlock()
 	if !ok {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(jsonrpc.AppendError(nil, []byte(id), -32601, "no such method", nil))
+		refuse(w, unknown, id, mcp.CodeMethodNotFound, "no such method", nil)
 		return
 	}
 	Respond(w, id, result)
@@ -126,6 +195,16 @@ func (s *Server) Requests(verb, method string) []Request {
 // Hello returns a result of initialize with the raw capabilities.
 func Hello(capabilities string) string {
 	return `{"protocolVersion":"2025-11-25","capabilities":` + capabilities + `,"serverInfo":{"name":"raw","version":"1"},"instructions":"be kind"}`
+}
+
+// Discovery returns a result of server/discover with the raw capabilities and
+// the versions, 2026-07-28 if none.
+func Discovery(capabilities string, versions ...string) string {
+	if len(versions) == 0 {
+		versions = []string{string(mcp.Revision20260728)}
+	}
+	return `{"resultType":"complete","supportedVersions":["` + strings.Join(versions, `","`) + `"],"capabilities":` + capabilities +
+		`,"instructions":"be kind","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"raw","version":"2"}}}`
 }
 
 // Everything are the capabilities with all lists.

@@ -16,6 +16,7 @@ import (
 
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -83,6 +84,10 @@ type outgoing struct {
 	peer   peer
 	body   []byte // JSON; nil for none
 	after  string // Last-Event-ID; empty for none
+	// header goes with it besides what is set here; nil for none.
+	header http.Header
+	// id is the raw one of a client's request, whose answer may have any status.
+	id []byte
 	// once forbids to send it again where it is unknown whether it has arrived.
 	once bool
 	// own tells that it is the broker's, and not sent for a client.
@@ -99,6 +104,9 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	}
 	for name, value := range c.headers {
 		req.Header.Set(name, value)
+	}
+	for name, values := range o.header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	req.Host = c.host
 	set := func(name, value string) {
@@ -117,6 +125,11 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	set(mcp.HeaderSession, o.peer.id)
 	set(mcp.HeaderProtocolVersion, string(o.peer.version))
 	set("Last-Event-ID", o.after)
+	if mcp.Modern(o.peer.version) {
+		if err := describe(req.Header, o.body); err != nil {
+			return nil, err
+		}
+	}
 	if !o.once {
 		// An empty list is not sent; it tells the transport that the request may
 		// be repeated when an idle connection turns out to be closed.
@@ -128,7 +141,7 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 		return nil, unreachable{err}
 	}
 	switch {
-	case o.peer.id != "" && lostSession(resp):
+	case o.peer.id != "" && lostSession(resp, o.id):
 		err = ErrSessionGone
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		err = fmt.Errorf("the server redirects to %q: configure the final URL", clip(resp.Header.Get("Location")))
@@ -139,18 +152,20 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	return nil, err
 }
 
-// lostSession reports whether the server has refused the session. It leaves the
-// body as it was.
-func lostSession(resp *http.Response) bool {
+// lostSession reports whether the server has refused the session. id is as in
+// outgoing. It leaves the body as it was.
+func lostSession(resp *http.Response, id []byte) bool {
 	var begin []byte
-	if resp.StatusCode == http.StatusBadRequest {
+	if resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusNotFound {
 		begin, _ = io.ReadAll(io.LimitReader(resp.Body, mcp.LongestRefusal)) // the rest shows the error again
 		resp.Body = struct {
 			io.Reader
 			io.Closer
 		}{io.MultiReader(bytes.NewReader(begin), resp.Body), resp.Body}
 	}
-	return mcp.LostSession(resp.StatusCode, begin, false)
+	var m jsonrpc.Message
+	answered := id != nil && m.Scan(begin) == nil && m.Kind == jsonrpc.Response && sameID(m.ID.Of(begin), id)
+	return mcp.LostSession(resp.StatusCode, begin, answered)
 }
 
 // readAll reads an answer of at most bodyLimit bytes.
