@@ -43,7 +43,8 @@ type Refusal struct {
 // Check returns what is wrong with a request of a stateless revision, nil if
 // nothing is, in the order that the specification's own suite expects: _meta,
 // headers, revision. Whether the method exists is for later. Notifications have
-// no such rules.
+// no such rules. It allocates nothing if nothing is wrong and no string in the
+// body is escaped.
 func Check(m *jsonrpc.Message, body []byte, h Headers) *Refusal {
 	if m.Kind != jsonrpc.Request {
 		return nil
@@ -67,18 +68,28 @@ func Check(m *jsonrpc.Message, body []byte, h Headers) *Refusal {
 	if !bytes.Equal(h.Method, method) {
 		return mismatch("Mcp-Method")
 	}
-	if named := Named(m, method); named.there {
-		want, isString := jsonrpc.Unquote(nil, named.Of(body))
-		got, ok := DecodeHeader(nil, h.Name)
-		// What is no string is the server's to refuse, or the router's.
-		if h.Name == nil || !ok || isString && !bytes.Equal(got, want) {
-			return mismatch("Mcp-Name")
-		}
+	if named := Named(m, method); named.there && !saysName(h.Name, named.Of(body)) {
+		return mismatch("Mcp-Name")
 	}
 	if !mcp.ServedModern(mcp.Revision(version)) {
 		return &Refusal{Code: mcp.CodeUnsupportedVersion, Message: "unsupported protocol version", Data: AppendVersions(nil, version)}
 	}
 	return nil
+}
+
+// saysName reports whether a header's value, nil for none, is that of the JSON
+// token. What is no string is the server's to refuse, or the router's.
+func saysName(header, token []byte) bool {
+	if header == nil {
+		return false
+	}
+	want, isString := jsonrpc.Unquote(nil, token)
+	if !isEncoded(header) {
+		return !isString || bytes.Equal(header, want)
+	}
+	var room [256]byte // on the stack
+	got, ok := DecodeHeader(room[:0], header)
+	return ok && (!isString || bytes.Equal(got, want))
 }
 
 // AppendVersions appends the data of a -32022 error.

@@ -56,6 +56,24 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestGoodRequestAllocatesNothing(t *testing.T) {
+	for name, header := range map[string]string{"get_weather": "get_weather", "wetterä": "=?base64?d2V0dGVyw6Q=?="} {
+		body := []byte(call("tools/call", `"name":"`+name+`",`+meta))
+		h := of(version, "tools/call", header)
+		var m jsonrpc.Message
+		if err := m.Scan(body); err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			if r := modern.Check(&m, body, h); r != nil {
+				t.Errorf("%s: %s", name, r.Message)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
 func of(version, method, name string) (h modern.Headers) {
 	set := func(to *[]byte, value string) {
 		if value != "" {
