@@ -53,9 +53,5 @@ func (s *Stream) batch() *Decision {
 	if s.modern || len(s.version) > 0 && mcp.Revision(s.version) != mcp.Revision20250326 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "batches are not part of this protocol version", "batch")
 	}
-	d := s.toBroker()
-	// A batch takes as long as the calls in it: it has a route of its own.
-	s.set(mcp.HeaderBatch, []byte("1"))
-	d.Reroute = true
-	return d
+	return s.toBrokerLong()
 }

@@ -96,13 +96,13 @@ func TestBatchesGoToTheBroker(t *testing.T) {
 	}
 	for _, version := range []string{"-", "2025-03-26"} {
 		d := post("mcp-protocol-version", version)
-		if d.Action != Pass || !d.Reroute || s.phase != phaseBroker || edit(d, mcp.HeaderBatch) != "1" {
+		if d.Action != Pass || !d.Reroute || s.phase != phaseBroker || edit(d, mcp.HeaderLong) != "1" {
 			t.Errorf("version %s: %+v", version, d)
 		}
 	}
 	// The client's own mark goes before the filter's comes.
-	d := post("mcp-protocol-version", "-", mcp.HeaderBatch, "2")
-	if len(d.Edits) != 2 || !d.Edits[0].Remove || edit(d, mcp.HeaderBatch) != "1" {
+	d := post("mcp-protocol-version", "-", mcp.HeaderLong, "2")
+	if len(d.Edits) != 2 || !d.Edits[0].Remove || edit(d, mcp.HeaderLong) != "1" {
 		t.Errorf("marked by the client: %+v", d.Edits)
 	}
 	for _, version := range []string{"2025-06-18", "2025-11-25", "2024-11-05", "2026-07-28"} {

@@ -204,6 +204,17 @@ func (s *Stream) toBroker() *Decision {
 	return &s.d
 }
 
+// toBrokerLong does so with what takes as long as the calls in it, or for as
+// long as the client listens: it has a route of its own, without a deadline.
+func (s *Stream) toBrokerLong() *Decision {
+	d := s.toBroker()
+	s.set(mcp.HeaderLong, longMark)
+	d.Reroute = true
+	return d
+}
+
+var longMark = []byte("1")
+
 // forward sends the request to the chosen server.
 func (s *Stream) forward(now int64) *Decision {
 	srv := s.target.server

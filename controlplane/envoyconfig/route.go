@@ -43,7 +43,7 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
 	list := append(oldClientRoutes(g, unrouted), []*routev3.Route{
 		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
-		{Name: "broker-batches", Match: anyPath(unrouted, isBatch()), Action: toBroker(0)},
+		{Name: "broker-long", Match: anyPath(unrouted, isLong()), Action: long(servers)},
 		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
 	}...)
 	for i := range servers {
@@ -101,15 +101,33 @@ func toBroker(timeout time.Duration) *routev3.Route_Route {
 	}}
 }
 
+// long is for calls that the broker makes on behalf of a client: nothing may
+// move on them for as long as any server's idleTimeout allows.
+func long(servers []gateway.Server) *routev3.Route_Route {
+	idle := brokerIdle
+	for i := range servers {
+		if idle == 0 || servers[i].IdleTimeout == 0 {
+			idle = 0
+		} else {
+			idle = max(idle, servers[i].IdleTimeout)
+		}
+	}
+	action := toBroker(0)
+	if idle != brokerIdle {
+		action.Route.IdleTimeout = durationpb.New(idle)
+	}
+	return action
+}
+
 func isGet() *routev3.HeaderMatcher {
 	return &routev3.HeaderMatcher{Name: ":method", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "GET"},
 	}}}
 }
 
-// isBatch matches what the filter has found to be a batch.
-func isBatch() *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{Name: mcp.HeaderBatch, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
+// isLong matches what the filter has found to take as long as a call.
+func isLong() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: mcp.HeaderLong, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
 }
 
 func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {

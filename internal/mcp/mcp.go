@@ -66,9 +66,9 @@ const (
 	// HeaderServer carries the name of the chosen server from the filter to
 	// Envoy's route table. No request of a client keeps it.
 	HeaderServer = "x-mcp-server"
-	// HeaderBatch marks a request whose body is a batch on its way from the
-	// filter to the broker.
-	HeaderBatch = "x-mcp-batch"
+	// HeaderLong marks a request on its way from the filter to the broker that
+	// takes as long as a server takes, or a client listens.
+	HeaderLong = "x-mcp-long"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"
