@@ -15,7 +15,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mcp-gateway/test/conformance/shim"
@@ -48,36 +50,60 @@ func TestServerScenarios(t *testing.T) {
 // between the client and the server's authorization server.
 func TestClientScenarios(t *testing.T) {
 	client := harness.Tool(t, ".tools/reference/everything-client")
-	front := filepath.Join(t.TempDir(), "front")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", front, "./test/conformance/front")
-	build.Dir = harness.Root(t)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the front: %v\n%s", err, out)
-	}
-	env := []string{"ENVOY=" + harness.EnvoyPath(t)}
-	gateway := harness.Built(t, "mcp-gateway")
+	front := fronts(t)
 	for revision, names := range map[string][]string{
 		"2025-11-25": {"initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"},
 		"2025-06-18": {"initialize", "tools_call"},
 	} {
 		t.Run(revision, func(t *testing.T) {
-			run := func(t *testing.T, command string) report {
-				t.Helper()
-				all := report{}
-				for _, name := range names {
-					found := suite(t, env, "client", "--command", command, "--scenario", name, "--spec-version", revision)
-					for _, f := range found {
-						all[name] = f
-					}
-				}
-				return all
-			}
-			direct := run(t, client)
-			alone := run(t, strings.Join([]string{front, gateway, client}, " "))
-			federated := run(t, strings.Join([]string{front, "-beside", harness.Demo(t, "weather"), gateway, client}, " "))
+			direct := clientScenarios(t, client, revision, names)
+			alone := clientScenarios(t, front("", client), revision, names)
+			federated := clientScenarios(t, front(harness.Demo(t, "weather"), client), revision, names)
 			tabulate(t, "client scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
 			compare(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
 		})
+	}
+}
+
+// clientScenarios runs a client's command with the suite as its server.
+func clientScenarios(t *testing.T, command, revision string, names []string) report {
+	t.Helper()
+	all := report{}
+	for _, name := range names {
+		found := suite(t, []string{"ENVOY=" + harness.EnvoyPath(t)}, "client", "--command", command, "--scenario", name, "--spec-version", revision)
+		for _, f := range found {
+			all[name] = f
+		}
+	}
+	return all
+}
+
+// fronts builds the program that puts a gateway before a client, beside another
+// server if there is one, and returns the command of it.
+func fronts(t *testing.T) func(beside, client string) string {
+	t.Helper()
+	dir := t.TempDir()
+	front, leash := filepath.Join(dir, "front"), filepath.Join(dir, "leash")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", front, "./test/conformance/front")
+	build.Dir = harness.Root(t)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the front: %v\n%s", err, out)
+	}
+	held, err := os.Create(leash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatalf("lock %s: %v", leash, err)
+	}
+	gateway := harness.Built(t, "mcp-gateway")
+	return func(beside, client string) string {
+		words := []string{front, "-leash", leash, gateway, client}
+		if beside != "" {
+			words = slices.Insert(words, 1, "-beside", beside)
+		}
+		return strings.Join(words, " ")
 	}
 }
 
@@ -132,7 +158,7 @@ func tabulate(t *testing.T, title string, direct report, columns ...column) {
 	t.Helper()
 	var b strings.Builder
 	line := func(name string, numbers ...any) {
-		fmt.Fprintf(&b, "  %-38s", name)
+		fmt.Fprintf(&b, "  %-46s", name)
 		for _, n := range numbers {
 			fmt.Fprintf(&b, " %11v", n)
 		}

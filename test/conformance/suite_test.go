@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ func suite(t *testing.T, env []string, args ...string) report {
 	c := exec.CommandContext(ctx, harness.Tool(t, ".tools/node/bin/node"), args...)
 	c.Dir = harness.Root(t)
 	c.Env = append(c.Environ(), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	// A client of the suite that was killed may leave what it started.
 	c.WaitDelay = 10 * time.Second
 	var out bytes.Buffer

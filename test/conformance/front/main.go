@@ -3,11 +3,14 @@
 // suite's server, runs the client against the gateway, and ends with the
 // client's exit code.
 //
-//	front [-beside URL] GATEWAY CLIENT URL
+//	front [-beside URL] [-leash FILE] GATEWAY CLIENT URL
 //
 // GATEWAY and CLIENT are executables. With -beside the gateway federates the
 // suite's server with the one at that URL, with prefixes and labels, and the
-// client talks to it through a shim.
+// client talks to it through a shim. With -leash the front ends, and the gateway
+// and the client with it, when nobody holds the lock of that file any more: the
+// suite is between the test and the front, and leaves the front behind if it is
+// killed.
 package main
 
 import (
@@ -37,10 +40,17 @@ const (
 
 func main() {
 	beside := flag.String("beside", "", "endpoint of a second server, which makes the gateway use prefixes")
+	leash := flag.String("leash", "", "file that the test holds the lock of while it runs")
 	flag.Parse()
 	if flag.NArg() != 3 {
-		fmt.Fprintln(os.Stderr, "usage: front [-beside URL] GATEWAY CLIENT URL")
+		fmt.Fprintln(os.Stderr, "usage: front [-beside URL] [-leash FILE] GATEWAY CLIENT URL")
 		os.Exit(2)
+	}
+	if *leash != "" {
+		go func() {
+			fmt.Fprintln(os.Stderr, "front: the test has ended:", released(*leash))
+			os.Exit(1)
+		}()
 	}
 	err := run(context.Background(), flag.Arg(0), flag.Arg(1), flag.Arg(2), *beside)
 	var exit *exec.ExitError
@@ -83,7 +93,17 @@ func run(ctx context.Context, gateway, client, server, beside string) error {
 	}
 	c := exec.CommandContext(ctx, client, endpoint)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c.Run()
+}
+
+// released waits until the lock of a file is free.
+func released(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 }
 
 func config(server, beside string) string {
