@@ -8,6 +8,7 @@ package shim
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+)
+
+// Headers of the stateless revision, as Go spells them.
+const (
+	headerMethod = "Mcp-Method"
+	headerName   = "Mcp-Name"
 )
 
 // New proxies to the gateway's endpoint, whatever the path asked for. The prefix
@@ -39,6 +46,10 @@ func New(endpoint, prefix, label string) (http.Handler, error) {
 			if err != nil {
 				return // the gateway sees a request without body and refuses it
 			}
+			put := map[string]string{"tools/call": prefix, "prompts/get": prefix, "resources/read": label + "+"}
+			for i, name := range r.Out.Header.Values(headerName) {
+				r.Out.Header[headerName][i] = Header(name, put[strings.TrimSpace(r.Out.Header.Get(headerMethod))])
+			}
 			body = Request(body, prefix, label)
 			r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		},
@@ -62,6 +73,17 @@ func Request(body []byte, prefix, label string) []byte {
 		return body
 	}
 	switch method {
+	case "subscriptions/listen":
+		var filter map[string]json.RawMessage
+		var uris []string
+		if json.Unmarshal(params["notifications"], &filter) != nil || json.Unmarshal(filter["resourceSubscriptions"], &uris) != nil {
+			return body
+		}
+		for i := range uris {
+			uris[i] = label + "+" + uris[i]
+		}
+		filter["resourceSubscriptions"] = encode(uris)
+		params["notifications"] = encode(filter)
 	case "tools/call", "prompts/get":
 		put(params, "name", prefix)
 	case "resources/read", "resources/subscribe", "resources/unsubscribe":
@@ -78,6 +100,21 @@ func Request(body []byte, prefix, label string) []byte {
 	}
 	message["params"] = encode(params)
 	return encode(message)
+}
+
+// Header is a value of Mcp-Name with text before the name, encoded as it was. A
+// value that cannot be decoded stays, for the gateway to refuse.
+func Header(value, text string) string {
+	name := strings.TrimSpace(value)
+	encoded, ok := strings.CutPrefix(name, "=?base64?")
+	if !ok {
+		return text + name
+	}
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, "?="))
+	if err != nil || !strings.HasSuffix(encoded, "?=") {
+		return value
+	}
+	return "=?base64?" + base64.StdEncoding.EncodeToString(append([]byte(text), decoded...)) + "?="
 }
 
 // put puts text before a member that is a string.

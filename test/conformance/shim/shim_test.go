@@ -14,17 +14,34 @@ import (
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		`{"method":"tools/call","params":{"name":"a"}}`:                                      `{"method":"tools/call","params":{"name":"p_a"}}`,
-		`{"method":"prompts/get","params":{"name":"a"}}`:                                     `{"method":"prompts/get","params":{"name":"p_a"}}`,
-		`{"method":"resources/read","params":{"uri":"x:/a"}}`:                                `{"method":"resources/read","params":{"uri":"l+x:/a"}}`,
-		`{"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"a"}}}`: `{"method":"completion/complete","params":{"ref":{"name":"p_a","type":"ref/prompt"}}}`,
-		`{"method":"completion/complete","params":{"ref":{"uri":"x:/{a}"}}}`:                 `{"method":"completion/complete","params":{"ref":{"uri":"l+x:/{a}"}}}`,
-		`{"method":"initialize","params":{"name":"a", "uri":"x:/a"}}`:                        `{"method":"initialize","params":{"name":"a", "uri":"x:/a"}}`,
-		`{"id":1,"result":{"name":"a"}}`:                                                     `{"id":1,"result":{"name":"a"}}`,
-		`[1]`:                                                                                `[1]`,
-		``:                                                                                   ``,
+		`{"method":"tools/call","params":{"name":"a"}}`:                                                                           `{"method":"tools/call","params":{"name":"p_a"}}`,
+		`{"method":"prompts/get","params":{"name":"a"}}`:                                                                          `{"method":"prompts/get","params":{"name":"p_a"}}`,
+		`{"method":"resources/read","params":{"uri":"x:/a"}}`:                                                                     `{"method":"resources/read","params":{"uri":"l+x:/a"}}`,
+		`{"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"a"}}}`:                                      `{"method":"completion/complete","params":{"ref":{"name":"p_a","type":"ref/prompt"}}}`,
+		`{"method":"completion/complete","params":{"ref":{"uri":"x:/{a}"}}}`:                                                      `{"method":"completion/complete","params":{"ref":{"uri":"l+x:/{a}"}}}`,
+		`{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["x:/a"],"toolsListChanged":true}}}`: `{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["l+x:/a"],"toolsListChanged":true}}}`,
+		`{"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}`:                                  `{"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}`,
+		`{"method":"initialize","params":{"name":"a", "uri":"x:/a"}}`:                                                             `{"method":"initialize","params":{"name":"a", "uri":"x:/a"}}`,
+		`{"id":1,"result":{"name":"a"}}`:                                                                                          `{"id":1,"result":{"name":"a"}}`,
+		`[1]`:                                                                                                                     `[1]`,
+		``:                                                                                                                        ``,
 	} {
 		if got := string(shim.Request([]byte(in), "p_", "l")); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestHeader(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a":                     "p_a",
+		" a ":                   "p_a",
+		"=?base64?w6Q=?=":       "=?base64?cF/DpA==?=",
+		"=?base64?not base64?=": "=?base64?not base64?=",
+		"=?base64?w6Q=":         "=?base64?w6Q=",
+	} {
+		if got := shim.Header(in, "p_"); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}

@@ -2,18 +2,31 @@ package harness
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// Reference runs the reference server of the Go SDK and returns its endpoint. An
-// empty address takes a free one.
+// Reference runs the reference server of the Go SDK, which has sessions, and
+// returns its endpoint. An empty address takes a free one.
 func Reference(t testing.TB, addr string) (*Process, string) {
+	t.Helper()
+	return reference(t, addr, false)
+}
+
+// ReferenceModern is Reference for the stateless revision.
+func ReferenceModern(t testing.TB, addr string) (*Process, string) {
+	t.Helper()
+	return reference(t, addr, true)
+}
+
+func reference(t testing.TB, addr string, stateless bool) (*Process, string) {
 	t.Helper()
 	if addr == "" {
 		addr = FreeAddr(t)
 	}
-	p := Start(t, "reference", Tool(t, ".tools/reference/everything-server"), []string{"-http", addr, "-stateless=false"})
+	p := Start(t, "reference", Tool(t, ".tools/reference/everything-server"),
+		[]string{"-http", addr, "-stateless=" + strconv.FormatBool(stateless)})
 	return p, up(t, p, addr)
 }
 
