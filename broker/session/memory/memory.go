@@ -123,36 +123,23 @@ func (s *Store) makeRoom(now time.Time) bool {
 }
 
 // Get implements session.Store.
-func (s *Store) Get(ctx context.Context, id session.ID) (session.Session, error) {
-	if err := ctx.Err(); err != nil {
-		return session.Session{}, err
-	}
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.use(key)
-	if e == nil {
-		return session.Session{}, session.ErrNotFound
-	}
-	v := e.session
-	v.ID = id
-	return v, nil
+func (s *Store) Get(ctx context.Context, id session.ID) (v session.Session, err error) {
+	err = s.change(ctx, id, func(e *entry) error {
+		v = e.session
+		v.ID = id
+		return nil
+	})
+	return v, err
 }
 
 // Delete implements session.Store.
-func (s *Store) Delete(ctx context.Context, id session.ID) ([]session.Held, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.live(key, s.opts.Now())
-	if e == nil {
-		return nil, session.ErrNotFound
-	}
-	s.remove(e)
-	return e.held(), nil
+func (s *Store) Delete(ctx context.Context, id session.ID) (held []session.Held, err error) {
+	err = s.look(ctx, id, func(e *entry) error {
+		s.remove(e)
+		held = e.held()
+		return nil
+	})
+	return held, err
 }
 
 // Claim implements session.Store.
@@ -267,6 +254,30 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]session.Ended, error)
 // Invalidations implements session.Store.
 func (s *Store) Invalidations(ctx context.Context) <-chan session.Invalidation {
 	return s.events.Subscribe(ctx, session.Invalidation{Flush: true})
+}
+
+// look calls f with a live session, change with one that is thereby used. Both
+// hold the lock meanwhile and fail with ErrNotFound for any other.
+func (s *Store) look(ctx context.Context, id session.ID, f func(*entry) error) error {
+	return s.with(ctx, id, func(key session.Key) *entry { return s.live(key, s.opts.Now()) }, f)
+}
+
+func (s *Store) change(ctx context.Context, id session.ID, f func(*entry) error) error {
+	return s.with(ctx, id, s.use, f)
+}
+
+func (s *Store) with(ctx context.Context, id session.ID, find func(session.Key) *entry, f func(*entry) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := find(key)
+	if e == nil {
+		return session.ErrNotFound
+	}
+	return f(e)
 }
 
 // live returns the session if it has not expired.

@@ -9,33 +9,21 @@ import (
 )
 
 // Backends implements session.Store.
-func (s *Store) Backends(ctx context.Context, id session.ID) ([]session.Held, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.live(key, s.opts.Now())
-	if e == nil {
-		return nil, session.ErrNotFound
-	}
-	return e.held(), nil
+func (s *Store) Backends(ctx context.Context, id session.ID) (held []session.Held, err error) {
+	err = s.look(ctx, id, func(e *entry) error {
+		held = e.held()
+		return nil
+	})
+	return held, err
 }
 
 // Settings implements session.Store.
-func (s *Store) Settings(ctx context.Context, id session.ID) (session.Settings, error) {
-	if err := ctx.Err(); err != nil {
-		return session.Settings{}, err
-	}
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.live(key, s.opts.Now())
-	if e == nil {
-		return session.Settings{}, session.ErrNotFound
-	}
-	return session.Settings{Level: e.level, Subscriptions: slices.Collect(maps.Keys(e.subs))}, nil
+func (s *Store) Settings(ctx context.Context, id session.ID) (v session.Settings, err error) {
+	err = s.look(ctx, id, func(e *entry) error {
+		v = session.Settings{Level: e.level, Subscriptions: slices.Collect(maps.Keys(e.subs))}
+		return nil
+	})
+	return v, err
 }
 
 // SetLevel implements session.Store.
@@ -71,19 +59,4 @@ func (s *Store) Unsubscribe(ctx context.Context, id session.ID, sub session.Subs
 		delete(e.subs, sub)
 		return nil
 	})
-}
-
-// change calls f with a session that it uses.
-func (s *Store) change(ctx context.Context, id session.ID, f func(*entry) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	key := id.Key()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.use(key)
-	if e == nil {
-		return session.ErrNotFound
-	}
-	return f(e)
 }
