@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
-	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
 )
@@ -55,12 +55,7 @@ func (c *call) reply(tail []byte) {
 }
 
 // write answers a request with a whole message.
-func (c *call) write(message []byte) {
-	header := c.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(message)))
-	_, _ = c.w.Write(message)
-}
+func (c *call) write(message []byte) { _ = wire.JSON(c.w, http.StatusOK, message) }
 
 // prefersEvents reports whether the Accept list has event streams first. Weights
 // do not count: whoever names both reads both.
@@ -74,12 +69,7 @@ func prefersEvents(r *http.Request) bool {
 func (c *call) fail(status, code int, message string) { c.failData(status, code, message, nil) }
 
 func (c *call) failData(status, code int, message string, data []byte) {
-	body := jsonrpc.AppendError(nil, c.id, code, message, data)
-	header := c.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	c.w.WriteHeader(status)
-	_, _ = c.w.Write(body)
+	wire.Error(c.w, status, c.id, code, message, data)
 }
 
 // failStore answers for an error of the session store.

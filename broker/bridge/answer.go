@@ -2,10 +2,9 @@ package bridge
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
-	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/sse"
 )
 
@@ -44,20 +43,9 @@ func (x *exchange) events(messages [][]byte) bool {
 }
 
 // json answers with one message. Most callers need not know that nobody reads it.
-func (x *exchange) json(message []byte) error {
-	h := x.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(message)))
-	_, err := x.w.Write(message)
-	return err
-}
+func (x *exchange) json(message []byte) error { return wire.JSON(x.w, http.StatusOK, message) }
 
 // fail answers with a JSON-RPC error. No addresses in the message.
 func (x *exchange) fail(status, code int, message string) {
-	body := jsonrpc.AppendError(nil, x.id, code, message, nil)
-	h := x.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body)
+	wire.Error(x.w, status, x.id, code, message, nil)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -252,9 +253,6 @@ func (b *batch) finish() {
 		body = append(body, text...)
 	}
 	body = append(body, ']')
-	header := b.w.Header()
-	header.Set("Content-Type", typeJSON)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
 	_ = b.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = b.w.Write(body)
+	_ = wire.JSON(b.w, http.StatusOK, body)
 }

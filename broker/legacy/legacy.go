@@ -12,14 +12,13 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/gatewayconfig"
-	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -156,12 +155,7 @@ func (c *Clients) remove(cl *client) {
 
 // fail answers a request with a JSON-RPC error. id is raw, empty if unknown.
 func fail(w http.ResponseWriter, status, code int, id []byte, message string) {
-	body := jsonrpc.AppendError(nil, id, code, message, nil)
-	header := w.Header()
-	header.Set("Content-Type", typeJSON)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	wire.Error(w, status, id, code, message, nil)
 }
 
 // failLater answers with 503: the same request may succeed soon.
