@@ -92,14 +92,8 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 		b.resolveClient(w, r, question)
 		return
 	}
-	up := b.view.Load().server(question.Endpoint, question.Server)
-	if up == nil {
-		http.Error(w, "no such server", http.StatusGone)
-		return
-	}
-	backend, err := b.openForFilter(r.Context(), up, question)
-	if err != nil {
-		b.failOpen(w, question.Server, err)
+	_, backend, ok := b.openForFilter(w, r, b.view.Load(), question)
+	if !ok {
 		return
 	}
 	writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{

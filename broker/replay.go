@@ -37,14 +37,8 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := b.view.Load()
-	up := v.server(question.Endpoint, question.Server)
-	if up == nil {
-		http.Error(w, "no such server", http.StatusGone)
-		return
-	}
-	backend, err := b.openForFilter(r.Context(), up, question)
-	if err != nil {
-		b.failOpen(w, question.Server, err)
+	up, backend, ok := b.openForFilter(w, r, v, question)
+	if !ok {
 		return
 	}
 	// Here the filter's leaving ends it, as it does for a call that it forwards.
@@ -75,24 +69,30 @@ func (v *view) callTimeout(server string) time.Duration {
 	return longestReplay
 }
 
-// openForFilter opens a backend session to its end, even if the filter gives up
-// meanwhile: the next call finds it, however slow the server is to begin one.
-func (b *Broker) openForFilter(ctx context.Context, up *upstream.Server, question gatewayconfig.ResolveRequest) (session.Backend, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openLease)
+// openForFilter returns the server that the filter asks about and a backend
+// session there; ok is false if there is none and that was answered. It opens one
+// to its end, even if the filter gives up meanwhile: the next call finds it,
+// however slow the server is to begin one.
+func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, question gatewayconfig.ResolveRequest) (up *upstream.Server, backend session.Backend, ok bool) {
+	up = v.server(question.Endpoint, question.Server)
+	if up == nil {
+		http.Error(w, "no such server", http.StatusGone)
+		return nil, backend, false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)
 	defer cancel()
-	return b.openBackend(ctx, up, question)
-}
-
-// failOpen answers the filter that there is no backend session.
-func (b *Broker) failOpen(w http.ResponseWriter, server string, err error) {
+	backend, err := b.openBackend(ctx, up, question)
 	switch {
+	case err == nil:
+		return up, backend, true
 	case errors.Is(err, session.ErrNotFound):
 		http.Error(w, "no such client session", http.StatusNotFound)
 	case errors.Is(err, session.ErrUnavailable):
 		b.log.Warn("session store fails", zap.Error(err))
 		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
 	default:
-		b.log.Warn("server opens no session", zap.String("server", server), zap.Error(err))
+		b.log.Warn("server opens no session", zap.String("server", question.Server), zap.Error(err))
 		http.Error(w, "the server opens no session", http.StatusBadGateway)
 	}
+	return nil, backend, false
 }
