@@ -21,6 +21,7 @@ import (
 var (
 	methodMember = []byte(`"method"`)
 	uriMember    = []byte(`"uri"`)
+	taskMember   = []byte(`"taskId"`)
 )
 
 // Concerns reports whether Rewrite may change message: a search that costs next
@@ -42,24 +43,11 @@ func Concerns(message []byte, label string) bool {
 //
 // A message that cannot be read so, or holds nothing of this, is copied.
 func Rewrite(dst, message []byte, marker *tag.Marker, label string) []byte {
-	r := rewriter{message: message, labelled: label != ""}
-	if !Concerns(message, label) || r.top() != nil {
+	if !Concerns(message, label) {
 		return append(dst, message...)
 	}
-	// A batch, and members in any order: marks may have been found backwards.
-	slices.SortFunc(r.finds, func(a, b find) int { return a.Start - b.Start })
-	from := 0
-	for _, f := range r.finds {
-		dst = append(dst, message[from:f.Start]...)
-		token := f.Of(message)
-		if f.isURI {
-			dst = appendLabelled(dst, token, label)
-		} else {
-			dst = marker.AppendToken(dst, token)
-		}
-		from = f.End
-	}
-	return append(dst, message[from:]...)
+	r := rewriter{message: message, labels: Labels{URI: label}, marker: marker}
+	return r.append(dst)
 }
 
 func appendLabelled(dst, token []byte, label string) []byte {
@@ -70,17 +58,39 @@ func appendLabelled(dst, token []byte, label string) []byte {
 	return jsonrpc.AppendQuote(dst, []byte(resourceuri.Join(label, string(uri))))
 }
 
-// find is a token to replace: a URI, or else an id or token to mark.
+// find is a token to replace: by itself with a label, or else marked.
 type find struct {
 	jsonrpc.Span
-	isURI bool
+	label string
 }
 
 // rewriter walks one text and collects the tokens to replace.
 type rewriter struct {
-	message  []byte
-	labelled bool
-	finds    []find
+	message []byte
+	labels  Labels
+	marker  *tag.Marker // nil: nothing is marked
+	finds   []find
+}
+
+// append appends the message to dst, rewritten, or as it is if it cannot be read.
+func (r *rewriter) append(dst []byte) []byte {
+	if r.top() != nil {
+		return append(dst, r.message...)
+	}
+	// A batch, and members in any order: marks may have been found backwards.
+	slices.SortFunc(r.finds, func(a, b find) int { return a.Start - b.Start })
+	from := 0
+	for _, f := range r.finds {
+		dst = append(dst, r.message[from:f.Start]...)
+		token := f.Of(r.message)
+		if f.label != "" {
+			dst = appendLabelled(dst, token, f.label)
+		} else {
+			dst = r.marker.AppendToken(dst, token)
+		}
+		from = f.End
+	}
+	return append(dst, r.message[from:]...)
 }
 
 // top reads the whole text: a message, or an array of them (2025-03-26,
@@ -110,12 +120,7 @@ func (r *rewriter) envelope(span jsonrpc.Span) error {
 		case "result":
 			return r.members(value, r.result)
 		case "error":
-			return r.members(value, func(key string, value jsonrpc.Span) error {
-				if key == "data" {
-					return r.holder(value)
-				}
-				return nil
-			})
+			return r.members(value, r.error)
 		}
 		return nil
 	})
@@ -149,9 +154,18 @@ func (r *rewriter) params(method string, isRequest bool) func(key string, value 
 			r.mark(value)
 		case key == "uri" && method == mcp.MethodNotifyResourceUpdated:
 			r.uri(value)
+		case method == mcp.MethodNotifyTasks:
+			return r.task(key, value)
 		}
 		return nil
 	}
+}
+
+func (r *rewriter) error(key string, value jsonrpc.Span) error {
+	if key == "data" {
+		return r.holder(value)
+	}
+	return nil
 }
 
 func (r *rewriter) result(key string, value jsonrpc.Span) error {
@@ -173,7 +187,7 @@ func (r *rewriter) result(key string, value jsonrpc.Span) error {
 			})
 		})
 	}
-	return nil
+	return r.task(key, value)
 }
 
 // block is a content block: a resource_link with a uri, or an embedded
@@ -201,14 +215,14 @@ func (r *rewriter) holder(span jsonrpc.Span) error {
 }
 
 func (r *rewriter) uri(value jsonrpc.Span) {
-	if r.labelled && r.message[value.Start] == '"' {
-		r.finds = append(r.finds, find{value, true})
+	if r.labels.URI != "" && r.message[value.Start] == '"' {
+		r.finds = append(r.finds, find{value, r.labels.URI})
 	}
 }
 
 // mark takes an id or a progress token: a string or a number.
 func (r *rewriter) mark(value jsonrpc.Span) {
-	if c := r.message[value.Start]; c == '"' || c == '-' || '0' <= c && c <= '9' {
-		r.finds = append(r.finds, find{value, false})
+	if c := r.message[value.Start]; r.marker != nil && (c == '"' || c == '-' || '0' <= c && c <= '9') {
+		r.finds = append(r.finds, find{value, ""})
 	}
 }
