@@ -107,7 +107,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	case a.status == 200 && a.encoded && (isJSON || isEvents):
 		return s.fail("bad_answer", "server "+srv.name+" gave an encoded answer that nobody asked for")
 	case a.status == 200 && isJSON:
-		if n, err := strconv.Atoi(a.length); s.label == "" || err == nil && n > s.g.cfg.ResponseLimit {
+		if n, err := strconv.Atoi(a.length); s.label == "" && s.tasks == "" || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
 			return &s.d
 		}
@@ -212,10 +212,10 @@ func (s *Stream) AnswerTooLarge() *Decision {
 // rewrite replaces a whole answer by what the client may see of it, if that
 // differs.
 func (s *Stream) rewrite(body []byte) {
-	if !fromserver.Concerns(body, s.label) {
+	if !s.concerns(body) {
 		return
 	}
-	s.answer.buf = fromserver.Rewrite(s.answer.buf[:0], body, &s.answer.marker, s.label)
+	s.answer.buf = s.appendFit(s.answer.buf[:0], body)
 	if bytes.Equal(s.answer.buf, body) {
 		return
 	}
@@ -224,22 +224,46 @@ func (s *Stream) rewrite(body []byte) {
 	s.set("content-length", s.length)
 }
 
+// concerns reports whether a message of the server may have to change before the
+// client sees it.
+func (s *Stream) concerns(message []byte) bool {
+	if s.stateless {
+		return s.labels().Concern(message)
+	}
+	return fromserver.Concerns(message, s.label)
+}
+
+// appendFit appends the message as the client may see it.
+func (s *Stream) appendFit(dst, message []byte) []byte {
+	if s.stateless {
+		return s.labels().Append(dst, message)
+	}
+	return fromserver.Rewrite(dst, message, &s.answer.marker, s.label)
+}
+
+func (s *Stream) labels() fromserver.Labels {
+	return fromserver.Labels{URI: s.label, Task: s.tasks}
+}
+
 // serverError passes a JSON-RPC error that a server sent with an HTTP error
 // status, as HTTP 200, if it answers this very request. Any other may tell that
 // the session is lost.
 func (s *Stream) serverError(body []byte) *Decision {
 	m := &s.msg
-	answered := m.Scan(body) == nil && m.Kind == jsonrpc.Response && sameID(m.ID.Of(body), s.id)
+	status := s.answer.status
+	answered := m.Scan(body) == nil && m.Kind == jsonrpc.Response &&
+		(sameID(m.ID.Of(body), s.id) || s.stateless && status < 500 && string(m.ID.Of(body)) == "null")
 	switch {
-	case len(s.backend.id) > 0 && mcp.LostSession(s.answer.status, body, answered):
+	case len(s.backend.id) > 0 && mcp.LostSession(status, body, answered):
 		return s.sessionLost()
 	case !answered:
-		return s.failStatus(s.answer.status)
+		return s.failStatus(status)
 	}
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
-	s.set(":status", []byte("200"))
-	if s.label != "" {
-		s.rewrite(body)
+	// 2026-07-28, basic/index, Error Codes: clients look at these two.
+	if !s.stateless || status != 400 && status != 404 {
+		s.set(":status", []byte("200"))
 	}
+	s.rewrite(body)
 	return &s.d
 }

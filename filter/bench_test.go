@@ -38,6 +38,45 @@ func TestWarmCallAllocatesNothing(t *testing.T) {
 	}
 }
 
+// warmStateless is warm for a client of a stateless revision. Its answer is looked
+// into, for tasks, if tasks is set.
+func warmStateless(tb testing.TB, name, header string, tasks bool) func() {
+	g := erasGateway(tb)
+	headers := postHeaders(statelessHeaders("tools/call", header, "content-length", "123", "accept-encoding", "gzip", "mcp-param-city", "x")...)
+	body := []byte(stateless("tools/call", `"name":"`+name+`","arguments":{"x":"`+strings.Repeat("x", 64)+`"}`))
+	if tasks {
+		body = []byte(strings.Replace(string(body), `"io.modelcontextprotocol/clientCapabilities":{}`, tasksCapability, 1))
+	}
+	s := new(Stream)
+	return func() {
+		s.Reset(g)
+		s.RequestHeaders(headers, false, second)
+		if d := s.RequestBody(body, second); d.Action != Pass || s.phase != phaseServer {
+			tb.Fatalf("not forwarded: %s", d.Body)
+		}
+	}
+}
+
+func TestWarmStatelessCallAllocatesNothing(t *testing.T) {
+	for name, f := range map[string]func(){
+		"plain":  warmStateless(t, "now_add", "now_add", false),
+		"tasks":  warmStateless(t, "now_add", "now_add", true),
+		"base64": warmStateless(t, "now_größe", "=?base64?bm93X2dyw7bDn2U=?=", false),
+	} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkWarmStatelessCall(b *testing.B) {
+	call := warmStateless(b, "now_add", "now_add", false)
+	b.ReportAllocs()
+	for b.Loop() {
+		call()
+	}
+}
+
 // streamed returns a function that treats one answer that comes as an event
 // stream, as most servers give it.
 func streamed(tb testing.TB, size int) func() {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strconv"
 
-	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -13,7 +12,7 @@ import (
 // event appends one event of a server as the client may see it. Its id says
 // whose stream it is, for a GET that takes the stream up again.
 func (s *Stream) event(e sse.Event) error {
-	if len(e.ID) > 0 {
+	if len(e.ID) > 0 && !s.stateless {
 		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
 		e.ID = s.answer.id
 	}
@@ -29,8 +28,8 @@ func (s *Stream) event(e sse.Event) error {
 		s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
 			"server "+s.target.server.name+" sent a message that is no JSON-RPC", nil)
 		e.Data = s.reply
-	case fromserver.Concerns(e.Data, s.label):
-		s.reply = fromserver.Rewrite(s.reply[:0], e.Data, &s.answer.marker, s.label)
+	case s.concerns(e.Data):
+		s.reply = s.appendFit(s.reply[:0], e.Data)
 		e.Data = s.reply
 	}
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
@@ -49,6 +48,8 @@ func (s *Stream) admitted(message []byte) bool {
 	switch s.msg.Kind {
 	case jsonrpc.Response:
 		return s.resume || sameID(s.msg.ID.Of(message), s.id)
+	case jsonrpc.Request:
+		return !s.stateless // stateless servers have no requests (2026-07-28, basic/patterns/mrtr)
 	case jsonrpc.Notification:
 		switch method, _ := jsonrpc.Unquote(s.scratch[:0], s.msg.Method.Of(message)); string(method) {
 		case mcp.MethodNotifyToolsChanged, mcp.MethodNotifyPromptsChanged, mcp.MethodNotifyResourceChanged:

@@ -8,7 +8,7 @@ import (
 	"mcp-gateway/internal/tag"
 )
 
-var marks = regexp.MustCompile(`\b(weather|docs|new|gone|fresh)(~|\\u007e)`)
+var marks = regexp.MustCompile(`\b(weather|docs|new|now|gone|fresh)(~|\\u007e)`)
 
 // sealed puts the seal of a session into each mark in text.
 func sealed(session, text string) string {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
-	"mcp-gateway/internal/mcp"
 )
 
 const (
@@ -142,18 +141,4 @@ func (g *Gateway) originAllowed(origin string) bool {
 	}
 	_, host, found := strings.Cut(origin, "://")
 	return found && len(g.hostnames) > 0 && !strings.ContainsAny(host, "/@") && g.hostAllowed(host)
-}
-
-// supportedVersions is the data of a -32022 error, without its last member.
-func supportedVersions() string {
-	var b strings.Builder
-	b.WriteString(`{"supported":[`)
-	for i, r := range mcp.SupportedLegacy() {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(`"` + string(r) + `"`)
-	}
-	b.WriteString(`],"requested":`)
-	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/modern"
 )
 
 // usualAccept is what the official client libraries send.
@@ -18,7 +19,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	s.d.reset()
 	var method, authority, contentType, accept, origin, length, lastEvent string
 	var sessionCount int
-	hasOrigin, encoded := false, false
+	hasOrigin, hasVersion, encoded := false, false, false
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
@@ -46,12 +47,11 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 			sessionCount++
 			s.session = append(s.session[:0], h.Value...)
 		case mcp.HeaderProtocolVersion:
+			s.versions = s.versions || hasVersion
+			hasVersion = true
 			s.version = append(s.version[:0], strings.TrimSpace(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
-			// They count for nothing beside a revision that is served. The server
-			// does not get them: it knows the name by another one.
-			s.modern = true
-			s.owned = append(s.owned, strings.Clone(h.Name))
+			s.keepMirrored(h)
 		case "authorization":
 			s.secrets = append(s.secrets, "authorization")
 		case "cookie":
@@ -78,28 +78,35 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
 	case bytes.IndexByte(s.session, 0) >= 0:
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id is no session id", "session_header")
-	case sessionCount > 1:
+	case sessionCount > 1 && !modern.OfHeaders(s.mirrored()):
 		return s.refuse(400, mcp.CodeInvalidRequest, "more than one Mcp-Session-Id header", "session_header")
 	}
 	s.bindSession()
-	switch method {
-	case "POST":
-		if encoded {
-			return s.refuse(415, mcp.CodeInvalidRequest, "Content-Encoding is not supported", "content_type")
-		}
-		return s.post(contentType, accept, length, end)
-	case "GET":
+	if method != "POST" {
+		return s.noPost(method, accept, lastEvent, now)
+	}
+	if encoded {
+		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Encoding is not supported", "content_type")
+	}
+	return s.post(contentType, accept, length, end)
+}
+
+// noPost decides what concerns a session: a GET or a DELETE.
+func (s *Stream) noPost(method, accept, lastEvent string, now int64) *Decision {
+	switch {
+	case modern.OfHeaders(s.mirrored()):
+		// 2026-07-28, basic/transports/streamable-http, Earlier Revisions.
+		return s.notAllowed("POST")
+	case method == "GET":
 		if accept != "" && !mcp.Accepts(accept, "text/event-stream") {
 			return s.refuse(406, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream", "accept")
 		}
-	case "DELETE":
+	case method == "DELETE":
 		s.isDelete = true
 	default:
-		d := s.refuse(405, mcp.CodeInvalidRequest, "method not allowed", "method")
-		d.Edits = append(d.Edits, Edit{Name: "allow", Value: []byte("GET, POST, DELETE")})
-		return d
+		return s.notAllowed("GET, POST, DELETE")
 	}
-	if !mcp.Served(mcp.Revision(s.version)) && (s.modern || len(s.version) > 0) {
+	if s.versions || len(s.version) > 0 && !mcp.Served(mcp.Revision(s.version)) {
 		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
 	}
 	if len(s.session) == 0 {
@@ -111,6 +118,13 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		return d
 	}
 	return s.toBroker()
+}
+
+// notAllowed answers a method that the endpoint does not have.
+func (s *Stream) notAllowed(allowed string) *Decision {
+	d := s.refuse(405, mcp.CodeInvalidRequest, "method not allowed", "method")
+	d.Edits = append(d.Edits, Edit{Name: "allow", Value: []byte(allowed)})
+	return d
 }
 
 func (s *Stream) post(contentType, accept, length string, end bool) *Decision {

@@ -26,9 +26,7 @@ func (s *Stream) oldClient(method, contentType, accept, length string, end bool)
 	}
 	switch {
 	case method != allowed:
-		d := s.refuse(405, mcp.CodeInvalidRequest, "method not allowed", "method")
-		d.Edits = append(d.Edits, Edit{Name: "allow", Value: []byte(allowed)})
-		return d
+		return s.notAllowed(allowed)
 	case !s.messages && accept != "" && !mcp.Accepts(accept, "text/event-stream"):
 		return s.refuse(406, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream", "accept")
 	case !s.messages:
@@ -50,7 +48,7 @@ func (s *Stream) oldClient(method, contentType, accept, length string, end bool)
 // them (2025-03-26, basic/index, Batching), and it is what a request without
 // the version's header is taken for.
 func (s *Stream) batch() *Decision {
-	if s.modern || len(s.version) > 0 && mcp.Revision(s.version) != mcp.Revision20250326 {
+	if s.repeats || s.versions || len(s.version) > 0 && mcp.Revision(s.version) != mcp.Revision20250326 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "batches are not part of this protocol version", "batch")
 	}
 	return s.toBrokerLong()

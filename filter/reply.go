@@ -70,4 +70,7 @@ func (s *Stream) dropOwned() {
 		s.remove(name)
 		s.d.Reroute = true
 	}
+	if s.repeats && !s.stateless {
+		s.dropMirrored()
+	}
 }

@@ -13,6 +13,7 @@ const (
 	wantPrompt
 	wantResource
 	wantServer // its own name, from a mark or a hint
+	wantTask
 )
 
 // route finds the owner of s.name and goes on with its session.
@@ -35,6 +36,9 @@ func (s *Stream) route(now int64) *Decision {
 	srv := s.target.server
 	if srv.resources {
 		s.label = srv.label
+	}
+	if s.stateless || srv.modernOnly {
+		return s.byEra(now)
 	}
 	b, ok := s.g.sessions.get(s.session, srv.name, now)
 	if ok {
@@ -81,12 +85,18 @@ func (s *Stream) find(t *table) bool {
 		}
 		return true
 	}
-	srv, own, ok := t.resource(string(s.name), v)
+	var srv *server
+	var own string
+	if s.want == wantTask {
+		srv, own, ok = t.labelled(string(s.name), v)
+	} else {
+		srv, own, ok = t.resource(string(s.name), v)
+	}
 	if !ok {
 		return false
 	}
 	s.target = target{server: srv}
-	if srv != t.sole { // else there is no token: the URI stays as it is
+	if srv != t.sole { // else there is no token: it stays as it is
 		s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(own))
 		s.target.token = s.scratch
 	}
@@ -108,25 +118,29 @@ func (s *Stream) unknown(now int64) *Decision {
 	case wantServer:
 		s.oneWay, s.resume = false, false
 		return s.toBroker()
+	case wantTask:
+		return s.refuseCall(now, mcp.CodeInvalidParams, "Unknown task", "unknown_task")
 	}
 	code := mcp.CodeResourceNotFound
-	if s.method == mcp.MethodComplete {
+	if s.stateless || s.method == mcp.MethodComplete {
 		code = mcp.CodeInvalidParams // server/utilities/completion, Error Handling
 	}
-	return s.refuseCall(now, code, "Resource not found", "unknown_resource")
+	return s.refuseCall(now, code, "Resource not found", unknownResource)
 }
 
 // refuseCall refuses a call that no server would see, but tells an unknown
 // client session so first: it must learn that it has to begin anew.
 func (s *Stream) refuseCall(now int64, code int, message, reason string) *Decision {
 	s.refusal = refusal{code, message, reason}
-	if s.g.sessions.known(s.session, now) {
+	if s.stateless || s.g.sessions.known(s.session, now) {
 		return s.refused()
 	}
 	d := s.askSession("", nil)
 	s.phase = phaseAskClient
 	return d
 }
+
+const unknownResource = "unknown_resource"
 
 type refusal struct {
 	code            int
@@ -135,7 +149,7 @@ type refusal struct {
 
 func (s *Stream) refused() *Decision {
 	var data []byte
-	if s.refusal.code == mcp.CodeResourceNotFound {
+	if s.refusal.reason == unknownResource && s.method == mcp.MethodResourcesRead {
 		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
 	}
 	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)

@@ -42,7 +42,8 @@ type Stream struct {
 	hasCoding bool // accept-encoding
 	hasQuery  bool
 	messages  bool     // a message of an HTTP+SSE client
-	modern    bool     // a header that only stateless revisions have
+	repeats   bool     // a header that only stateless revisions have, kept in mirror
+	versions  bool     // more than one MCP-Protocol-Version
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
 	secrets   []string // its credentials, which are for the gateway only
 
@@ -58,11 +59,16 @@ type Stream struct {
 	scratch []byte
 	oneWay  bool // a response or notification for a server
 	resume  bool // a GET for a server
+	// Of a stateless revision: nothing is done for a session of its client.
+	stateless bool
+	mayBeTask bool // its answer, if stateless
+	mirror    mirror
 
 	// The decision's outcome.
 	refusal refusal
 	target  target
 	label   string // of the server, if answers need it
+	tasks   string // the same of ids of tasks
 	backend backend
 	answer  answerState
 	reply   []byte
@@ -75,10 +81,11 @@ type Stream struct {
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
 	s.session, s.version, s.path, s.owned, s.secrets = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.secrets[:0]
-	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.modern, s.messages = false, false, false, false, false, false
+	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
+	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
 	s.oneWay, s.resume = false, false
-	s.target, s.label, s.backend = target{}, "", backend{}
+	s.target, s.label, s.tasks, s.backend = target{}, "", "", backend{}
 	s.answer.mode = answerPlain
 }
 
@@ -106,8 +113,10 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if m.Kind == jsonrpc.Batch {
 		return s.batch()
 	}
-	if d := s.checkVersion(body); d != nil {
-		return d
+	if s.repeats || s.versions || !m.MetaVersion.Empty() || len(s.version) > 0 && !mcp.Served(mcp.Revision(s.version)) {
+		if d := s.otherEra(body, now); d != nil {
+			return d
+		}
 	}
 	if m.Kind == jsonrpc.Response {
 		return s.response(body, now)
@@ -119,18 +128,10 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if m.Kind == jsonrpc.Notification {
 		return s.notification(body, method, now)
 	}
-	member := "name"
-	switch string(method) {
-	case mcp.MethodToolsCall:
-		s.method, s.want, s.span = mcp.MethodToolsCall, wantTool, m.Name
-	case mcp.MethodPromptsGet:
-		s.method, s.want, s.span = mcp.MethodPromptsGet, wantPrompt, m.Name
-	case mcp.MethodResourcesRead:
-		s.method, s.want, s.span, member = mcp.MethodResourcesRead, wantResource, m.URI, "uri"
-	case mcp.MethodComplete:
-		s.method = mcp.MethodComplete
-		member = s.reference(body)
-	case mcp.MethodInitialize:
+	member := s.called(body, method)
+	switch {
+	case member != "":
+	case string(method) == mcp.MethodInitialize:
 		s.method = mcp.MethodInitialize
 		return s.toBroker()
 	default:
@@ -142,6 +143,38 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if len(s.session) == 0 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
 	}
+	if d := s.readName(body, member, now); d != nil {
+		return d
+	}
+	if len(body) <= replayLimit {
+		s.body = append(s.body, body...)
+	}
+	return s.route(now)
+}
+
+// called sets what is wanted by a request that goes to the server of what it
+// names, and returns the member of params that does; empty for any other one.
+func (s *Stream) called(body, method []byte) (member string) {
+	m := &s.msg
+	switch string(method) {
+	case mcp.MethodToolsCall:
+		s.method, s.want, s.span = mcp.MethodToolsCall, wantTool, m.Name
+	case mcp.MethodPromptsGet:
+		s.method, s.want, s.span = mcp.MethodPromptsGet, wantPrompt, m.Name
+	case mcp.MethodResourcesRead:
+		s.method, s.want, s.span = mcp.MethodResourcesRead, wantResource, m.URI
+		return "uri"
+	case mcp.MethodComplete:
+		s.method = mcp.MethodComplete
+		return s.reference(body)
+	default:
+		return ""
+	}
+	return "name"
+}
+
+// readName sets s.name from the member of params at s.span. Nil when all is well.
+func (s *Stream) readName(body []byte, member string, now int64) *Decision {
 	if s.span.Empty() || body[s.span.Start] != '"' {
 		return s.refuseCall(now, mcp.CodeInvalidParams, "params."+member+" must be a string", "bad_params")
 	}
@@ -150,10 +183,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		return s.refuse(400, mcp.CodeParseError, "params."+member+" is no valid string", "bad_json")
 	}
 	s.name = append(s.name[:0], name...)
-	if len(body) <= replayLimit {
-		s.body = append(s.body, body...)
-	}
-	return s.route(now)
+	return nil
 }
 
 // reference finds what a completion is asked for, and returns the member of
@@ -171,25 +201,6 @@ func (s *Stream) reference(body []byte) string {
 	}
 	s.span = jsonrpc.Span{}
 	return "ref.type"
-}
-
-// checkVersion refuses what the gateway does not speak: a stateless revision
-// with -32022, so that its client falls back to initialize, and any unknown
-// one. Nil when all is well.
-func (s *Stream) checkVersion(body []byte) *Decision {
-	requested := s.version
-	meta, _ := jsonrpc.Unquote(nil, s.msg.MetaVersion.Of(body))
-	if len(meta) > 0 {
-		requested = meta
-	}
-	switch {
-	case s.modern && !mcp.Served(mcp.Revision(s.version)) || len(meta) > 0 || mcp.Modern(mcp.Revision(s.version)):
-		data := jsonrpc.AppendQuote([]byte(supportedVersions()), requested)
-		return s.refuseData(400, mcp.CodeUnsupportedVersion, "unsupported protocol version", append(data, '}'), "version")
-	case len(requested) > 0 && !mcp.Served(mcp.Revision(requested)):
-		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
-	}
-	return nil
 }
 
 // toBroker passes the request on as it is.
@@ -223,16 +234,7 @@ func (s *Stream) forward(now int64) *Decision {
 	d.Action = Pass
 	// A large copy is let go of as soon as the answer begins.
 	d.PlainJSON = s.label == "" && !s.oneWay && !s.resume && len(s.body) <= keptBody
-	s.dropOwned()
-	for _, name := range s.secrets {
-		s.remove(name)
-	}
-	d.Reroute = true
-	s.set(mcp.HeaderServer, srv.nameBytes)
-	s.set(":authority", srv.authority)
-	if s.hasQuery || string(s.path) != string(srv.path) {
-		s.set(":path", srv.path)
-	}
+	s.address()
 	if len(s.backend.id) > 0 {
 		s.set(mcp.HeaderSession, s.backend.id)
 	} else {
@@ -254,32 +256,62 @@ func (s *Stream) forward(now int64) *Decision {
 	case !s.oneWay:
 		s.g.hints.note(s.session, s.id, srv.hint)
 	}
-	if s.target.token != nil {
-		d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
-		if s.hasLength {
-			s.length = strconv.AppendInt(s.length[:0], int64(s.size-(s.span.End-s.span.Start)+len(s.target.token)), 10)
-			s.set("content-length", s.length)
-		}
+	s.rename()
+	s.goOn(now)
+	return d
+}
+
+// address aims the request's headers at its server.
+func (s *Stream) address() {
+	srv := s.target.server
+	s.dropOwned()
+	for _, name := range s.secrets {
+		s.remove(name)
 	}
+	s.d.Reroute = true
+	s.set(mcp.HeaderServer, srv.nameBytes)
+	s.set(":authority", srv.authority)
+	if s.hasQuery || string(s.path) != string(srv.path) {
+		s.set(":path", srv.path)
+	}
+}
+
+// rename gives the server the name that it knows.
+func (s *Stream) rename() {
+	if s.target.token == nil {
+		return
+	}
+	s.d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
+	if s.hasLength {
+		s.length = strconv.AppendInt(s.length[:0], int64(s.size-(s.span.End-s.span.Start)+len(s.target.token)), 10)
+		s.set("content-length", s.length)
+	}
+}
+
+// goOn keeps the table fresh and notes where the request goes.
+func (s *Stream) goOn(now int64) {
 	if s.g.begin(now, revalidateEvery) {
-		d.Revalidate = true
+		s.d.Revalidate = true
 	}
 	if s.g.cfg.Metadata {
-		s.note("server", srv.nameBytes)
+		s.noteTarget()
 		if s.method != "" {
 			s.note("method", []byte(s.method))
 		}
-		if s.want != wantServer {
-			s.note("name", s.name)
-		}
 	}
-	return d
+}
+
+func (s *Stream) noteTarget() {
+	s.note("server", s.target.server.nameBytes)
+	if s.want != wantServer {
+		s.note("name", s.name)
+	}
 }
 
 // Trim lets go of buffers larger than limit bytes, so that one large request
 // does not stay with a stream that is kept for reuse.
 func (s *Stream) Trim(limit int) {
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf} {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil
 		}

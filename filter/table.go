@@ -21,7 +21,9 @@ type server struct {
 	label     string
 	listed    bool
 	resources bool
-	hint      uint16
+	// modern: it speaks a stateless revision; modernOnly: and no other.
+	modern, modernOnly bool
+	hint               uint16
 	// onConflict: without lists a name without the prefix may be this server's.
 	onConflict bool
 	rules      serverRules
@@ -90,6 +92,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
 			onConflict: s.OnConflict, hint: hintOf(s.Name),
+			modern: s.Modern || s.ModernOnly, modernOnly: s.ModernOnly,
 		}
 		if r := s.Rules; r != nil {
 			servers[i].rules = serverRules{compile(r.Tools), compile(r.Prompts), compile(r.Resources)}
@@ -182,15 +185,8 @@ func cutPrefix(name []byte, prefix string) (own []byte, bare bool) {
 // resource finds whose URI, or URI template, it is at the endpoint of v. own is
 // the URI as the server knows it.
 func (t *table) resource(uri string, v *view) (srv *server, own string, ok bool) {
-	srv, own = t.sole, uri
-	if srv == nil {
-		var label string
-		if label, own, ok = resourceuri.Split(uri); !ok {
-			return nil, "", false
-		}
-		srv = t.labels[label]
-	}
-	if srv == nil || !v.shows(srv) {
+	srv, own, ok = t.labelled(uri, v)
+	if !ok {
 		return nil, "", false
 	}
 	if srv.rules.resources == nil && (v == nil || v.resources == nil) {
@@ -202,4 +198,18 @@ func (t *table) resource(uri string, v *view) (srv *server, own string, ok bool)
 		return nil, "", false
 	}
 	return srv, own, true
+}
+
+// labelled finds whose label what has, a URI or the id of a task, at the
+// endpoint of v. own is what the server knows it by.
+func (t *table) labelled(what string, v *view) (srv *server, own string, ok bool) {
+	srv, own = t.sole, what
+	if srv == nil {
+		var label string
+		if label, own, ok = resourceuri.Split(what); !ok {
+			return nil, "", false
+		}
+		srv = t.labels[label]
+	}
+	return srv, own, srv != nil && v.shows(srv)
 }

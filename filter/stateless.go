@@ -1,0 +1,135 @@
+package filter
+
+import (
+	"bytes"
+
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/modern"
+)
+
+// Requests of stateless revisions (2026-07-28, basic/transports/streamable-http).
+// Each is complete in itself: no session is looked for, and nothing is asked but
+// the table. Headers that repeat the body are held against it before anything
+// else, as servers see both.
+
+// otherEra decides a request that says anything about its revision but the name
+// of one with sessions. Nil for one that has sessions after all.
+func (s *Stream) otherEra(body []byte, now int64) *Decision {
+	if modern.Is(&s.msg, s.mirrored()) {
+		return s.statelessBody(body, now)
+	}
+	if s.versions || len(s.version) > 0 && !mcp.Served(mcp.Revision(s.version)) {
+		return s.refuse(400, mcp.CodeInvalidRequest, "unsupported MCP-Protocol-Version", "version")
+	}
+	return nil
+}
+
+func (s *Stream) statelessBody(body []byte, now int64) *Decision {
+	s.stateless = true
+	m := &s.msg
+	if m.Kind == jsonrpc.Response {
+		return s.refuse(400, mcp.CodeInvalidRequest, "clients of this protocol version send no responses", "response")
+	}
+	if r := modern.Check(m, body, s.mirrored()); r != nil {
+		return s.refuseData(400, r.Code, r.Message, r.Data, refusals[r.Code])
+	}
+	method, _ := jsonrpc.Unquote(s.scratch[:0], m.Method.Of(body))
+	if m.Kind == jsonrpc.Notification {
+		return s.toBrokerAs(method)
+	}
+	member := s.called(body, method)
+	if member == "" {
+		switch string(method) {
+		case mcp.MethodTasksGet:
+			s.method = mcp.MethodTasksGet
+		case mcp.MethodTasksUpdate:
+			s.method = mcp.MethodTasksUpdate
+		case mcp.MethodTasksCancel:
+			s.method = mcp.MethodTasksCancel
+		case mcp.MethodListen:
+			s.method = mcp.MethodListen
+			return s.toBrokerLong()
+		default:
+			return s.toBrokerAs(method)
+		}
+		s.want, s.span, member = wantTask, m.TaskID, "taskId"
+	}
+	s.mayBeTask = s.want == wantTask || s.method == mcp.MethodToolsCall && bytes.Contains(m.MetaCapabilities.Of(body), tasksExtension)
+	if d := s.readName(body, member, now); d != nil {
+		return d
+	}
+	return s.route(now)
+}
+
+// tasksExtension ends the name of the extension, slashes escaped or not. What
+// else contains it costs a look into the answer.
+var tasksExtension = []byte(`/tasks"`)
+
+// refusals are what a refusal of modern.Check counts as.
+var refusals = map[int]string{
+	mcp.CodeInvalidParams:      "bad_meta",
+	mcp.CodeHeaderMismatch:     "header_mismatch",
+	mcp.CodeUnsupportedVersion: "version",
+}
+
+// toBrokerAs is toBroker for a method that the filter need not know.
+func (s *Stream) toBrokerAs(method []byte) *Decision {
+	if s.g.cfg.Metadata {
+		s.method = string(method)
+	}
+	return s.toBroker()
+}
+
+// byEra goes on with a request where the client or its server knows no sessions.
+// Between the eras only the broker translates.
+func (s *Stream) byEra(now int64) *Decision {
+	srv := s.target.server
+	switch {
+	case s.stateless && srv.modern:
+		return s.forwardStateless(now)
+	case s.want == wantServer: // what the broker has asked in the server's name
+		s.oneWay, s.resume = false, false
+		return s.toBroker()
+	case s.want == wantTask && srv.listed:
+		return s.unknown(now) // servers with sessions have no such tasks
+	case s.want == wantTask:
+		return s.fail("server_down", "server "+srv.name+" could not be reached")
+	}
+	s.dropBody()
+	d := s.toBrokerLong()
+	if s.g.cfg.Metadata {
+		s.noteTarget()
+	}
+	return d
+}
+
+// forwardStateless sends the request to the chosen server. Its name changes in
+// the body and in Mcp-Name together.
+func (s *Stream) forwardStateless(now int64) *Decision {
+	s.phase = phaseServer
+	if s.mayBeTask {
+		s.tasks = s.target.server.label
+	}
+	d := &s.d
+	d.Action = Pass
+	d.PlainJSON = s.label == "" && s.tasks == ""
+	s.address()
+	s.remove(mcp.HeaderSession)
+	if s.hasCoding {
+		s.remove("accept-encoding") // an answer that is looked into must be plain
+	}
+	switch token := s.target.token; {
+	case s.method == mcp.MethodComplete:
+		if s.repeats && s.mirror.hasName {
+			s.remove(mcp.HeaderName) // it means nothing here, and no server knows it
+		}
+	case token != nil:
+		own, _ := jsonrpc.Unquote(s.reply[:0], token)
+		s.mirror.name = modern.AppendHeader(s.mirror.name[:0], own)
+		s.set(mcp.HeaderName, s.mirror.name)
+	}
+	s.rename()
+	s.goOn(now)
+	return d
+}
