@@ -157,6 +157,16 @@ func TestStatelessResourceNotFoundNamesTheURI(t *testing.T) {
 	}
 }
 
+func TestUnsupportedVersionTellsWhatIsSupported(t *testing.T) {
+	t.Parallel()
+	body := strings.ReplaceAll(stateless("server/discover", ""), "2026-07-28", "2027-01-01")
+	_, d := post(erasGateway(t), body, "mcp-protocol-version", "2027-01-01", "mcp-method", "server/discover")
+	want := `{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported protocol version","data":{"supported":["2026-07-28","2025-11-25","2025-06-18","2025-03-26"],"requested":"2027-01-01"}}}`
+	if string(d.Body) != want {
+		t.Errorf("got  %s\nwant %s", d.Body, want)
+	}
+}
+
 func TestStatelessRepeatedHeader(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"mcp-method", "mcp-name", "mcp-protocol-version"} {
