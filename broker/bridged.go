@@ -77,6 +77,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 func bridged(cfg gatewayconfig.Server) gatewayconfig.Server {
 	cfg.URL = "http://" + gatewayconfig.BridgeAuthority + gatewayconfig.PathBridge + cfg.Name
 	cfg.Host, cfg.Headers = "", nil
+	cfg.Era = gatewayconfig.EraLegacy // a bridge has sessions and nothing else
 	return cfg
 }
 

@@ -119,7 +119,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // sameConnection reports whether a server is reached in the same way. Prefix
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
-	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
+	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && a.Era == b.Era && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
 		a.Bridge.Equal(b.Bridge)
 }
 
@@ -259,6 +259,7 @@ func (s *server) route(snap *upstream.Snapshot) gatewayconfig.TableServer {
 		Listed: snap.Listed, OnConflict: s.config.OnConflict,
 		// Until the server has said what it offers, it may offer anything.
 		Resources: snap.Resources || snap.Version == "",
+		Modern:    snap.Modern, ModernOnly: snap.Modern && !snap.Legacy,
 	}
 }
 

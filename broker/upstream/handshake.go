@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,14 +35,18 @@ var (
 	// clients that can answer what the tool will ask. The lists are for all
 	// clients; who cannot answer is told so by the server.
 	all = []byte(`{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true}}`)
+	// allStateless are the same for a stateless server, with the extension whose
+	// messages the gateway carries.
+	allStateless = []byte(`{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}`)
 )
 
-// hello is what the server said of itself in initialize.
+// hello is what the server said of itself in initialize, or server/discover.
 type hello struct {
 	info         json.RawMessage
 	instructions string
 	capabilities json.RawMessage
 	offers       kinds
+	announces    kinds // listChanged
 	// subscribe is resources.subscribe, logging and completions are capabilities
 	// of their own.
 	subscribe, logging, completions bool
@@ -119,16 +124,21 @@ func (h *hello) readCapabilities() error {
 	}
 	there := func(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 	for kind, declared := range map[kinds]json.RawMessage{tools: c.Tools, prompts: c.Prompts, resources: c.Resources} {
-		if there(declared) {
-			h.offers |= kind
+		if !there(declared) {
+			continue
 		}
+		h.offers |= kind
+		var more struct{ Subscribe, ListChanged bool }
+		// What is no object, or no boolean in it, declares nothing.
+		if json.Unmarshal(declared, &more) != nil {
+			continue
+		}
+		if more.ListChanged {
+			h.announces |= kind
+		}
+		h.subscribe = h.subscribe || kind == resources && more.Subscribe
 	}
 	h.logging, h.completions = there(c.Logging), there(c.Completions)
-	var more struct{ Subscribe bool }
-	// What is no object, or no boolean in it, declares nothing.
-	if there(c.Resources) && json.Unmarshal(c.Resources, &more) == nil {
-		h.subscribe = more.Subscribe
-	}
 	return nil
 }
 
@@ -136,4 +146,8 @@ func (h *hello) readCapabilities() error {
 // basic/transports, Session Management) of bearable length. Empty means none.
 func validSessionID(id string) bool {
 	return len(id) <= longestID && !slices.ContainsFunc([]byte(id), func(c byte) bool { return c < 0x21 || c > 0x7E })
+}
+
+func (h *hello) equal(other *hello) bool {
+	return bytes.Equal(h.info, other.info) && h.instructions == other.instructions && bytes.Equal(h.capabilities, other.capabilities)
 }

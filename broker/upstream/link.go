@@ -22,13 +22,19 @@ type peer struct {
 	version mcp.Revision
 }
 
-// link is one MCP session at a server.
+// link is one MCP session at a server, or the way to speak with it without one.
 type link struct {
 	*client
 	peer
 	// shared tells that the session is a client's too, which numbers its own
 	// requests in it.
 	shared bool
+	// meta is the raw params._meta of the requests without a session; nil with.
+	meta []byte
+	// announces are the lists whose changes watch asks for without a session.
+	announces kinds
+	// fresh is how long each list is good, by the method; see freshness.
+	fresh map[string]caching
 	// notified is told the method of each notification of the server; nil for
 	// a link that nobody listens to.
 	notified func(method []byte)
@@ -57,14 +63,14 @@ func (l *link) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	return l.client.send(ctx, o)
 }
 
-// call sends a request and returns its result. params is raw JSON, left out if
-// nil. Errors of the server are *rpcError.
+// call sends a request and returns its result. params is a raw object, nil for
+// none. Errors of the server are *rpcError.
 func (l *link) call(ctx context.Context, method string, params []byte) (reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
 	defer cancel()
 	id := l.nextID()
 	resp, err := l.send(ctx, outgoing{
-		verb: http.MethodPost, accept: typeBoth, body: request(id, method, params),
+		verb: http.MethodPost, accept: typeBoth, body: request(id, method, withMeta(params, l.meta)),
 		once: method == mcp.MethodInitialize, // two would open two sessions
 	})
 	if err != nil {

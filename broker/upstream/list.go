@@ -110,6 +110,7 @@ func (l *link) list(ctx context.Context, method, member string, lim limits) ([][
 		if err != nil {
 			return nil, err
 		}
+		l.keep(method, answer.result, params == nil)
 		items = append(items, page...)
 		size += len(answer.result)
 		switch {

@@ -73,7 +73,7 @@ func TestPeerServerOfMCPGo(t *testing.T) {
 	peer.AddPrompt(mcp.NewPrompt("p"), nil)
 	peer.AddResource(mcp.NewResource("file:///r", "r"), nil)
 	peer.AddResourceTemplate(mcp.NewResourceTemplate("file:///{x}", "x"), nil)
-	var deletes atomic.Int32
+	var deletes atomic.Int32 // also of the session that shows that there are some
 	handler := server.NewStreamableHTTPServer(peer, server.WithHeartbeatInterval(50*time.Millisecond))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodDelete {
@@ -89,7 +89,7 @@ func TestPeerServerOfMCPGo(t *testing.T) {
 	if len(got.Lists.Tools) != 7 || len(got.Lists.Prompts) != 1 || len(got.Lists.Resources) != 1 || len(got.Lists.Templates) != 1 {
 		t.Errorf("%d tools, %d prompts, %d resources, %d templates", len(got.Lists.Tools), len(got.Lists.Prompts), len(got.Lists.Resources), len(got.Lists.Templates))
 	}
-	if got.Version != "2025-11-25" || got.Instructions != "ask nicely" || !strings.Contains(string(got.Info), `"1.2.3"`) {
+	if got.Version != "2026-07-28" || !got.Modern || !got.Legacy || got.Instructions != "ask nicely" || !strings.Contains(string(got.Info), `"1.2.3"`) {
 		t.Errorf("snapshot %+v", got)
 	}
 
@@ -104,7 +104,7 @@ func TestPeerServerOfMCPGo(t *testing.T) {
 	if err != nil || in.ID == "" || in.Version != "2025-06-18" {
 		t.Fatalf("OpenSession = %+v, %v", in, err)
 	}
-	if err := s.EndSession(t.Context(), in); err != nil || deletes.Load() != 1 {
+	if err := s.EndSession(t.Context(), in); err != nil || deletes.Load() != 2 {
 		t.Errorf("EndSession: %v, %d DELETE", err, deletes.Load())
 	}
 }

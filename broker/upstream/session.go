@@ -18,8 +18,12 @@ import (
 // restorings is how many subscriptions of one session are told at once.
 const restorings = 8
 
+// ErrNoSessions says that the server speaks stateless revisions only.
+var ErrNoSessions = errors.New("the server speaks no revision with sessions")
+
 // Session is a session that OpenSession opened for a client. The ID is empty
-// for a server without sessions.
+// for a server without sessions. With a stateless revision as its Version it
+// stands for no session: what is sent in it carries its own _meta.
 type Session struct {
 	ID      string
 	Version mcp.Revision
@@ -41,8 +45,12 @@ type Client struct {
 
 // OpenSession opens a session for a client of the gateway, and tells the server
 // what the client has set. What the server refuses of that is left out: a
-// resource may be gone. End the session with EndSession.
+// resource may be gone. End the session with EndSession. The error is
+// ErrNoSessions for a server that was found to have none.
 func (s *Server) OpenSession(ctx context.Context, c Client) (Session, error) {
+	if now := s.Snapshot(); now.Modern && !now.Legacy {
+		return Session{}, ErrNoSessions
+	}
 	select {
 	case s.opening <- struct{}{}:
 		defer func() { <-s.opening }()

@@ -1,9 +1,9 @@
 // Package upstream is one MCP server as the broker sees it: it shakes hands,
 // reads all pages of all lists, watches for changes, and comes back after
-// failures. It speaks Streamable HTTP with the revisions that have sessions, on
-// a client of its own, because every byte that a server lists must stay as it
-// is. It merges nothing and keeps no client sessions: it opens, uses, listens to
-// and ends backend sessions when asked to.
+// failures. It speaks Streamable HTTP, with sessions or without as the server
+// does, on a client of its own, because every byte that a server lists must stay
+// as it is. It merges nothing and keeps no client sessions: it opens, uses,
+// listens to and ends backend sessions when asked to.
 package upstream
 
 import (
@@ -54,15 +54,18 @@ type Snapshot struct {
 	State State
 	// Err is why State is Failed. It may hold addresses: not for clients.
 	Err error
-	// Version is the revision negotiated for discovery; empty before the first
-	// initialize.
+	// Version is the revision used for discovery; empty before the first contact.
 	Version mcp.Revision
+	// Modern and Legacy tell whether the server speaks a stateless revision, and
+	// one with sessions; both are false before the first contact.
+	Modern, Legacy bool
 	// Info is the server's serverInfo, raw; Instructions its own words.
 	Info         json.RawMessage
 	Instructions string
-	// Capabilities are the server's, raw; nil before the first initialize, or if
+	// Capabilities are the server's, raw; nil before the first contact, or if
 	// they are larger than anything that makes sense. The flags tell what they
-	// declare; Subscribe is resources.subscribe.
+	// declare, the second ones also what a server that speaks both ways declares
+	// in a session; Subscribe is resources.subscribe.
 	Capabilities              json.RawMessage
 	Tools, Prompts, Resources bool
 	Subscribe                 bool
@@ -74,6 +77,11 @@ type Snapshot struct {
 	// Lists are the last good ones; never nil. The pointer is the same for as
 	// long as nothing in them changes.
 	Lists *Lists
+	// TTL is the least time for which a list stays good, and Private says that
+	// one is not for everybody (2026-07-28, server/utilities/caching). Lists read
+	// in a session, and none at all, have no time and are private.
+	TTL     time.Duration
+	Private bool
 }
 
 // Options are what a Server needs besides its configuration.
@@ -97,8 +105,10 @@ type timing struct {
 	grace time.Duration
 	// debounce is the time for changes to come together after the first one.
 	debounce time.Duration
-	// relist is how often lists are read without a reason; less a jitter.
-	relist time.Duration
+	// relist is how often lists are read without a reason; less a jitter. A
+	// server that announces no changes may want more, but none gets more than
+	// one in fastest.
+	relist, fastest time.Duration
 	// recheck is the least time between two listings that Recheck asks for.
 	recheck time.Duration
 	// settle is how long Changed leaves a change to the stream of discovery.
@@ -110,6 +120,7 @@ type timing struct {
 // Server is one MCP server.
 type Server struct {
 	client  *client
+	era     gatewayconfig.Era
 	info    []byte // clientInfo of the gateway
 	log     *zap.Logger
 	changed func()
@@ -143,6 +154,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	}
 	s := &Server{
 		client:  c,
+		era:     cfg.Era,
 		info:    info,
 		log:     o.Log.With(zap.String("server", cfg.Name)),
 		changed: o.Changed,
@@ -151,6 +163,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 			grace:    250 * time.Millisecond,
 			debounce: 100 * time.Millisecond,
 			relist:   5 * time.Minute,
+			fastest:  5 * time.Second,
 			recheck:  5 * time.Second,
 			settle:   time.Second,
 			retryMin: 500 * time.Millisecond,
@@ -160,7 +173,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 		telling: make(chan struct{}, tellings),
 		recheck: make(chan struct{}, 1),
 	}
-	first := Snapshot{Lists: &Lists{}}
+	first := Snapshot{Lists: &Lists{}, Private: true}
 	if o.Before != nil {
 		first = *o.Before
 		first.Err = nil
@@ -169,6 +182,8 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 		}
 	}
 	first.State = Connecting
+	first.Modern = first.Modern && s.era != gatewayconfig.EraLegacy
+	first.Legacy = first.Legacy && s.era != gatewayconfig.EraModern
 	s.state.Store(&first)
 	return s, nil
 }
@@ -215,10 +230,14 @@ func (s *Server) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		if errors.Is(err, ErrSessionGone) {
+		switch {
+		case errors.Is(err, ErrSessionGone):
 			s.log.Info("server has forgotten the session, beginning a new one")
 			s.update(func(next *Snapshot) { next.State = Connecting })
-		} else {
+		case errors.Is(err, errAnew):
+			s.log.Info("server speaks or announces something else than before, beginning anew")
+			s.update(func(next *Snapshot) { next.State = Connecting })
+		default:
 			s.fail(err)
 		}
 		_ = retry.Wait(ctx)
@@ -243,134 +262,4 @@ func (s *Server) update(change func(next *Snapshot)) {
 	change(&next)
 	s.state.Store(&next)
 	s.changed()
-}
-
-// serve holds one session at the server, from initialize until it fails or ctx
-// ends. It calls ready after each complete listing.
-func (s *Server) serve(ctx context.Context, ready func()) error {
-	l, h, err := s.client.open(ctx, self{offer: mcp.LatestLegacy, info: s.info, capabilities: all})
-	if err != nil {
-		return err
-	}
-	defer l.leave(ctx)
-	s.greet(l, h)
-
-	changed := newChanges()
-	l.notified = func(method []byte) { changed.add(changedBy(method)) }
-	watchCtx, stop := context.WithCancel(ctx)
-	watched, settled := make(chan error, 1), make(chan struct{})
-	go func() { watched <- l.watch(watchCtx, s.timing, changed, func() { close(settled) }) }()
-	ended := false
-	defer func() {
-		stop()
-		if !ended {
-			<-watched
-		}
-	}()
-
-	grace := time.NewTimer(s.timing.grace)
-	defer grace.Stop()
-	select {
-	case <-settled:
-		// The listing below comes after the opening, which is a change of
-		// everything.
-		changed.take()
-	case <-grace.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-
-	relist := time.NewTimer(backoff.Jitter(s.timing.relist))
-	defer relist.Stop()
-	for due := everything; ; {
-		began := time.Now()
-		if err := s.list(ctx, l, h, due); err != nil {
-			return err
-		}
-		ready()
-		// A server that changes all the time is asked no more than a fifth of it.
-		pause := max(s.timing.debounce, 4*time.Since(began))
-	idle:
-		for {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case err := <-watched:
-				ended = true
-				if !errors.Is(err, ErrNoStream) {
-					return err
-				}
-				s.log.Debug("server offers no event stream, reading its lists now and then")
-				watched = nil
-			case <-changed.wake:
-				if err := backoff.Sleep(ctx, pause); err != nil {
-					return err
-				}
-				if due = changed.take(); due != 0 {
-					break idle
-				}
-			case <-s.recheck:
-				due = everything
-				break idle
-			case <-relist.C:
-				relist.Reset(backoff.Jitter(s.timing.relist))
-				due = everything
-				break idle
-			}
-		}
-	}
-}
-
-// greet records what initialize has brought.
-func (s *Server) greet(l *link, h hello) {
-	if len(h.instructions) > longestInstructions {
-		s.log.Warn("server's instructions are left out: too long",
-			zap.Int("bytes", len(h.instructions)), zap.Int("limit", longestInstructions))
-		h.instructions = ""
-	}
-	s.update(func(next *Snapshot) {
-		next.Version, next.Info, next.Instructions = l.version, h.info, h.instructions
-		next.Tools, next.Prompts, next.Resources = h.offers&tools != 0, h.offers&prompts != 0, h.offers&resources != 0
-		next.Subscribe, next.Logging, next.Completions = h.subscribe, h.logging, h.completions
-		next.Capabilities = nil
-		if len(h.capabilities) <= longestCapabilities {
-			next.Capabilities = h.capabilities
-		}
-	})
-}
-
-// list reads what the set names and publishes it, even if a part of it failed.
-func (s *Server) list(ctx context.Context, l *link, h hello, set kinds) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, budget*s.client.timeout,
-		fmt.Errorf("reading the lists takes more than %v", budget*s.client.timeout))
-	defer cancel()
-	s.checkedAt.Store(time.Now().UnixNano())
-	old := s.Snapshot().Lists
-	lists, got, err := l.read(ctx, set&h.offers, old, s.limits)
-	forget(lists, h.offers)
-	s.known |= got | everything&^h.offers
-	s.update(func(next *Snapshot) {
-		if !lists.equal(old) {
-			next.Lists = lists
-		}
-		next.Listed = s.known&(tools|prompts) == tools|prompts
-		if err == nil {
-			next.State, next.Err, next.ListedAt = Ready, nil, time.Now()
-		}
-	})
-	return err
-}
-
-// forget empties the lists that the server, perhaps a new version of it, does
-// not offer.
-func forget(l *Lists, offers kinds) {
-	if offers&tools == 0 {
-		l.Tools = nil
-	}
-	if offers&prompts == 0 {
-		l.Prompts = nil
-	}
-	if offers&resources == 0 {
-		l.Resources, l.Templates = nil, nil
-	}
 }

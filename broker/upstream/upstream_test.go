@@ -57,7 +57,7 @@ func TestHandshakeOnTheWire(t *testing.T) {
 		}
 		transport, _ := rawserver.Serve(t, sc)
 		_, stop := start(t, transport, func(cfg *gatewayconfig.Server, _ *Options) {
-			cfg.Host = "tools.example"
+			cfg.Host, cfg.Era = "tools.example", gatewayconfig.EraLegacy
 			cfg.Headers = map[string]string{"Authorization": "Bearer x", "accept": "text/html", "mcp-session-id": "forged"}
 		})
 		synctest.Wait()

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
 )
 
-// ErrNoStream says that the server offers no event stream: it answers GET with
-// 405, or with something else that no later attempt will change.
+// ErrNoStream says that the server offers no event stream: it answers GET, or
+// without sessions subscriptions/listen, with a refusal that no later attempt
+// will change.
 var ErrNoStream = errors.New("the server offers no event stream")
 
 // changes collects what has changed at a server since it was last asked.
@@ -47,8 +49,7 @@ func (c *changes) take() kinds {
 	return k
 }
 
-// watch keeps an event stream of the session open (2025-11-25, basic/transports,
-// Listening for Messages from the Server) until ctx ends, the session is gone,
+// watch keeps a stream of announcements open until ctx ends, the session is gone,
 // or the server turns out to have none: then it returns why. It calls settled
 // once, when the first attempt has succeeded or failed. What changes while no
 // stream is open goes unnoticed, so each opening counts as a change of
@@ -60,21 +61,10 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 	defer settle()
 	for {
 		began, opened := time.Now(), false
-		pause, err := l.stream(ctx, streaming{
-			patience: l.timeout,
-			opened: func() {
-				opened = true
-				changed.add(everything)
-				settle()
-			},
-			event: func(e sse.Event) error {
-				if isMessage(e) {
-					// A message that cannot be read is the server's loss, not the
-					// stream's.
-					_, _, _ = l.receive(ctx, e.Data, nil)
-				}
-				return nil
-			},
+		pause, err := l.announcements(ctx, func() {
+			opened = true
+			changed.add(everything)
+			settle()
 		})
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -93,6 +83,39 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 			return err
 		}
 	}
+}
+
+// announcements reads one stream to its end: that of the session (2025-11-25,
+// basic/transports, Listening for Messages from the Server), or without one that
+// of a subscription. pause is as in stream.
+func (l *link) announcements(ctx context.Context, opened func()) (pause time.Duration, err error) {
+	if mcp.Modern(l.version) {
+		return 0, l.subscribe(ctx, l.meta, filterOf(l.announces), subscriber{
+			acknowledged: func(honoured []byte) error {
+				if l.announces != 0 && announced(honoured) == 0 {
+					return ErrNoStream
+				}
+				opened()
+				return nil
+			},
+			notified: func(method, _ []byte) error {
+				l.notified(method)
+				return nil
+			},
+		})
+	}
+	return l.stream(ctx, streaming{
+		patience: l.timeout,
+		opened:   opened,
+		event: func(e sse.Event) error {
+			if isMessage(e) {
+				// A message that cannot be read is the server's loss, not the
+				// stream's.
+				_, _, _ = l.receive(ctx, e.Data, nil)
+			}
+			return nil
+		},
+	})
 }
 
 // streaming is what stream needs to know.
