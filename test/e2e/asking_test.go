@@ -20,17 +20,12 @@ const (
 func TestServersAskTheClient(t *testing.T) {
 	t.Parallel()
 	o := federation(t)
-	for name, test := range map[string]func(*testing.T, string, sdk){
+	bySDKs(t, o.URL, map[string]func(*testing.T, string, sdk){
 		"two servers at once":                 twoServersAsk,
 		"roots":                               rootsAreAsked,
 		"client refuses":                      clientRefuses,
 		"server knows what client can answer": capabilitiesAreDeclared,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			bySDK(t, func(t *testing.T, run sdk) { test(t, o.URL, run) })
-		})
-	}
+	})
 }
 
 // Both servers number their requests from the start, and the client answers the

@@ -128,6 +128,17 @@ func bySDK(t *testing.T, test func(t *testing.T, run sdk)) {
 	}
 }
 
+// bySDKs runs each of the tests with the clients of both SDKs.
+func bySDKs(t *testing.T, url string, tests map[string]func(*testing.T, string, sdk)) {
+	t.Helper()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bySDK(t, func(t *testing.T, run sdk) { test(t, url, run) })
+		})
+	}
+}
+
 func typescriptClient(transport string) sdk {
 	return func(t *testing.T, url, steps, options string) output {
 		t.Helper()

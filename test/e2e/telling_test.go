@@ -9,18 +9,13 @@ import (
 func TestClientsAndServersTell(t *testing.T) {
 	t.Parallel()
 	o := federation(t)
-	for name, test := range map[string]func(*testing.T, string, sdk){
+	bySDKs(t, o.URL, map[string]func(*testing.T, string, sdk){
 		"completion":    completionReachesItsServer,
 		"log level":     levelReachesAllServers,
 		"subscription":  subscriptionsAreKept,
 		"cancelled":     cancelledCallEnds,
 		"unknown names": unknownNamesAreRefused,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			bySDK(t, func(t *testing.T, run sdk) { test(t, o.URL, run) })
-		})
-	}
+	})
 }
 
 func completionReachesItsServer(t *testing.T, url string, run sdk) {

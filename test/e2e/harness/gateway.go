@@ -168,8 +168,7 @@ func Everything(t testing.TB) string {
 // EverythingSSE runs it over HTTP+SSE and returns the URL of its event stream.
 func EverythingSSE(t testing.TB) string {
 	t.Helper()
-	addr := FreeAddr(t)
-	_, port, _ := strings.Cut(addr, ":")
+	addr, port := address(t, "")
 	command := everything(t, "sse")
 	p := Start(t, "everything-sse", command[0], command[1:], "PORT="+port)
 	p.WaitLine(p.Stderr(), "running on port")

@@ -23,26 +23,13 @@ type Parts struct {
 // endpoint opens sessions.
 func RunParts(t testing.TB, config Config) *Parts {
 	t.Helper()
-	public, broker, internal, xds, brokers := FreeAddr(t), FreeAddr(t), FreeAddr(t), FreeAddr(t), FreeAddr(t)
-	config.Gateway = append([]string{"listen: " + public}, config.Gateway...)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "gateway.yaml")
-	if err := os.WriteFile(file, []byte(config.YAML()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &Parts{t: t, URL: "http://" + public + "/mcp"}
+	p, file := newParts(t, config)
+	broker, internal, xds, brokers := FreeAddr(t), FreeAddr(t), FreeAddr(t), FreeAddr(t)
 	p.brokerArgs = []string{"broker", "--control-plane", "http://" + brokers, "--listen", broker, "--internal-listen", internal}
-	program := Built(t, "mcp-gateway")
-	p.ControlPlane = Start(t, "controlplane", program, []string{"controlplane", "--config", file,
+	p.ControlPlane = Start(t, "controlplane", Built(t, "mcp-gateway"), []string{"controlplane", "--config", file,
 		"--xds-listen", xds, "--config-listen", brokers, "--broker", broker, "--broker-internal", internal})
 	p.StartBroker()
-
-	bootstrap := Start(t, "bootstrap", program, []string{"bootstrap", "--xds", xds})
-	if code := bootstrap.ExitCode(Patience); code != 0 {
-		t.Fatalf("bootstrap: exit code %d", code)
-	}
-	lines, _ := bootstrap.Stdout().All()
-	p.startEnvoy(dir, lines)
+	p.startEnvoy(filepath.Dir(file), printed(t, "bootstrap", "--xds", xds))
 	return p
 }
 
@@ -50,23 +37,35 @@ func RunParts(t testing.TB, config Config) *Parts {
 // Envoy has a static one that was made of it.
 func RunStatic(t testing.TB, config Config) *Parts {
 	t.Helper()
-	public, broker, internal := FreeAddr(t), FreeAddr(t), FreeAddr(t)
+	p, file := newParts(t, config)
+	broker, internal := FreeAddr(t), FreeAddr(t)
+	p.brokerArgs = []string{"broker", "--config", file, "--listen", broker, "--internal-listen", internal}
+	p.StartBroker()
+	p.startEnvoy(filepath.Dir(file), printed(t, "render", file, "--broker", broker, "--broker-internal", internal))
+	return p
+}
+
+// newParts writes the configuration file of a gateway that is still to start.
+func newParts(t testing.TB, config Config) (p *Parts, file string) {
+	t.Helper()
+	public := FreeAddr(t)
 	config.Gateway = append([]string{"listen: " + public}, config.Gateway...)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "gateway.yaml")
+	file = filepath.Join(t.TempDir(), "gateway.yaml")
 	if err := os.WriteFile(file, []byte(config.YAML()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &Parts{t: t, URL: "http://" + public + "/mcp"}
-	p.brokerArgs = []string{"broker", "--config", file, "--listen", broker, "--internal-listen", internal}
-	p.StartBroker()
-	render := Start(t, "render", Built(t, "mcp-gateway"), []string{"render", file, "--broker", broker, "--broker-internal", internal})
-	if code := render.ExitCode(Patience); code != 0 {
-		t.Fatalf("render: exit code %d", code)
+	return &Parts{t: t, URL: "http://" + public + "/mcp"}, file
+}
+
+// printed returns what a command of the gateway writes, line by line.
+func printed(t testing.TB, command string, args ...string) []string {
+	t.Helper()
+	p := Start(t, command, Built(t, "mcp-gateway"), append([]string{command}, args...))
+	if code := p.ExitCode(Patience); code != 0 {
+		t.Fatalf("%s: exit code %d", command, code)
 	}
-	lines, _ := render.Stdout().All()
-	p.startEnvoy(dir, lines)
-	return p
+	lines, _ := p.Stdout().All()
+	return lines
 }
 
 // startEnvoy runs an Envoy with a configuration and waits for a first session.

@@ -22,9 +22,7 @@ func ReferenceModern(t testing.TB, addr string) (*Process, string) {
 
 func reference(t testing.TB, addr string, stateless bool) (*Process, string) {
 	t.Helper()
-	if addr == "" {
-		addr = FreeAddr(t)
-	}
+	addr, _ = address(t, addr)
 	p := Start(t, "reference", Tool(t, ".tools/reference/everything-server"),
 		[]string{"-http", addr, "-stateless=" + strconv.FormatBool(stateless)})
 	return p, up(t, p, addr)
@@ -34,10 +32,7 @@ func reference(t testing.TB, addr string, stateless bool) (*Process, string) {
 // endpoint. An empty address takes a free one.
 func Python(t testing.TB, addr string) (*Process, string) {
 	t.Helper()
-	if addr == "" {
-		addr = FreeAddr(t)
-	}
-	_, port, _ := strings.Cut(addr, ":")
+	addr, port := address(t, addr)
 	p := Start(t, "python", Tool(t, ".tools/venv/bin/python"), []string{Tool(t, "test/clients/py/server.py"), port})
 	return p, up(t, p, addr)
 }
@@ -45,13 +40,20 @@ func Python(t testing.TB, addr string) (*Process, string) {
 // EverythingAt is Everything with its process. An empty address takes a free one.
 func EverythingAt(t testing.TB, addr string) (*Process, string) {
 	t.Helper()
-	if addr == "" {
-		addr = FreeAddr(t)
-	}
-	_, port, _ := strings.Cut(addr, ":")
+	addr, port := address(t, addr)
 	command := everything(t, "streamableHttp")
 	p := Start(t, "everything", command[0], command[1:], "PORT="+port)
 	return p, up(t, p, addr)
+}
+
+// address returns the address, a free one if it is empty, and its port.
+func address(t testing.TB, addr string) (full, port string) {
+	t.Helper()
+	if addr == "" {
+		addr = FreeAddr(t)
+	}
+	_, port, _ = strings.Cut(addr, ":")
+	return addr, port
 }
 
 // up waits until the server answers anything.
