@@ -109,6 +109,8 @@ type entry struct {
 	name   string // as exposed
 	own    string
 	raw    []byte
+	// stateless is raw for clients of stateless revisions; nil for nothing.
+	stateless []byte
 }
 
 // Merge joins the lists of the servers: servers in the given order, items in
@@ -165,6 +167,9 @@ func (c *Catalog) merge(k Kind) {
 				continue
 			}
 			owners[e.name] = i
+			if e.stateless = e.raw; k == Tools && !s.Route.Modern {
+				e.stateless = withoutTasks(e.raw)
+			}
 			c.lists[k] = append(c.lists[k], e)
 			if !it.alias && s.Items.changes(k, e.own, e.name) {
 				c.renamed = append(c.renamed, Renamed{Kind: k, Server: s.Route.Name, Own: e.own, Exposed: e.name})

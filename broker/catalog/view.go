@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 
 	"mcp-gateway/internal/gatewayconfig"
@@ -19,21 +20,28 @@ type View struct {
 	// resources is nil where every URI is admitted.
 	resources *glob.Rules
 	lists     [kinds]list
+	// stateless are the lists for clients of stateless revisions.
+	stateless [kinds]pages
 }
 
 // list is one list of a view, serialised.
 type list struct {
-	// pages are what follows the request's id in the answers, up to the last
-	// byte; at least one.
-	pages [][]byte
-	// cursors tell the pages but the first.
-	cursors map[string]int
-	count   int
+	pages
+	count int
 	// failing names the server for which the list is answered with an error.
 	failing string
 	// byName holds the items by their exposed names, also those of servers that
 	// lists leave out.
 	byName map[string]*entry
+}
+
+// pages are a list as it is sent.
+type pages struct {
+	// all are what follows the request's id in the answers, up to the last byte;
+	// at least one.
+	all [][]byte
+	// cursors tell the pages but the first.
+	cursors map[string]int
 }
 
 // view makes a view. One without a name shows everything.
@@ -70,8 +78,11 @@ func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
 				shown = append(shown, e)
 			}
 		}
-		v.lists[k] = paginate(config.Name, k, shown, pageSize)
-		v.lists[k].byName = found
+		v.lists[k] = list{pages: paginate(config.Name, k, rawOf(shown), pageSize), count: len(shown), byName: found}
+		v.stateless[k] = v.lists[k].pages
+		if differ := slices.ContainsFunc(shown, (*entry).differs); differ {
+			v.stateless[k] = paginate(config.Name, k, statelessOf(shown), pageSize)
+		}
 		for i, s := range c.servers {
 			if v.shows[i] && s.Failing.Has(k) {
 				v.lists[k].failing = s.Route.Name
@@ -87,52 +98,55 @@ func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
 // the same, and none in a list that has changed, where it would skip or repeat
 // items. There is nothing to forge: what is no cursor of this very list is
 // unknown.
-func paginate(view string, k Kind, entries []*entry, size int) list {
+func paginate(view string, k Kind, items [][]byte, size int) pages {
 	if size <= 0 {
-		size = max(1, len(entries))
+		size = max(1, len(items))
 	}
-	out := list{count: len(entries)}
+	var out pages
 	var content [sha256.Size]byte
-	if len(entries) > size {
+	if len(items) > size {
 		sum := sha256.New()
 		sum.Write(strconv.AppendQuote(nil, view))
 		sum.Write([]byte{byte(k)})
-		for _, e := range entries {
+		for _, raw := range items {
 			var length [8]byte
-			binary.BigEndian.PutUint64(length[:], uint64(len(e.raw)))
+			binary.BigEndian.PutUint64(length[:], uint64(len(raw)))
 			sum.Write(length[:])
-			sum.Write(e.raw)
+			sum.Write(raw)
 		}
 		sum.Sum(content[:0])
 		out.cursors = map[string]int{}
 	}
-	for first := 0; first == 0 || first < len(entries); first += size {
-		next := min(first+size, len(entries))
+	for first := 0; first == 0 || first < len(items); first += size {
+		next := min(first+size, len(items))
 		cursor := ""
-		if next < len(entries) {
+		if next < len(items) {
 			sum := sha256.Sum256(binary.BigEndian.AppendUint64(content[:], uint64(next)))
 			cursor = hex.EncodeToString(sum[:16])
-			out.cursors[cursor] = len(out.pages) + 1
+			out.cursors[cursor] = len(out.all) + 1
 		}
-		out.pages = append(out.pages, page(k, entries[first:next], cursor))
+		out.all = append(out.all, page(k, items[first:next], cursor))
 	}
 	return out
 }
 
-func page(k Kind, entries []*entry, cursor string) []byte {
+// resultMember begins every page.
+const resultMember = `,"result":{`
+
+func page(k Kind, items [][]byte, cursor string) []byte {
 	size := 128
-	for _, e := range entries {
-		size += len(e.raw) + 1
+	for _, raw := range items {
+		size += len(raw) + 1
 	}
 	b := make([]byte, 0, size)
-	b = append(b, `,"result":{"`...)
+	b = append(b, resultMember+`"`...)
 	b = append(b, k.String()...)
 	b = append(b, `":[`...)
-	for i, e := range entries {
+	for i, raw := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, e.raw...)
+		b = append(b, raw...)
 	}
 	b = append(b, ']')
 	if cursor != "" {
@@ -146,16 +160,18 @@ func page(k Kind, entries []*entry, cursor string) []byte {
 // First returns what follows the request's id in the answer to a list method
 // without a cursor, up to the last byte: `,"result":{"tools":[...]}}`. Not to be
 // changed.
-func (v *View) First(k Kind) []byte { return v.lists[k].pages[0] }
+func (v *View) First(k Kind) []byte { return v.lists[k].all[0] }
 
 // Page is First for the page of a cursor; false for one that is not of this
 // list as it is now.
-func (v *View) Page(k Kind, cursor string) ([]byte, bool) {
-	i, ok := v.lists[k].cursors[cursor]
+func (v *View) Page(k Kind, cursor string) ([]byte, bool) { return v.lists[k].page(cursor) }
+
+func (p *pages) page(cursor string) ([]byte, bool) {
+	i, ok := p.cursors[cursor]
 	if !ok {
 		return nil, false
 	}
-	return v.lists[k].pages[i], true
+	return p.all[i], true
 }
 
 // Failing names the server for which the list is to be answered with an error,
@@ -195,6 +211,8 @@ type Item struct {
 	Server, Own string
 	// Raw is the item as it is listed. Not to be changed.
 	Raw []byte
+	// Stateful tells that clients of stateless revisions are not offered it.
+	Stateful bool
 }
 
 // Find returns the tool or prompt of an exposed name, of a hidden server too;
@@ -204,7 +222,7 @@ func (v *View) Find(k Kind, name string) (Item, bool) {
 	if !ok {
 		return Item{}, false
 	}
-	return Item{Server: v.catalog.servers[e.server].Route.Name, Own: e.own, Raw: e.raw}, true
+	return Item{Server: v.catalog.servers[e.server].Route.Name, Own: e.own, Raw: e.raw, Stateful: e.stateless == nil}, true
 }
 
 // Resource returns the server that a URI, or URI template, of a client belongs
@@ -236,20 +254,15 @@ func (v *View) Resource(uri string) (server, own string, ok bool) {
 	return s.Route.Name, own, true
 }
 
-// Differs reports whether a list is not the same, byte for byte, in both views.
+// Differs reports whether a list is not the same, byte for byte, in both views,
+// for the clients of any revision.
 // The nil View shows nothing.
 func (v *View) Differs(k Kind, other *View) bool {
 	if v == nil || other == nil {
 		return v != other
 	}
-	a, b := &v.lists[k], &other.lists[k]
-	if len(a.pages) != len(b.pages) || a.failing != b.failing {
-		return true
-	}
-	for i := range a.pages {
-		if !bytes.Equal(a.pages[i], b.pages[i]) {
-			return true
-		}
-	}
-	return false
+	return v.lists[k].failing != other.lists[k].failing ||
+		!v.lists[k].equal(&other.lists[k].pages) || !v.stateless[k].equal(&other.stateless[k])
 }
+
+func (p *pages) equal(other *pages) bool { return slices.EqualFunc(p.all, other.all, bytes.Equal) }
