@@ -64,36 +64,51 @@ func listRequest(id session.ID) *http.Request {
 	return r
 }
 
+func statelessListRequest(session.ID) *http.Request {
+	r := httptest.NewRequest("POST", "/mcp", strings.NewReader(stateless("1", "tools/list", "")))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	r.Header.Set("Mcp-Protocol-Version", "2026-07-28")
+	r.Header.Set("Mcp-Method", "tools/list")
+	return r
+}
+
 // The list is written from where it lies: what one answer allocates does not
 // depend on its size.
 func TestListOf1000ToolsIsNotCopied(t *testing.T) {
 	handler, id, size := thousand(t)
 	const rounds = 100
-	requests := make([]*http.Request, rounds)
-	for i := range requests {
-		requests[i] = listRequest(id)
-	}
-	w := &discard{header: http.Header{}}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for _, r := range requests {
-		handler.ServeHTTP(w, r)
-	}
-	runtime.ReadMemStats(&after)
-	if w.bytes < rounds*size || size < 300<<10 {
-		t.Errorf("%d bytes written for %d lists of %d", w.bytes, rounds, size)
-	}
-	if n := (after.TotalAlloc - before.TotalAlloc) / rounds; n > 16<<10 {
-		t.Errorf("%d bytes allocated for a list of %d", n, size)
+	for name, request := range map[string]func(session.ID) *http.Request{"legacy": listRequest, "modern": statelessListRequest} {
+		requests := make([]*http.Request, rounds)
+		for i := range requests {
+			requests[i] = request(id)
+		}
+		w := &discard{header: http.Header{}}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for _, r := range requests {
+			handler.ServeHTTP(w, r)
+		}
+		runtime.ReadMemStats(&after)
+		if w.bytes < rounds*size || size < 300<<10 {
+			t.Errorf("%s: %d bytes written for %d lists of %d", name, w.bytes, rounds, size)
+		}
+		if n := (after.TotalAlloc - before.TotalAlloc) / rounds; n > 16<<10 {
+			t.Errorf("%s: %d bytes allocated for a list of %d", name, n, size)
+		}
 	}
 }
 
 func BenchmarkToolsList1000Handler(b *testing.B) {
-	handler, id, size := thousand(b)
-	b.SetBytes(int64(size))
-	b.ReportAllocs()
-	for b.Loop() {
-		handler.ServeHTTP(&discard{header: http.Header{}}, listRequest(id))
+	for name, request := range map[string]func(session.ID) *http.Request{"legacy": listRequest, "modern": statelessListRequest} {
+		b.Run(name, func(b *testing.B) {
+			handler, id, size := thousand(b)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				handler.ServeHTTP(&discard{header: http.Header{}}, request(id))
+			}
+		})
 	}
 }
 

@@ -50,32 +50,27 @@ func (o offers) lists() changes {
 	return c
 }
 
-// encodeHello returns the end of the result of initialize. Tools are always
-// declared, as any change of the configuration can bring some.
-func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snapshot) []byte {
-	type listing struct {
-		ListChanged bool `json:"listChanged"`
-		Subscribe   bool `json:"subscribe,omitempty"`
-	}
-	type hello struct {
-		Capabilities struct {
-			Tools        *listing        `json:"tools,omitempty"`
-			Prompts      *listing        `json:"prompts,omitempty"`
-			Resources    *listing        `json:"resources,omitempty"`
-			Logging      json.RawMessage `json:"logging,omitempty"`
-			Completions  json.RawMessage `json:"completions,omitempty"`
-			Experimental json.RawMessage `json:"experimental,omitempty"`
-		} `json:"capabilities"`
-		ServerInfo struct {
-			Name        string `json:"name"`
-			Version     string `json:"version"`
-			Description string `json:"description,omitempty"`
-		} `json:"serverInfo"`
-		Instructions string `json:"instructions,omitempty"`
-	}
-	var h hello
-	c := &h.Capabilities
-	c.Tools = &listing{ListChanged: true}
+// listing is the capability of one kind of list.
+type listing struct {
+	ListChanged bool `json:"listChanged"`
+	Subscribe   bool `json:"subscribe,omitempty"`
+}
+
+// capabilities are the gateway's own.
+type capabilities struct {
+	Tools        *listing                   `json:"tools,omitempty"`
+	Prompts      *listing                   `json:"prompts,omitempty"`
+	Resources    *listing                   `json:"resources,omitempty"`
+	Logging      json.RawMessage            `json:"logging,omitempty"`
+	Completions  json.RawMessage            `json:"completions,omitempty"`
+	Experimental json.RawMessage            `json:"experimental,omitempty"`
+	Extensions   map[string]json.RawMessage `json:"extensions,omitempty"`
+}
+
+// capabilities returns what is declared for the offers. Tools are always among
+// it, as any change of the configuration can bring some.
+func (o offers) capabilities() capabilities {
+	c := capabilities{Tools: &listing{ListChanged: true}, Experimental: o.experimental}
 	if o.prompts {
 		c.Prompts = &listing{ListChanged: true}
 	}
@@ -88,8 +83,23 @@ func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snap
 	if o.completions {
 		c.Completions = json.RawMessage("{}")
 	}
-	c.Experimental = o.experimental
-	h.ServerInfo.Name, h.ServerInfo.Version, h.ServerInfo.Description = config.Name, config.Version, config.Description
+	return c
+}
+
+// implementation is the gateway's serverInfo.
+type implementation struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Description string `json:"description,omitempty"`
+}
+
+func implementationOf(config gatewayconfig.Broker) implementation {
+	return implementation{config.Name, config.Version, config.Description}
+}
+
+// instructionsOf returns the gateway's own instructions, and then those of the
+// servers under their names.
+func instructionsOf(config gatewayconfig.Broker, servers []*upstream.Snapshot) string {
 	var texts []string
 	if config.Instructions != "" {
 		texts = append(texts, config.Instructions)
@@ -99,13 +109,27 @@ func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snap
 			texts = append(texts, "## "+config.Servers[i].Name+"\n"+s.Instructions)
 		}
 	}
-	h.Instructions = strings.Join(texts, "\n\n")
-	encoded, err := json.Marshal(h)
+	return strings.Join(texts, "\n\n")
+}
+
+// encodeHello returns the end of the result of initialize.
+func encodeHello(config gatewayconfig.Broker, o offers, servers []*upstream.Snapshot) []byte {
+	encoded := mustEncode(struct {
+		Capabilities capabilities   `json:"capabilities"`
+		ServerInfo   implementation `json:"serverInfo"`
+		Instructions string         `json:"instructions,omitempty"`
+	}{o.capabilities(), implementationOf(config), instructionsOf(config, servers)})
+	encoded[0] = ',' // instead of the opening brace
+	return append(encoded, '}')
+}
+
+// mustEncode encodes what is made of strings and of JSON that was read before.
+func mustEncode(v any) []byte {
+	encoded, err := json.Marshal(v)
 	if err != nil {
 		panic("broker: strings cannot be encoded: " + err.Error())
 	}
-	encoded[0] = ',' // instead of the opening brace
-	return append(encoded, '}')
+	return encoded
 }
 
 // declaredTo returns what a server is told of the client's capabilities, raw:

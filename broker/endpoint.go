@@ -10,11 +10,16 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-// endpoint is what initialize tells at one endpoint.
+// endpoint is what is told at one endpoint.
 type endpoint struct {
 	offers offers
 	// hello is the part of the answer to initialize behind the revision.
 	hello []byte
+	// discovered is the answer to server/discover behind the id.
+	discovered []byte
+	// listed begins the answer to each list method of the stateless revisions, from
+	// behind the id to the list itself.
+	listed map[catalog.Kind][]byte
 }
 
 // endpointsOf returns the endpoints by the names of their views. A view greets as
@@ -26,7 +31,10 @@ func endpointsOf(config gatewayconfig.Broker, servers []*upstream.Snapshot, merg
 	}
 	greet := func(config gatewayconfig.Broker, servers []*upstream.Snapshot) endpoint {
 		o := offersOf(servers, sole)
-		return endpoint{o, encodeHello(config, o, servers)}
+		return endpoint{
+			offers: o, hello: encodeHello(config, o, servers),
+			discovered: encodeDiscovered(config, o, servers), listed: encodeListed(config, servers),
+		}
 	}
 	out := map[string]endpoint{"": greet(config, servers)}
 	for _, v := range config.Views {

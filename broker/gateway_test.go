@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,7 @@ type gateway struct {
 	net    *hosts
 	public *http.Client
 	stop   func()
+	path   string // of the endpoint that requests go to; empty is "/mcp"
 }
 
 type setup struct {
@@ -147,7 +149,7 @@ func (g *gateway) request(verb, body string, header map[string]string) answer {
 	if verb == http.MethodPost {
 		reader = strings.NewReader(body)
 	}
-	r, err := http.NewRequest(verb, "http://gateway/mcp", reader)
+	r, err := http.NewRequest(verb, "http://gateway"+cmp.Or(g.path, "/mcp"), reader)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -8,8 +8,9 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-// list answers all list methods with pages that were made when the list last
-// changed (2025-11-25, server/utilities/pagination). It waits for no server.
+// list answers all list methods of all revisions with pages that were made when
+// the list last changed (2025-11-25, server/utilities/pagination). It waits for no
+// server.
 func (b *Broker) list(c *call) {
 	if !b.begun(c) {
 		return
@@ -19,17 +20,24 @@ func (b *Broker) list(c *call) {
 		c.fail(http.StatusOK, mcp.CodeInternalError, "the list is not complete: server "+server+" is not available")
 		return
 	}
-	page, ok := c.shown.First(kind), true
+	first, at := c.shown.First, c.shown.Page
+	if c.modern != nil {
+		first, at = c.shown.FirstStateless, c.shown.PageStateless
+	}
+	page, ok := first(kind), true
 	if raw := c.msg.Cursor.Of(c.body); raw != nil && string(raw) != "null" {
 		cursor, isString := jsonrpc.Unquote(nil, raw)
-		page, ok = c.shown.Page(kind, string(cursor))
+		page, ok = at(kind, string(cursor))
 		ok = ok && isString
 	}
-	if !ok {
+	switch {
+	case !ok:
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, "unknown cursor: the list may have changed, begin anew without one")
-		return
+	case c.modern != nil:
+		c.replyModern(c.view.endpoints[c.endpoint].listed[kind], page)
+	default:
+		c.reply(page)
 	}
-	c.reply(page)
 }
 
 func listOf(method string) catalog.Kind {

@@ -17,6 +17,7 @@ import (
 // comes with each request.
 func (b *Broker) modernTable() map[string]func(*call) {
 	return map[string]func(*call){
+		mcp.MethodDiscover:           b.discover,
 		mcp.MethodToolsList:          b.list,
 		mcp.MethodPromptsList:        b.list,
 		mcp.MethodResourcesList:      b.list,
@@ -112,8 +113,8 @@ func (c *call) onlyPost() {
 }
 
 // replyModern answers a request of a stateless revision: tail is what follows
-// the id, to the last byte, as in `,"result":{"resultType":"complete"}}`.
-func (c *call) replyModern(tail []byte) { c.reply(tail) }
+// the id, to the last byte, in parts, as in `,"result":{"resultType":"complete"}}`.
+func (c *call) replyModern(tail ...[]byte) { c.reply(tail...) }
 
 // failModern answers a request of a stateless revision with an error, under the
 // HTTP status that goes with the code (2026-07-28, basic/index, Error Codes). data

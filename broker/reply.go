@@ -34,24 +34,30 @@ func (w *response) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController find what is beneath.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// reply answers a request: tail is what follows the id, to the last byte.
-// Writing it apart keeps a large one from being copied. A client that names event
-// streams before JSON gets a stream of one event.
-func (c *call) reply(tail []byte) {
+// reply answers a request: tail is what follows the id, to the last byte, in
+// parts. Writing them apart keeps a large one from being copied. A client that
+// names event streams before JSON gets a stream of one event.
+func (c *call) reply(tail ...[]byte) {
 	head := make([]byte, 0, 64)
 	head = append(head, `{"jsonrpc":"2.0","id":`...)
 	head = append(head, c.id...)
 	header := c.w.Header()
 	if prefersEvents(c.r) {
 		header.Set("Content-Type", "text/event-stream")
-		_, _ = c.w.Write(sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: slices.Concat(head, tail), HasData: true}))
+		_, _ = c.w.Write(sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: slices.Concat(head, slices.Concat(tail...)), HasData: true}))
 		return
 	}
 	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(head)+len(tail)))
+	size := len(head)
+	for _, part := range tail {
+		size += len(part)
+	}
+	header.Set("Content-Length", strconv.Itoa(size))
 	// A client that is gone needs no answer.
 	_, _ = c.w.Write(head)
-	_, _ = c.w.Write(tail)
+	for _, part := range tail {
+		_, _ = c.w.Write(part)
+	}
 }
 
 // write answers a request with a whole message.
