@@ -37,6 +37,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f(x)
 		return
 	}
+	if s.script.Era != Legacy && (s.script.Era == Modern || x.isModern()) {
+		s.serveModern(x)
+		return
+	}
 	if x.Method == "initialize" {
 		s.initialize(x)
 		return
@@ -74,7 +78,7 @@ func (s *Server) answer(x *Exchange) {
 	case x.Method == "ping":
 		x.Result("{}")
 	case listed:
-		answerPage(x, pages)
+		answerPage(x, pages, "")
 	case x.Method == "tools/call":
 		x.Result(fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, s.script.Name+":"+x.Name))
 	case x.Method == "prompts/get":
@@ -95,8 +99,9 @@ func (s *Server) handler(method, name string) Handler {
 	return s.handlers[handlerKey{method, ""}]
 }
 
-// answerPage answers the page that the request's cursor names.
-func answerPage(x *Exchange, pages []string) {
+// answerPage answers the page that the request's cursor names. tail is what the
+// result ends with, raw.
+func answerPage(x *Exchange, pages []string, tail string) {
 	member := map[string]string{
 		ToolsList: "tools", PromptsList: "prompts", ResourcesList: "resources", TemplatesList: "resourceTemplates",
 	}[x.Method]
@@ -115,7 +120,7 @@ func answerPage(x *Exchange, pages []string) {
 	if n+1 < len(pages) {
 		next = fmt.Sprintf(`,"nextCursor":"%s%d"`, cursorPrefix, n+1)
 	}
-	x.Result(fmt.Sprintf(`{"%s":[%s]%s}`, member, page, next))
+	x.Result(fmt.Sprintf(`{"%s":[%s]%s%s}`, member, page, next, tail))
 }
 
 func (s *Server) initialize(x *Exchange) {

@@ -170,3 +170,37 @@ func TestNotifiesOpenStreams(t *testing.T) {
 	s.Down()
 	s.Wait(5*time.Second, "end of the stream", func() bool { return s.Streams() == 0 })
 }
+
+func TestEras(t *testing.T) {
+	t.Parallel()
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a",` + meta + `}}`
+	post := func(s *mcpserver.Server, body string, headers ...string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close() //nolint:errcheck // read to its end
+		return resp.StatusCode, text(t, resp)
+	}
+	for _, era := range []mcpserver.Era{mcpserver.Modern, mcpserver.Dual} {
+		s := mcpserver.Start(t, mcpserver.Script{Name: "one", Era: era})
+		if status, got := post(s, body, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "=?base64?YQ==?="); status != 200 || !strings.Contains(got, `"one:a"`) {
+			t.Errorf("good: %d %s", status, got)
+		}
+		if status, got := post(s, body, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "b"); status != 400 || !strings.Contains(got, "-32020") {
+			t.Errorf("other name: %d %s", status, got)
+		}
+		want := map[mcpserver.Era]int{mcpserver.Modern: 400, mcpserver.Dual: 200}[era]
+		if status, got := post(s, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`); status != want {
+			t.Errorf("initialize: %d %s", status, got)
+		}
+	}
+}

@@ -1,7 +1,7 @@
-// Package mcpserver is an MCP server of the stateful revisions for tests of the
-// gateway. It answers with exactly the bytes that a test gave it, in the framing
-// that the test asked for, keeps what it received, and fails on demand. It is no
-// model of a good server: it checks only what a test needs checked.
+// Package mcpserver is an MCP server for tests of the gateway. It answers with
+// exactly the bytes that a test gave it, in the framing that the test asked for,
+// keeps what it received, and fails on demand. It is no model of a good server: it
+// checks only what a test needs checked.
 package mcpserver
 
 import (
@@ -34,7 +34,9 @@ type Script struct {
 	Instructions string
 	// Stateless makes it a server without session ids.
 	Stateless bool
-	// NoStream makes it refuse GET with 405.
+	// Era is what it speaks; by default revisions with sessions.
+	Era Era
+	// NoStream makes it refuse GET with 405, and subscriptions/listen with 404.
 	NoStream bool
 	// Path is the endpoint; empty means /mcp.
 	Path string

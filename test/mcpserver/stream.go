@@ -11,6 +11,8 @@ import (
 type Stream struct {
 	mu sync.Mutex
 	w  http.ResponseWriter
+	// params is what a notification on it ends with, raw; empty on a GET stream.
+	params string
 }
 
 // Stream begins an SSE answer and sends its headers at once.
@@ -18,7 +20,7 @@ func (x *Exchange) Stream() *Stream {
 	x.w.Header().Set("Content-Type", "text/event-stream")
 	x.w.Header().Set("Cache-Control", "no-cache")
 	x.w.WriteHeader(http.StatusOK)
-	s := &Stream{w: x.w}
+	s := &Stream{w: x.w, params: x.meta()}
 	s.flush()
 	return s
 }
@@ -51,14 +53,14 @@ func (s *Stream) Progress(token []byte, progress, total int) {
 		`{"progressToken":%s,"progress":%d,"total":%d}}`, token, progress, total))
 }
 
-// Streams is the number of open GET streams.
+// Streams is the number of open streams of GET and subscriptions/listen.
 func (s *Server) Streams() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.streams)
 }
 
-// Notify sends a notification without params on every open GET stream.
+// Notify sends a notification on each of them.
 func (s *Server) Notify(method string) {
 	s.mu.Lock()
 	streams := make([]*Stream, 0, len(s.streams))
@@ -67,7 +69,7 @@ func (s *Server) Notify(method string) {
 	}
 	s.mu.Unlock()
 	for _, stream := range streams {
-		stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":%q}`, method))
+		stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":%q%s}`, method, stream.params))
 	}
 }
 
@@ -77,6 +79,7 @@ func (s *Server) serveStream(x *Exchange) {
 		return
 	}
 	stream := x.Stream()
+	x.acknowledge(stream)
 	s.mu.Lock()
 	s.streams[stream] = true
 	s.wake()
