@@ -186,6 +186,20 @@ func TestStatelessRepeatedHeader(t *testing.T) {
 	}
 }
 
+// Sessions are nothing to a stateless client, well formed or not.
+func TestStatelessIgnoresSessionHeaders(t *testing.T) {
+	t.Parallel()
+	s := new(Stream)
+	s.Reset(erasGateway(t))
+	headers := append(postHeaders(statelessHeaders("tools/call", "now_add")...), Header{mcp.HeaderSession, "a"}, Header{mcp.HeaderSession, "b"})
+	if d := s.RequestHeaders(headers, false, second); d.Action != NeedBody {
+		t.Fatalf("%d %s", d.Status, d.Body)
+	}
+	if d := s.RequestBody([]byte(stateless("tools/call", `"name":"now_add"`)), second); s.phase != phaseServer || edits(d)[mcp.HeaderSession] != "(removed)" {
+		t.Errorf("%d %s", d.Status, d.Body)
+	}
+}
+
 func TestRepeatedVersionOfARevisionWithSessions(t *testing.T) {
 	t.Parallel()
 	s := new(Stream)
