@@ -64,6 +64,26 @@ func TestValidateSummarizesAGoodFile(t *testing.T) {
 	}
 }
 
+// The broker may run elsewhere.
+func TestValidateOnlyWarnsOfAProgramThatIsNotHere(t *testing.T) {
+	t.Parallel()
+	path := write(t, "servers:\n  - name: a\n    command: [sh]\n  - name: b\n    command: [no-such-program-1]\n    prefix: b_\n"+
+		"  - name: c\n    command: [/no/such/program]\n    prefix: c_\n  - name: d\n    command: [no-such-program-2]\n    enabled: false\n")
+	out, _, err := execute(t, "validate", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"2 warnings:\n",
+		path + ": warning: servers[1].command[0]: this machine has no program \"no-such-program-1\"",
+		path + ": warning: servers[2].command[0]: this machine has no program \"/no/such/program\"",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q does not say %q", out, want)
+		}
+	}
+}
+
 func TestEveryExampleIsFine(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"config.example.yaml", "envoy/gateway.yaml", "envoy/compose/gateway.yaml"} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,27 @@ func validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return summarize(c.OutOrStdout(), args[0], g, warnings)
+			return summarize(c.OutOrStdout(), args[0], g, append(warnings, missingPrograms(args[0], g)...))
 		},
 	}
+}
+
+// missingPrograms warns of commands that this machine cannot run. They may well
+// be there where the broker runs.
+func missingPrograms(path string, g *gateway.Gateway) []file.Problem {
+	var problems []file.Problem
+	for i, s := range g.Servers {
+		if !s.Enabled || len(s.Command) == 0 {
+			continue
+		}
+		if _, err := exec.LookPath(s.Command[0]); err != nil {
+			problems = append(problems, file.Problem{
+				File: path, Path: fmt.Sprintf("servers[%d].command[0]", i), Warning: true,
+				Message: fmt.Sprintf("this machine has no program %q; it has to be there where the broker runs", s.Command[0]),
+			})
+		}
+	}
+	return problems
 }
 
 // summarize says what a good configuration sets up, and what is odd about it.
@@ -51,7 +70,7 @@ func summarize(w io.Writer, path string, g *gateway.Gateway, warnings []file.Pro
 		err = errors.Join(err, printErr)
 	}
 	if len(warnings) > 0 {
-		_, printErr := fmt.Fprintf(w, "%d warnings:\n", len(warnings))
+		_, printErr := fmt.Fprintf(w, "%d warning%s:\n", len(warnings), plural(len(warnings)))
 		err = errors.Join(err, printErr)
 	}
 	for _, p := range warnings {
@@ -59,6 +78,13 @@ func summarize(w io.Writer, path string, g *gateway.Gateway, warnings []file.Pro
 		err = errors.Join(err, printErr)
 	}
 	return err
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
 }
 
 func renderCommand() *cobra.Command {
