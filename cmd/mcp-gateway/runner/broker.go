@@ -71,7 +71,7 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 	b := newBrokerService(c.Log, services, public, internal, c.Secret)
 	if c.File != "" {
 		services.start("file watch", func(ctx context.Context) error {
-			return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error { return b.apply(g.Broker(c.Version)) })
+			return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error { return b.apply(g.Broker(c.Version)) })
 		})
 	} else {
 		services.start("control plane watch", func(ctx context.Context) error {

@@ -48,14 +48,16 @@ func Load(path string) (*gateway.Gateway, []file.Problem, error) {
 	return g, problems, nil
 }
 
-// watch hands the file's gateway to apply, now and after each change. A file
-// that cannot be used is an error at first and a line in the log later, when the
-// gateway before stays in force.
-func watch(ctx context.Context, log *zap.Logger, path string, apply func(*gateway.Gateway) error) error {
+// watch hands the file's gateway to apply, now and after each change, with listen
+// in place of its own unless that is empty. A file that cannot be used is an
+// error at first and a line in the log later, when the gateway before stays in
+// force.
+func watch(ctx context.Context, log *zap.Logger, path, listen string, apply func(*gateway.Gateway) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log = log.Named("config")
 	var before *gateway.Gateway
+	var declared string // gateway.listen of the file
 	err := file.Watch(ctx, log, path, func(g *gateway.Gateway, problems []file.Problem) {
 		if g == nil && before == nil {
 			cancel(&ConfigError{File: path, Problems: problems})
@@ -71,6 +73,11 @@ func watch(ctx context.Context, log *zap.Logger, path string, apply func(*gatewa
 		if g == nil {
 			return
 		}
+		if before != nil && listen != "" && g.Listen != declared {
+			log.Warn("gateway.listen has changed in the file, but --listen holds", zap.String("listen", listen))
+		}
+		declared = g.Listen
+		overridden := override(g, listen)
 		if before == nil {
 			log.Info("configuration loaded", zap.String("file", path), zap.Strings("servers", names(g)))
 		} else if fields := changes(before, g); len(fields) > 0 {
@@ -78,7 +85,11 @@ func watch(ctx context.Context, log *zap.Logger, path string, apply func(*gatewa
 		} else {
 			return
 		}
-		if err := apply(g); err != nil {
+		err := overridden
+		if err == nil {
+			err = apply(g)
+		}
+		if err != nil {
 			if before == nil {
 				cancel(err)
 				return

@@ -55,7 +55,7 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 		return serveHTTP(ctx, c.Log, configs, brokers, 0)
 	})
 	services.start("file watch", func(ctx context.Context) error {
-		return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error {
+		return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error {
 			return errors.Join(cp.apply(g), brokers.Publish(g.Broker(c.Version)))
 		})
 	})

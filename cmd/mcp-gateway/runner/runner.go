@@ -163,10 +163,7 @@ func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService
 	cp := newControlPlane(c.Log, services, p, xds)
 	b := newBrokerService(c.Log, services, public, internal, "")
 	services.start("file watch", func(ctx context.Context) error {
-		return watch(ctx, c.Log, c.File, func(g *gateway.Gateway) error {
-			if err := override(g, c.Listen); err != nil {
-				return err
-			}
+		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {
 			// Envoy before the broker: a name that the broker lists must have
 			// its route.
 			if err := cp.apply(g); err != nil {

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -168,6 +169,67 @@ func TestChangesNameWhatDiffers(t *testing.T) {
 	turned.Servers = []gateway.Server{before.Servers[1], before.Servers[0], before.Servers[2]}
 	if got := changes(&before, &turned); len(got) != 1 || got[0].Key != "reordered" {
 		t.Errorf("another order: %v", got)
+	}
+}
+
+// What --listen says is no change of the file, and no change of the file touches it.
+func TestListenHoldsOverTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path+".next", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".next", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	core, logged := observer.New(zap.InfoLevel)
+	lines := make(chan string, 10)
+	log := zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		lines <- e.Message
+		return nil
+	}))
+	heard := func(want string) {
+		t.Helper()
+		select {
+		case line := <-lines:
+			if line != want {
+				t.Errorf("logged %q, want %q", line, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q is not logged", want)
+		}
+	}
+	write("gateway: {listen: 127.0.0.1:1}\nservers: [{name: a, url: http://a/mcp}]\n")
+	applied := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- watch(ctx, log, path, "127.0.0.1:9", func(g *gateway.Gateway) error {
+			applied <- g.Listen
+			return nil
+		})
+	}()
+	heard("configuration loaded")
+	write("gateway: {listen: 127.0.0.1:2}\nservers: [{name: a, url: http://a/mcp}]\n")
+	heard("gateway.listen has changed in the file, but --listen holds")
+	write("gateway: {listen: 127.0.0.1:2, path: /other}\nservers: [{name: a, url: http://a/mcp}]\n")
+	heard("configuration changed")
+	if got := fmt.Sprint(logged.All()[2].ContextMap()["settings"]); got != "[Path]" {
+		t.Errorf("settings %s, want [Path]", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if len(applied) != 2 {
+		t.Errorf("applied %d times, want 2", len(applied))
+	}
+	for range len(applied) {
+		if got := <-applied; got != "127.0.0.1:9" {
+			t.Errorf("applied %s", got)
+		}
 	}
 }
 
