@@ -4,11 +4,13 @@ prints one JSON document of what the SDK handed to its user.
     python client.py URL '[{"do":"tools/list"},{"do":"tools/call","name":"add"}]' [MODE] [TRANSPORT] [OPTIONS]
 
 Input and output are those of ../ts/client.mjs. MODE is the SDK's connect mode:
-"auto" (probe for the newest revision, then fall back) unless given, or "legacy".
+"auto" (probe for the newest revision, then fall back) unless given, "legacy", or
+a revision.
 TRANSPORT is "http" unless given, or "sse": HTTP+SSE, to the URL of the stream.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 
@@ -93,8 +95,9 @@ class Answers:
 
 
 class Session:
-    def __init__(self, client, answers, notifications, arrived):
+    def __init__(self, client, stack, answers, notifications, arrived):
         self.client = client
+        self.stack = stack
         self.answers = answers
         self.notifications = notifications
         self.arrived = arrived
@@ -116,7 +119,16 @@ class Session:
 
         await self.wait_for(condition)
 
-    async def call(self, step, name, arguments=None, cancel=False, until=None, timeout=30_000):
+    async def listen(self, tools=False, uris=()):
+        """Keeps a subscription open as long as the client."""
+        subscription = await self.stack.enter_async_context(
+            self.client.listen(tools_list_changed=tools, resource_subscriptions=uris)
+        )
+        return subscription.honored
+
+    async def call(
+        self, step, name, arguments=None, cancel=False, until=None, timeout=30_000, meta=None
+    ):
         scope = anyio.CancelScope()
         result = None
 
@@ -133,6 +145,7 @@ class Session:
                 arguments,
                 read_timeout_seconds=timeout / 1000,
                 progress_callback=on_progress,
+                meta=meta,
             )
             return until is None or until in json.dumps(plain(result))
 
@@ -156,6 +169,17 @@ class Session:
                 group.start_soon(one, i)
         return {"steps": done}
 
+    async def tools(self, until=""):
+        result = None
+
+        async def ask():
+            nonlocal result
+            result = await self.client.list_tools(cache_mode="bypass")
+            return until in json.dumps(plain(result))
+
+        await self.wait_for(ask)
+        return result
+
     async def all_tools(self, step):
         step["pages"], tools, cursor = 0, [], None
         while step["pages"] == 0 or cursor is not None:
@@ -178,7 +202,7 @@ class Session:
             case "together":
                 return await self.together(**params)
             case "tools/list":
-                return await client.list_tools(cache_mode="bypass")
+                return await self.tools(**params)
             case "tools/list/pages":
                 return await self.all_tools(step)
             case "tools/call":
@@ -203,6 +227,8 @@ class Session:
                     params["argument"],
                     params.get("context", {}).get("arguments"),
                 )
+            case "listen":
+                return await self.listen(**params)
             case "logging/setLevel":
                 return await client.session.set_logging_level(params["level"])
             case _:
@@ -232,9 +258,12 @@ async def main(target, steps, options, mode):
             notifications.append({"method": message["method"], "params": message.get("params", {})})
             arrived.set()
 
-    async with mcp.Client(
-        target, mode=mode, message_handler=on_message, **answers.callbacks()
-    ) as client:
+    async with (
+        mcp.Client(
+            target, mode=mode, message_handler=on_message, **answers.callbacks()
+        ) as client,
+        contextlib.AsyncExitStack() as stack,
+    ):
         output = {
             "initialize": {
                 "protocolVersion": client.protocol_version,
@@ -246,7 +275,7 @@ async def main(target, steps, options, mode):
             "notifications": notifications,
             "requests": answers.requests,
         }
-        session = Session(client, answers, notifications, arrived)
+        session = Session(client, stack, answers, notifications, arrived)
         for description in steps:
             output["steps"].append(await session.record(description))
     output["listChanged"] = [

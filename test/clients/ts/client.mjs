@@ -14,15 +14,22 @@
 //   {"do":"together","steps":[...]}     all at once; its result is {"steps":[...]}
 //   {"do":"tools/call",...,"cancel":true}  gives the call up at its first progress
 //   {"do":"tools/call",...,"until":T}   again and again until T is in the answer, at most 10 s
+//   {"do":"tools/list","until":T}       the same of the list
 //   {"do":"tools/call",...,"timeout":MS}
 //
-// TRANSPORT is "http" unless given, or "sse": HTTP+SSE, to the URL of the stream.
+//   {"do":"listen","tools":true,"uris":[...]}  keeps a subscription of the stateless revision
+//   {"do":"tools/call",...,"meta":{...}}  with that _meta
+//
+// TRANSPORT is "http" unless given, or "sse": HTTP+SSE, to the URL of the stream. The
+// SDK is of version 1, which has sessions. "v2" and "v2-modern" are Streamable HTTP
+// with its version 2, which opens a session, or speaks 2026-07-28.
 // OPTIONS: {"answers":{"elicitation/create":{"result":{...}},"sampling/createMessage":{"error":{"code","message"}},
 // "roots/list":{"result":{...}}},"atOnce":N,"delay":MS}: what the client declares is what it has answers for.
 // $TEXT in an answer stands for the text that the server asked. Of the first N
 // requests none is answered before all of them are there; then the last goes first.
 // Each answer is given MS after that.
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import * as sdk2 from "@modelcontextprotocol/client";
+import * as sdk1 from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
@@ -41,9 +48,22 @@ const declared = {
   "roots/list": { roots: { listChanged: true } },
 };
 const capabilities = Object.assign({}, ...Object.keys(answers).map((method) => declared[method]));
-const client = new Client({ name: "test-client-ts", version: "1.0.0" }, { capabilities });
-const transport =
-  transportName === "sse" ? new SSEClientTransport(new URL(url)) : new StreamableHTTPClientTransport(new URL(url));
+const v2 = transportName.startsWith("v2");
+const client = new (v2 ? sdk2 : sdk1).Client(
+  { name: "test-client-ts", version: "1.0.0" },
+  {
+    capabilities,
+    versionNegotiation: { mode: transportName === "v2-modern" ? { pin: "2026-07-28" } : "legacy" },
+    listMaxPages: 0,
+  },
+);
+const transports = {
+  http: StreamableHTTPClientTransport,
+  sse: SSEClientTransport,
+  v2: sdk2.StreamableHTTPClientTransport,
+  "v2-modern": sdk2.StreamableHTTPClientTransport,
+};
+const transport = new transports[transportName](new URL(url));
 
 const notifications = [];
 let wake = () => {};
@@ -65,6 +85,15 @@ async function waitFor(what, condition) {
     clearTimeout(timer);
   }
   return {};
+}
+
+async function tools(until = "") {
+  let result;
+  await waitFor(until, async () => {
+    result = v2 ? await client.listTools(undefined, { cacheMode: "bypass" }) : await client.listTools();
+    return JSON.stringify(result).includes(until);
+  });
+  return result;
 }
 
 async function allTools(step) {
@@ -111,10 +140,11 @@ for (const [method, schema] of [
   ["elicitation/create", ElicitRequestSchema],
   ["roots/list", ListRootsRequestSchema],
 ]) {
-  if (answers[method]) client.setRequestHandler(schema, answer);
+  if (answers[method]) client.setRequestHandler(v2 ? method : schema, answer);
 }
 
-async function call({ cancel, until, timeout = 30_000, ...params }, step) {
+async function call({ cancel, until, timeout = 30_000, meta, ...params }, step) {
+  if (meta) params._meta = meta;
   const abort = new AbortController();
   const options = {
     timeout,
@@ -128,7 +158,7 @@ async function call({ cancel, until, timeout = 30_000, ...params }, step) {
   let result;
   const ask = async () => {
     step.progress = [];
-    result = await client.callTool(params, undefined, options);
+    result = v2 ? await client.callTool(params, options) : await client.callTool(params, undefined, options);
     return until === undefined || JSON.stringify(result).includes(until);
   };
   if (until === undefined) await ask();
@@ -149,8 +179,15 @@ async function run({ do: method, ...params }, step) {
       return (await client.sendRootsListChanged()) ?? {};
     case "together":
       return { steps: await Promise.all(params.steps.map(record)) };
+    case "listen": {
+      const { honoredFilter } = await client.listen({
+        toolsListChanged: params.tools,
+        resourceSubscriptions: params.uris,
+      });
+      return honoredFilter;
+    }
     case "tools/list":
-      return client.listTools();
+      return tools(params.until);
     case "tools/list/pages":
       return allTools(step);
     case "tools/call":
@@ -191,7 +228,7 @@ async function record(description) {
 await client.connect(transport);
 const output = {
   initialize: {
-    protocolVersion: transport.protocolVersion ?? transport._protocolVersion,
+    protocolVersion: v2 ? client.getNegotiatedProtocolVersion() : (transport.protocolVersion ?? transport._protocolVersion),
     serverInfo: client.getServerVersion(),
     capabilities: client.getServerCapabilities(),
     instructions: client.getInstructions(),

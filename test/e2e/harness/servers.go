@@ -72,3 +72,18 @@ func up(t testing.TB, p *Process, addr string) string {
 	})
 	return url
 }
+
+// Eras runs a server of test/clients whose tools are the same in both eras, and
+// returns its endpoint: of the Python SDK or of version 2 of the TypeScript SDK,
+// which is "python" or "typescript". Its era is "legacy", "modern" or "both".
+func Eras(t testing.TB, sdk, era string) string {
+	t.Helper()
+	addr := FreeAddr(t)
+	_, port, _ := strings.Cut(addr, ":")
+	program, script := ".tools/venv/bin/python", "test/clients/py/eras.py"
+	if sdk == "typescript" {
+		program, script = ".tools/node/bin/node", "test/clients/ts/eras.mjs"
+	}
+	p := Start(t, sdk+"-"+era, Tool(t, program), []string{Tool(t, script), port, era})
+	return up(t, p, addr)
+}
