@@ -283,23 +283,20 @@ func TestHTTPThatIsRefused(t *testing.T) {
 	}
 }
 
-// Clients of the stateless revision learn which revisions are served and fall
-// back to initialize.
-func TestStatelessRevisionIsRefused(t *testing.T) {
+// Clients of a stateless revision that is not served learn which are.
+func TestUnknownStatelessRevisionIsRefused(t *testing.T) {
 	t.Parallel()
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(mcpserver.Start(t, one("a")), "a")}})
 	c := harness.NewClient(t, g.URL)
-	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01","io.modelcontextprotocol/clientCapabilities":{}}`
 	for name, row := range map[string]struct {
 		client *harness.Client
 		body   string
 	}{
-		"discover": {c.With("MCP-Protocol-Version: 2026-07-28", "Mcp-Method: server/discover"),
+		"discover": {c.With("MCP-Protocol-Version: 2027-01-01", "Mcp-Method: server/discover"),
 			`{"jsonrpc":"2.0","id":ID,"method":"server/discover","params":{` + meta + `}}`},
-		"tools/call": {c.With("MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: a_tool"),
+		"tools/call": {c.With("MCP-Protocol-Version: 2027-01-01", "Mcp-Method: tools/call", "Mcp-Name: a_tool"),
 			`{"jsonrpc":"2.0","id":ID,"method":"tools/call","params":{"name":"a_tool",` + meta + `}}`},
-		"by the body alone":   {c, `{"jsonrpc":"2.0","id":ID,"method":"tools/list","params":{` + meta + `}}`},
-		"by the header alone": {c.With("MCP-Protocol-Version: 2026-07-28"), `{"jsonrpc":"2.0","id":ID,"method":"tools/list"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, id := range ids {
@@ -311,7 +308,7 @@ func TestStatelessRevisionIsRefused(t *testing.T) {
 				if err := json.Unmarshal(reply.Error.Data, &data); err != nil {
 					t.Fatalf("data: %v", err)
 				}
-				if fmt.Sprint(data.Supported) != "[2025-11-25 2025-06-18 2025-03-26]" || data.Requested != "2026-07-28" {
+				if fmt.Sprint(data.Supported) != "[2026-07-28 2025-11-25 2025-06-18 2025-03-26]" || data.Requested != "2027-01-01" {
 					t.Errorf("data %s", reply.Error.Data)
 				}
 			}
