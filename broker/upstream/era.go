@@ -39,7 +39,8 @@ type finding struct {
 // server, initialize. Of a server that speaks both, discovery uses the former.
 func (s *Server) find(ctx context.Context) (*finding, error) {
 	if s.era == gatewayconfig.EraLegacy {
-		return s.findLegacy(ctx)
+		f, err := s.findLegacy(ctx)
+		return f, s.explain(ctx, err)
 	}
 	p, err := s.probe(ctx)
 	if err != nil {
@@ -61,7 +62,7 @@ func (s *Server) find(ctx context.Context) (*finding, error) {
 		case p.verdict == refused:
 			return nil, fmt.Errorf("%w; %w", p.err, err)
 		case p.verdict != bareEra || transient(err):
-			return nil, err
+			return nil, s.explain(ctx, err)
 		}
 	}
 	if p.verdict == bareEra {
