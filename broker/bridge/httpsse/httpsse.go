@@ -23,6 +23,13 @@ import (
 // maxEarly bounds the events that come together with the first one.
 const maxEarly = 64
 
+// naming is how long a server may take to name its endpoint on an open stream. It
+// is the first thing that one has to say.
+const naming = 5 * time.Second
+
+// streamable follows errors that the other transport is a likely reason of.
+const streamable = "; if it speaks Streamable HTTP, leave out transport: sse"
+
 // Server says where the stream is.
 type Server struct {
 	// URL is that of the event stream, http or https.
@@ -89,20 +96,37 @@ func (c *Conn) open() error {
 		return err
 	}
 	c.stream = resp.Body
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		err = fmt.Errorf("the server answers with HTTP status %d", resp.StatusCode)
-	case !mcp.MediaType(resp.Header.Get("Content-Type"), "text/event-stream"):
-		err = errors.New("the answer is no event stream")
-	default:
-		err = c.events(c.first)
-	}
-	if errors.Is(err, errNamed) {
+	if err = c.named(resp); err == nil {
 		return nil
 	}
 	_ = resp.Body.Close()
-	if errors.Is(err, io.EOF) {
-		err = errors.New("the stream ended before the server named its endpoint")
+	return err
+}
+
+// named waits for the endpoint. Of a Streamable HTTP server a GET without session
+// is refused, mostly in JSON, or the stream stays silent.
+func (c *Conn) named(resp *http.Response) error {
+	kind := resp.Header.Get("Content-Type")
+	switch status := resp.StatusCode; {
+	case status == http.StatusBadRequest, status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotAcceptable:
+		return fmt.Errorf("the server answers with HTTP status %d%s", status, streamable)
+	case status != http.StatusOK:
+		return fmt.Errorf("the server answers with HTTP status %d", status)
+	case mcp.MediaType(kind, "application/json"):
+		return errors.New("the answer is JSON" + streamable)
+	case !mcp.MediaType(kind, "text/event-stream"):
+		return errors.New("the answer is no event stream")
+	}
+	late := time.AfterFunc(naming, c.cancel)
+	err := c.events(c.first)
+	switch inTime := late.Stop(); {
+	case !inTime:
+		return fmt.Errorf("the server names no endpoint on its stream within %v%s", naming, streamable)
+	case errors.Is(err, errNamed):
+		return nil
+	case errors.Is(err, io.EOF):
+		return errors.New("the stream ended before the server named its endpoint")
 	}
 	return err
 }

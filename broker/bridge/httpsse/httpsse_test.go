@@ -10,10 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mcp-gateway/broker/bridge/httpsse"
 	"mcp-gateway/broker/outbound"
+	"mcp-gateway/broker/rawserver"
 )
 
 // old is a server of 2024-11-05 as a test plays it: its stream is written to by
@@ -196,6 +198,75 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 	if _, err := httpsse.Connect(ctx, httpsse.Server{URL: silent.URL, Transport: http.DefaultTransport}); err == nil {
 		t.Error("connected to a silent server")
 	}
+}
+
+// A Streamable HTTP server that is configured as one of this transport: it
+// refuses the GET, or has nothing to say on the stream.
+func TestStreamableServerIsTold(t *testing.T) {
+	t.Parallel()
+	refuse := func(status int, kind string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "{}")
+		}
+	}
+	for name, test := range map[string]struct {
+		h    http.HandlerFunc
+		told bool
+	}{
+		"bad request":    {refuse(400, "application/json"), true},
+		"not found":      {refuse(404, "text/plain"), true},
+		"not allowed":    {refuse(405, "text/plain"), true},
+		"not acceptable": {refuse(406, "application/json"), true},
+		"JSON":           {refuse(200, "application/json"), true},
+		"page":           {refuse(200, "text/html"), false},
+		"unauthorized":   {refuse(401, "application/json"), false},
+		"in trouble":     {refuse(503, "application/json"), false},
+		"silent stream": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, ": alive\n\ndata: {}\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport, _ := rawserver.Serve(t, test.h)
+				began := time.Now()
+				_, err := httpsse.Connect(t.Context(), httpsse.Server{URL: "http://server.test/mcp", Limit: 1 << 10, Transport: transport})
+				if err == nil || strings.Contains(err.Error(), "leave out transport: sse") != test.told {
+					t.Errorf("error %v", err)
+				}
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A server may be silent for as long as it likes once its endpoint is known.
+func TestSilenceBehindTheEndpoint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &old{endpoint: "/m", status: 202, out: make(chan string)}
+		transport, _ := rawserver.Serve(t, o)
+		c, err := httpsse.Connect(t.Context(), httpsse.Server{URL: "http://server.test/sse", Limit: 1 << 10, Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, end := make(chan string, 1), make(chan error, 1)
+		go func() { end <- c.Receive(func(m []byte) { lines <- string(m) }) }()
+		time.Sleep(time.Hour)
+		o.out <- "data: {}\n\n"
+		if got := <-lines; got != "{}" {
+			t.Errorf("got %q", got)
+		}
+		c.Close(0)
+		<-end
+	})
 }
 
 func TestRefusedMessages(t *testing.T) {
