@@ -63,6 +63,8 @@ type Broker struct {
 	errands errands
 	mail    *mail
 
+	crossings *crossings
+
 	oldClients *legacy.Clients
 
 	startup
@@ -97,6 +99,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		mail:    newMail(log, store),
 		startup: newStartup(),
 	}
+	b.crossings = newCrossings(b.mail)
 	b.methods, b.modern = b.methodTable(), b.modernTable()
 	b.life, b.stop = context.WithCancel(context.Background())
 	b.oldClients = newOldClients(b)
@@ -145,7 +148,7 @@ func (b *Broker) sweep(ctx context.Context) {
 		for ctx.Err() == nil {
 			ended, err := b.store.Expired(ctx, batch)
 			for _, e := range ended {
-				b.hub.end(e.Key)
+				b.endSession(e.Key)
 				b.endBackends(e.Backends)
 			}
 			if err != nil {
@@ -166,9 +169,15 @@ func (b *Broker) follow(ctx context.Context) {
 		case inv.Flush:
 			b.hub.lookAll()
 		case inv.Server == "":
-			b.hub.end(inv.Key)
+			b.endSession(inv.Key)
 		default:
 			b.hub.look(inv.Key)
 		}
 	}
+}
+
+// endSession ends what is here of a session that has ended.
+func (b *Broker) endSession(k session.Key) {
+	b.hub.end(k)
+	b.crossings.end(k)
 }

@@ -46,10 +46,12 @@ type view struct {
 	applied int
 	// seen are the snapshots that the view was made from, in the servers' order.
 	seen []*upstream.Snapshot
+	// replaced is closed when there is a newer view.
+	replaced chan struct{}
 }
 
 func emptyView() *view {
-	return &view{bodyLimit: defaultBodyLimit, catalog: catalog.Merge(nil, catalog.Options{})}
+	return &view{bodyLimit: defaultBodyLimit, replaced: make(chan struct{}), catalog: catalog.Merge(nil, catalog.Options{})}
 }
 
 // Apply replaces the configuration. Servers whose connection stays the same
@@ -171,6 +173,7 @@ func (b *Broker) remake() {
 		bodyLimit:  b.config.BodyLimit,
 		config:     b.config,
 		applied:    b.applied,
+		replaced:   make(chan struct{}),
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
 		bridges:    make(map[string]*bridge.Bridge),
 	}
@@ -199,7 +202,11 @@ func (b *Broker) remake() {
 	}
 	next.endpoints = endpointsOf(b.config, next.seen, next.catalog)
 	b.view.Store(next)
+	close(old.replaced)
 	b.hub.announce(changesBetween(old, next))
+	if !old.sameEras(next) {
+		b.hub.lookAll() // streams are joined in one era and observed in the other
+	}
 	if tried {
 		b.markReady()
 	}

@@ -28,10 +28,10 @@ func (b *Broker) methodTable() map[string]func(*call) {
 		mcp.MethodSetLevel:             b.setLevel,
 		mcp.MethodResourcesSubscribe:   b.subscribe,
 		mcp.MethodResourcesUnsubscribe: b.subscribe,
-		mcp.MethodToolsCall:            b.notRouted,
-		mcp.MethodPromptsGet:           b.notRouted,
-		mcp.MethodResourcesRead:        b.notRouted,
-		mcp.MethodComplete:             b.notRouted,
+		mcp.MethodToolsCall:            b.toModern,
+		mcp.MethodPromptsGet:           b.toModern,
+		mcp.MethodResourcesRead:        b.toModern,
+		mcp.MethodComplete:             b.toModern,
 	}
 }
 
@@ -221,7 +221,7 @@ func (b *Broker) delete(c *call) {
 		b.failStore(c, err)
 		return
 	}
-	b.hub.end(c.session.ID.Key())
+	b.endSession(c.session.ID.Key())
 	b.endBackends(held)
 	c.w.WriteHeader(http.StatusNoContent)
 }

@@ -45,7 +45,7 @@ func TestEveryStatus(t *testing.T) {
 		{name: "unknown method", body: `{"jsonrpc":"2.0","id":"x","method":"tools/burn"}`, status: 200, want: `"x" -32601`},
 		{name: "not declared", body: `{"jsonrpc":"2.0","id":7,"method":"logging/setLevel","params":{"level":"debug"}}`, status: 200, want: `7 -32601`},
 		{name: "call without filter", body: `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"one_a"}}`, status: 200, want: `7 -32603`},
-		{name: "prompt without filter", body: `{"jsonrpc":"2.0","id":7,"method":"prompts/get","params":{"name":"one_a"}}`, status: 200, want: `7 -32603`},
+		{name: "prompt without filter", body: `{"jsonrpc":"2.0","id":7,"method":"prompts/get","params":{"name":"one_a"}}`, status: 200, want: `7 -32602`},
 		{name: "resource without filter", body: `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"x:y"}}`, status: 200, want: `7 -32603`},
 		{name: "foreign cursor", body: `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"cursor":"abc"}}`, status: 200, want: `7 -32602`},
 		{name: "empty cursor", body: `{"jsonrpc":"2.0","id":7,"method":"prompts/list","params":{"cursor":""}}`, status: 200, want: `7 -32602`},

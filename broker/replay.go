@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -61,12 +62,17 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 
 // callTimeout bounds a call of a server.
 func (v *view) callTimeout(server string) time.Duration {
+	return cmp.Or(v.limit(server), longestReplay)
+}
+
+// limit is the time that a call of a server may take; 0 for any.
+func (v *view) limit(server string) time.Duration {
 	for _, s := range v.config.Servers {
-		if t := time.Duration(s.CallTimeout); s.Name == server && t > 0 {
-			return t
+		if s.Name == server {
+			return max(0, time.Duration(s.CallTimeout))
 		}
 	}
-	return longestReplay
+	return 0
 }
 
 // openForFilter returns the server that the filter asks about and a backend
@@ -77,6 +83,10 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 	up = v.server(question.Endpoint, question.Server)
 	if up == nil {
 		http.Error(w, "no such server", http.StatusGone)
+		return nil, backend, false
+	}
+	if modernOnly(up.Snapshot()) { // the filter's table is older
+		http.Error(w, "the server has no sessions", http.StatusBadGateway)
 		return nil, backend, false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)

@@ -59,8 +59,15 @@ func (e *errands) end() {
 // notification takes a message that has no answer. What concerns servers but
 // names none of them goes to all: a request that is cancelled (the others ignore
 // an id that they do not know), and changed roots. What is for one server, the
-// filter has sent there; the rest is for nobody.
+// filter has sent there, but for one that speaks no revision with sessions; the
+// rest is for nobody.
 func (b *Broker) notification(c *call) {
+	if b.passAnswer(c) {
+		return
+	}
+	if c.msg.Kind == jsonrpc.Notification && c.method == mcp.MethodNotifyCancelled {
+		b.takeBack(c.r.Context(), c)
+	}
 	toAll := c.msg.Kind == jsonrpc.Notification &&
 		(c.method == mcp.MethodNotifyCancelled ||
 			c.method == mcp.MethodNotifyRootsChanged && declares(c.session.Capabilities, mcp.MethodRootsList))
@@ -94,11 +101,12 @@ func (b *Broker) backendsOf(c *call) ([]heldServer, error) {
 	return c.view.present(c.endpoint, held), nil
 }
 
-// present returns those whose servers the endpoint shows.
+// present returns those whose servers the endpoint shows. Where a server has
+// come to speak no revision with sessions, nothing is left of its sessions.
 func (v *view) present(endpoint string, held []session.Held) []heldServer {
 	var out []heldServer
 	for _, h := range held {
-		if up := v.server(endpoint, h.Server); up != nil {
+		if up := v.server(endpoint, h.Server); up != nil && !modernOnly(up.Snapshot()) {
 			out = append(out, heldServer{h.Server, up, upstream.Session(h.Backend)})
 		}
 	}
