@@ -100,6 +100,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		startup: newStartup(),
 	}
 	b.crossings = newCrossings(b.mail)
+	b.mail.handle(mailLook, b.lookAt)
 	b.methods, b.modern = b.methodTable(), b.modernTable()
 	b.life, b.stop = context.WithCancel(context.Background())
 	b.oldClients = newOldClients(b)

@@ -44,7 +44,8 @@ type merge struct {
 	// resume holds ids of events to resume behind, by server.
 	resume map[string]string
 
-	joined map[string]*joined // by server
+	joined   map[string]*joined   // by server
+	observed map[string]*observed // by server without sessions
 	all    sync.WaitGroup
 
 	mu       sync.Mutex
@@ -63,12 +64,13 @@ type joined struct {
 // run merges until ctx or the session ends, and then ends the stream.
 func (m *merge) run(ctx context.Context) {
 	m.joined, m.renewals = make(map[string]*joined), make(map[string]*backoff.Backoff)
+	m.observed = make(map[string]*observed)
 	defer m.all.Wait()
 	for ctx.Err() == nil {
 		again := touchEvery // in case news was lost
 		switch err := m.look(ctx); {
 		case errors.Is(err, session.ErrNotFound):
-			m.broker.hub.end(m.session.ID.Key())
+			m.broker.endSession(m.session.ID.Key())
 			return
 		case err != nil:
 			again = storeRetry
@@ -85,6 +87,9 @@ func (m *merge) run(ctx context.Context) {
 
 // look joins and leaves streams as the session's backend sessions are now.
 func (m *merge) look(ctx context.Context) error {
+	if err := m.observe(ctx); err != nil {
+		return err
+	}
 	held, err := m.broker.store.Backends(ctx, m.session.ID)
 	if err != nil {
 		return err

@@ -108,22 +108,33 @@ func (b *Broker) subscribe(c *call) {
 		c.failData(http.StatusOK, mcp.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), token...), '}'))
 		return
 	}
+	if up := c.view.servers[owner]; modernOnly(up.Snapshot()) {
+		b.keep(c, up, session.Subscription{Server: owner, URI: uri})
+		return
+	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), relayTimeout)
 	defer cancel()
 	at := jsonrpc.Span{Start: c.msg.URI.Start - c.msg.Params.Start, End: c.msg.URI.End - c.msg.Params.Start}
 	params := jsonrpc.ReplaceSpan(nil, c.msg.Params.Of(c.body), at, jsonrpc.AppendQuote(nil, []byte(uri)))
 	answer, err := b.relay(ctx, c, session.Subscription{Server: owner, URI: uri}, params)
 	switch {
-	case errors.Is(err, session.ErrTooMuch):
-		c.fail(http.StatusOK, mcp.CodeInvalidParams, "too many subscriptions, or too long a URI")
-	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrUnavailable):
-		b.failStore(c, err)
+	case errors.Is(err, session.ErrTooMuch), errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrUnavailable):
+		b.failSubscribe(c, err)
 	case err != nil:
 		b.log.Warn("server does not answer", zap.String("server", owner), zap.String("method", c.method), zap.Error(err))
 		c.fail(http.StatusOK, mcp.CodeInternalError, "server "+owner+" does not answer")
 	default:
 		c.relayed(owner, answer)
 	}
+}
+
+// failSubscribe answers for an error of the store.
+func (b *Broker) failSubscribe(c *call, err error) {
+	if errors.Is(err, session.ErrTooMuch) {
+		c.fail(http.StatusOK, mcp.CodeInvalidParams, "too many subscriptions, or too long a URI")
+		return
+	}
+	b.failStore(c, err)
 }
 
 // label returns what stands before the URIs of a server.
