@@ -46,7 +46,7 @@ type merge struct {
 
 	joined   map[string]*joined   // by server
 	observed map[string]*observed // by server without sessions
-	all    sync.WaitGroup
+	all      sync.WaitGroup
 
 	mu       sync.Mutex
 	renewals map[string]*backoff.Backoff // by server; outlive the sessions
