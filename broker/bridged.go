@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,9 +54,11 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 		if !c.Shared && c.MaxProcesses > 0 {
 			o.MaxSessions = c.MaxProcesses
 		}
+		var started atomic.Bool // each session has its own, so they are many
 		o.Connect = func(context.Context) (bridge.Conn, error) {
 			return stdio.Start(stdio.Command{
 				Path: c.Command[0], Args: c.Command[1:], Env: c.Env, Dir: c.Dir, Limit: limit, Log: log,
+				Quiet: started.Swap(true),
 			})
 		}
 		return bridge.New(o)

@@ -13,11 +13,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"mcp-gateway/internal/child"
 )
@@ -27,6 +29,8 @@ const (
 	writeTimeout = 30 * time.Second
 	// maxLogged bounds what is logged of a line of standard error, in bytes.
 	maxLogged = 1 << 10
+	// maxHeld is how many lines of standard error are held back.
+	maxHeld   = 20
 	readAhead = 64 << 10
 )
 
@@ -51,6 +55,10 @@ type Command struct {
 	// its first message, which is where servers say why they do not start, and at
 	// debug from then on, as the text may tell what clients do.
 	Log *zap.Logger
+	// Quiet is for a process that is not the first of its server: what is the same
+	// each time is logged at debug, and what it writes before its first message at
+	// info only if there never is one.
+	Quiet bool
 }
 
 // Conn is a running process.
@@ -60,17 +68,25 @@ type Conn struct {
 	log     *zap.Logger
 	spoken  atomic.Bool
 	writing chan struct{} // holds a token while a message is being written
+
+	mu    sync.Mutex
+	quiet bool     // before the first message lines are held back
+	held  []string // the last of them
 }
 
 // Start runs the process.
 func Start(c Command) (*Conn, error) {
-	conn := &Conn{limit: c.Limit, log: c.Log, writing: make(chan struct{}, 1)}
+	conn := &Conn{limit: c.Limit, log: c.Log, quiet: c.Quiet, writing: make(chan struct{}, 1)}
 	p, err := child.Start(child.Command{Path: c.Path, Args: c.Args, Env: environ(c.Env), Dir: c.Dir, OnLine: conn.line})
 	if err != nil {
 		return nil, fmt.Errorf("start the process: %w", err)
 	}
 	conn.process = p
-	c.Log.Info("process started", zap.Int("pid", p.PID()))
+	level := zap.InfoLevel
+	if c.Quiet {
+		level = zap.DebugLevel
+	}
+	c.Log.Log(level, "process started", zap.Int("pid", p.PID()))
 	return conn, nil
 }
 
@@ -136,9 +152,14 @@ func (c *Conn) Receive(f func(message []byte)) error {
 			long = nil
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			c.spoken.Store(true)
+			if !c.spoken.Swap(true) {
+				c.release(zap.DebugLevel)
+			}
 			f(line)
 		}
+	}
+	if !c.spoken.Load() {
+		defer c.release(zap.InfoLevel)
 	}
 	// The reason is the process's if it ends by itself within a moment.
 	select {
@@ -175,9 +196,29 @@ func (c *Conn) line(text string) {
 	if text == "" {
 		return
 	}
-	if c.spoken.Load() {
-		c.log.Debug("server writes", zap.String("stderr", text))
-	} else {
-		c.log.Info("server writes", zap.String("stderr", text))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.spoken.Load():
+		c.write(zap.DebugLevel, text)
+	case !c.quiet:
+		c.write(zap.InfoLevel, text)
+	default:
+		c.held = append(c.held[max(0, len(c.held)-maxHeld+1):], text)
 	}
+}
+
+// release logs the lines that were held back, and has no more of them held.
+func (c *Conn) release(level zapcore.Level) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = false
+	for _, text := range c.held {
+		c.write(level, text)
+	}
+	c.held = nil
+}
+
+func (c *Conn) write(level zapcore.Level, text string) {
+	c.log.Log(level, "server writes", zap.String("stderr", text))
 }

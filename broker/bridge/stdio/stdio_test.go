@@ -57,6 +57,11 @@ func TestMain(m *testing.M) {
 		ever := make(chan os.Signal, 1)
 		signal.Notify(ever, syscall.SIGUSR1)
 		<-ever
+	case "fails": // without a message
+		for i := range 30 {
+			fmt.Fprintln(os.Stderr, "reason", i)
+		}
+		os.Exit(3)
 	case "talks": // to standard error
 		fmt.Fprintln(os.Stderr, "starting \x1b[31mred\x1b[0m "+strings.Repeat("y", 5000))
 		fmt.Println("{}")
@@ -235,6 +240,31 @@ func TestStandardErrorIsLogged(t *testing.T) {
 	for _, l := range logs.All() {
 		if text := fmt.Sprint(l.Message, l.ContextMap()); strings.Contains(text, "secret") || strings.Contains(text, role) {
 			t.Errorf("the log says %s", text)
+		}
+	}
+}
+
+// Processes are many, and alike: only what is wrong with one is of interest.
+func TestLaterProcessesAreQuiet(t *testing.T) {
+	t.Parallel()
+	for as, test := range map[string]struct{ lines, atInfo int }{"talks": {2, 0}, "fails": {20, 20}} {
+		core, logs := observer.New(zapcore.DebugLevel)
+		c := start(t, as, func(c *stdio.Command) { c.Log, c.Quiet = zap.New(core), true })
+		_, end := receive(c)
+		_ = c.Send(t.Context(), []byte("{}"))
+		next(t, end)
+		atInfo := 0
+		for _, l := range logs.All() {
+			if l.Level >= zapcore.InfoLevel {
+				atInfo++
+			}
+		}
+		written := logs.FilterMessage("server writes").All()
+		if len(written) != test.lines || atInfo != test.atInfo {
+			t.Errorf("%s: %d lines written, %d logged at info, want %d and %d: %v", as, len(written), atInfo, test.lines, test.atInfo, logs.All())
+		}
+		if as == "fails" && written[19].ContextMap()["stderr"] != "reason 29" {
+			t.Errorf("the last line is %v", written[19].ContextMap())
 		}
 	}
 }
