@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // sameConnection reports whether a server is reached in the same way. Prefix
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
-	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && a.Era == b.Era && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
+	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && cmp.Or(a.Era, gatewayconfig.EraAuto) == cmp.Or(b.Era, gatewayconfig.EraAuto) && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
 		a.Bridge.Equal(b.Bridge)
 }
 
@@ -217,9 +218,10 @@ func (b *Broker) prepare(s *server, snap *upstream.Snapshot) {
 	if s.items != nil && s.lists == snap.Lists {
 		return
 	}
+	known := s.items.Faults()
 	s.lists = snap.Lists
 	s.items = catalog.Prepare(catalog.Lists(*snap.Lists), s.config, b.config.NameLimit)
-	for _, f := range s.items.Faults() {
+	for _, f := range added(known, s.items.Faults()) {
 		b.log.Warn("server lists an item that is left out", zap.String("server", s.config.Name),
 			zap.Stringer("list", f.Kind), zap.Int("index", f.Index), zap.String("reason", f.Reason))
 	}

@@ -367,9 +367,9 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 		want := Status{
 			Name: "gw", Version: "7", Ready: true, Streams: 1, Table: got.Table,
 			Servers: []ServerStatus{
-				{Name: "one", Label: "one", State: "ready", Revision: "2025-11-25", Info: info, Tools: 1, AgeSeconds: &minute,
+				{Name: "one", Label: "one", State: "ready", Era: "legacy", Revision: "2025-11-25", Info: info, Tools: 1, AgeSeconds: &minute,
 					Faults: []FaultStatus{{List: "tools", Index: 1, Reason: "no name"}}},
-				{Name: "two", Label: "two", State: "ready", Revision: "2025-11-25", Info: info, Tools: 2, AgeSeconds: &minute},
+				{Name: "two", Label: "two", State: "ready", Era: "legacy", Revision: "2025-11-25", Info: info, Tools: 2, AgeSeconds: &minute},
 				{Name: "down", Prefix: "down_", Label: "down", State: "failed"},
 			},
 			Conflicts: []ConflictStatus{{List: "tools", Name: "a", Server: "two", Owner: "one"}},

@@ -67,7 +67,10 @@ type ServerStatus struct {
 	Stale   bool                  `json:"stale,omitempty"`
 	// Error is why State is failed.
 	Error string `json:"error,omitempty"`
-	// Revision was negotiated for discovery; Info is the server's serverInfo.
+	// Era is what the server was found to speak, "legacy", "modern" or "both";
+	// absent before the first contact.
+	Era string `json:"era,omitempty"`
+	// Revision was used for discovery; Info is the server's serverInfo.
 	Revision mcp.Revision    `json:"revision,omitempty"`
 	Info     json.RawMessage `json:"info,omitempty"`
 	// Counts are of what the server lists, duplicates of names included.
@@ -143,7 +146,7 @@ func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
 	s := ServerStatus{
 		Name: config.Name, Prefix: config.Prefix, OnConflict: config.OnConflict, Label: config.Label,
 		Partial: config.Partial, Stale: snap.State != upstream.Ready && snap.Listed,
-		State: snap.State, Revision: snap.Version, Info: snap.Info,
+		State: snap.State, Era: eraOf(snap), Revision: snap.Version, Info: snap.Info,
 		Tools: items.Count(catalog.Tools), Prompts: items.Count(catalog.Prompts),
 		Resources: items.Count(catalog.Resources), Templates: items.Count(catalog.Templates),
 	}
@@ -161,6 +164,18 @@ func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
 		s.ListedAt, s.AgeSeconds = &snap.ListedAt, &age
 	}
 	return s
+}
+
+func eraOf(snap *upstream.Snapshot) string {
+	switch {
+	case snap.Modern && snap.Legacy:
+		return "both"
+	case snap.Modern:
+		return string(gatewayconfig.EraModern)
+	case snap.Legacy:
+		return string(gatewayconfig.EraLegacy)
+	}
+	return ""
 }
 
 // located matches URLs, and IP addresses with their ports.

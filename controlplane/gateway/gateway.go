@@ -103,6 +103,9 @@ type Server struct {
 	Tools     Items
 	Prompts   Items
 	Resources Rules
+	// Era is which revisions the server is spoken to with; empty is EraAuto. A
+	// server with a Command or TransportSSE has those with sessions only.
+	Era gatewayconfig.Era
 	// Partial is what lists do while the server fails; empty is the gateway's.
 	Partial gatewayconfig.Partial
 	// Enabled is false for a server that is declared but not served.

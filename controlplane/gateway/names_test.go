@@ -62,14 +62,14 @@ func TestItemsAndPartialReachTheBroker(t *testing.T) {
 	g := gatewayOf(server("a", "http://a/mcp", func(s *Server) {
 		s.Tools = Items{Rules: Rules{Allow: []string{"a*"}, Deny: []string{"ab"}}, Aliases: map[string]string{"x": "a1"}}
 		s.Prompts.Deny, s.Resources.Allow = []string{"p"}, []string{"file:///*"}
-	}), server("b", "http://b/mcp", func(s *Server) { s.Partial = gatewayconfig.PartialFail }))
+	}), server("b", "http://b/mcp", func(s *Server) { s.Partial, s.Era = gatewayconfig.PartialFail, gatewayconfig.EraModern }))
 	g.Partial = gatewayconfig.PartialSkip
 	got := g.Broker("").Servers
 	want := gatewayconfig.Items{Rules: gatewayconfig.Rules{Allow: []string{"a*"}, Deny: []string{"ab"}}, Aliases: map[string]string{"x": "a1"}}
 	if diff := cmp.Diff(want, got[0].Tools); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if len(got[0].Prompts.Deny) != 1 || len(got[0].Resources.Allow) != 1 || got[0].Partial != "skip" || got[1].Partial != "fail" {
+	if len(got[0].Prompts.Deny) != 1 || len(got[0].Resources.Allow) != 1 || got[0].Partial != "skip" || got[1].Partial != "fail" || got[0].Era != "" || got[1].Era != "modern" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -50,6 +50,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Tools:       s.Tools.project(),
 			Prompts:     s.Prompts.project(),
 			Resources:   s.Resources.project(),
+			Era:         s.Era,
 			Partial:     cmp.Or(s.Partial, g.Partial),
 			Headers:     maps.Clone(s.Headers),
 			Credential:  s.Credential,

@@ -33,6 +33,7 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 		v.errorf(at+".command", "url is set too: keep one of the two")
 	case len(s.Command) > 0:
 		v.command(s, at)
+		v.era(s, at+".era")
 		for _, o := range []struct {
 			key string
 			set bool
@@ -45,6 +46,7 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 	default:
 		v.url(g, s, at+".url")
 	}
+	v.era(s, at+".era")
 	switch s.Transport {
 	case "", TransportStreamable, TransportSSE:
 	default:
@@ -60,6 +62,21 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 		if o.set && len(s.Command) == 0 {
 			v.errorf(at+"."+o.key, "belongs to a command")
 		}
+	}
+}
+
+func (v *validation) era(s *Server, at string) {
+	switch s.Era {
+	case "", gatewayconfig.EraAuto, gatewayconfig.EraLegacy:
+	case gatewayconfig.EraModern:
+		switch {
+		case len(s.Command) > 0:
+			v.errorf(at, "modern servers have a url: over stdio the gateway speaks revisions with sessions only")
+		case s.Transport == TransportSSE:
+			v.errorf(at, "modern contradicts transport: sse, which has sessions only")
+		}
+	default:
+		v.errorf(at, "%q: want auto, legacy or modern", string(s.Era))
 	}
 }
 

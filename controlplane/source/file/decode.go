@@ -191,6 +191,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"tools":          d.items(&s.Tools),
 		"prompts":        d.items(&s.Prompts),
 		"resources":      d.rules(&s.Resources),
+		"era":            d.text((*string)(&s.Era)),
 		"partial":        d.text((*string)(&s.Partial)),
 		"enabled":        d.boolean(&s.Enabled),
 		"timeout":        d.duration(&s.Timeout),
