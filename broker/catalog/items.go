@@ -7,6 +7,7 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/glob"
 	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcpparam"
 	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/toolname"
 )
@@ -62,8 +63,9 @@ func (it *item) as(name string) []byte {
 // prefix with the name for tools and prompts, the label in the URIs of resources
 // and templates and in the URI of the view that a tool names in its _meta (MCP
 // Apps). An item that the configuration does not admit is left out; so is one
-// whose name cannot be told, which becomes a fault. limit is the longest name,
-// see toolname.Fit.
+// whose name cannot be told, and a tool that no client over HTTP may list
+// (mcpparam.Valid): they become faults. limit is the longest name, see
+// toolname.Fit.
 func Prepare(lists Lists, config gatewayconfig.Server, limit int) *Items {
 	out := &Items{config: config, limit: limit, rules: rulesOf(config)}
 	for k := range kinds {
@@ -196,7 +198,11 @@ func (p *preparer) prepare(raw []byte) (item, string) {
 	s := splicer{raw: raw}
 	switch p.kind {
 	case Tools:
-		return s.item("name", p.named, p.config.Label)
+		it, reason := s.item("name", p.named, p.config.Label)
+		if err := mcpparam.Valid(s.schema.Of(raw)); reason == "" && err != nil {
+			return item{}, err.Error()
+		}
+		return it, reason
 	case Prompts:
 		return s.item("name", p.named, "")
 	case Resources:
@@ -224,8 +230,9 @@ func (p *preparer) named(it *item) {
 
 // splicer replaces string tokens of one item and keeps all other bytes.
 type splicer struct {
-	raw   []byte
-	edits []edit
+	raw    []byte
+	edits  []edit
+	schema jsonrpc.Span // inputSchema of a tool
 }
 
 // edit replaces the token at a span of raw. Edits are in ascending order,
@@ -251,6 +258,8 @@ func (s *splicer) item(key string, expose func(it *item), viewLabel string) (ite
 			expose(&it)
 			s.replace(v, it.own, it.name)
 			it.at = v
+		case s.is(k, "inputSchema"):
+			s.schema = v
 		case viewLabel != "" && s.is(k, "_meta"):
 			s.meta(v, viewLabel)
 		}

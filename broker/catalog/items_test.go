@@ -109,10 +109,12 @@ func TestPrepareLeavesOutOnlyTheFaultyItem(t *testing.T) {
 	t.Parallel()
 	items := catalog.Prepare(catalog.Lists{
 		Tools: raws(`{"name":"a"}`, `7`, `{"title":"x"}`, `{"name":null}`, `{"name":{"name":"x"}}`, `{"name":""}`,
-			`{"name":"b","name":"c"}`, `{"Name":"d"}`, `{"name":"z"}`),
+			`{"name":"b","name":"c"}`, `{"Name":"d"}`, `{"name":"z"}`,
+			`{"inputSchema":{"properties":{"p":{"type":"string","x-mcp-header":"P"}}},"name":"y"}`,
+			`{"name":"e","inputSchema":{"properties":{"p":{"type":"object","x-mcp-header":"P"}}}}`),
 		Resources: raws(`{"name":"no uri"}`),
 	}, gatewayconfig.Server{}, 0)
-	if got, want := listed(t, catalog.Tools, items), `{"name":"a"},{"name":"z"}`; got != want {
+	if got, want := listed(t, catalog.Tools, items), `{"name":"a"},{"name":"z"},{"inputSchema":{"properties":{"p":{"type":"string","x-mcp-header":"P"}}},"name":"y"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	want := []catalog.Fault{
@@ -123,12 +125,13 @@ func TestPrepareLeavesOutOnlyTheFaultyItem(t *testing.T) {
 		{Kind: catalog.Tools, Index: 5, Reason: "name is empty"},
 		{Kind: catalog.Tools, Index: 6, Reason: "name more than once"},
 		{Kind: catalog.Tools, Index: 7, Reason: "no name"},
+		{Kind: catalog.Tools, Index: 10, Reason: "x-mcp-header is at a property that is no integer, string or boolean"},
 		{Kind: catalog.Resources, Index: 0, Reason: "no uri"},
 	}
 	if diff := cmp.Diff(want, items.Faults()); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
-	if got := items.Count(catalog.Tools); got != 2 {
-		t.Errorf("Count = %d, want 2", got)
+	if got := items.Count(catalog.Tools); got != 3 {
+		t.Errorf("Count = %d, want 3", got)
 	}
 }
