@@ -53,6 +53,10 @@ func (s *Stream) statelessBody(body []byte, now int64) *Decision {
 		default:
 			return s.toBrokerAs(method)
 		}
+		if !modern.Declares(m.MetaCapabilities.Of(body), mcp.ExtensionTasks) {
+			return s.refuseData(400, mcp.CodeMissingCapability, "the tasks extension is not declared",
+				modern.MissingExtension(nil, mcp.ExtensionTasks), "missing_capability")
+		}
 		s.want, s.span, member = wantTask, m.TaskID, "taskId"
 	}
 	s.mayBeTask = s.want == wantTask || s.method == mcp.MethodToolsCall && bytes.Contains(m.MetaCapabilities.Of(body), tasksExtension)

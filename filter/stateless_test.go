@@ -48,11 +48,17 @@ func statelessHeaders(method, name string, extra ...string) []string {
 	return append(out, extra...)
 }
 
+// stateless is a request with raw params but for _meta, which declares the tasks
+// extension for tasks/*.
 func stateless(method, params string) string {
 	if params != "" {
 		params += ","
 	}
-	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + statelessMeta + `}}`
+	body := `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + statelessMeta + `}}`
+	if strings.HasPrefix(method, "tasks/") {
+		body = strings.Replace(body, `"io.modelcontextprotocol/clientCapabilities":{}`, tasksCapability, 1)
+	}
+	return body
 }
 
 func TestStatelessForward(t *testing.T) {
@@ -135,6 +141,7 @@ func TestStatelessRefused(t *testing.T) {
 		{"UnknownResource", stateless("resources/read", `"uri":"a:b"`), statelessHeaders("resources/read", "a:b"), 200, -32602},
 		{"UnknownRef", stateless("completion/complete", `"ref":{"type":"ref/resource","uri":"a:b"}`), statelessHeaders("completion/complete", ""), 200, -32602},
 		{"UnknownTask", stateless("tasks/get", `"taskId":"7"`), statelessHeaders("tasks/get", "7"), 200, -32602},
+		{"TaskUndeclared", strings.Replace(stateless("tasks/get", `"taskId":"now+7"`), tasksCapability, `"io.modelcontextprotocol/clientCapabilities":{}`, 1), statelessHeaders("tasks/get", "now+7"), 400, -32021},
 		{"TaskOfALegacyServer", stateless("tasks/get", `"taskId":"docs+7"`), statelessHeaders("tasks/get", "docs+7"), 200, -32602},
 		{"TaskOfAnUnseenServer", stateless("tasks/get", `"taskId":"new+7"`), statelessHeaders("tasks/get", "new+7"), 200, -32603},
 		{"NameNoString", stateless("tools/call", `"name":7`), statelessHeaders("tools/call", "7"), 200, -32602},
