@@ -60,7 +60,7 @@ func eraServers() []eraServer {
 }
 
 // eraPairs are the eras of a client and of a server that work together.
-var eraPairs = [][2]string{{legacy, legacy}, {legacy, both}}
+var eraPairs = [][2]string{{legacy, legacy}, {legacy, both}, {legacy, modern}}
 
 // Every client gets the same of every server, whichever eras the two speak.
 func TestEras(t *testing.T) {
