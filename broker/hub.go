@@ -22,8 +22,8 @@ const (
 	resourcesChanged
 )
 
-// events appends the notifications of c, one event each.
-func (c changes) events(dst []byte) []byte {
+// methods returns the notifications that tell of c.
+func (c changes) methods() (all []string) {
 	for _, kind := range []struct {
 		changes
 		method string
@@ -33,24 +33,35 @@ func (c changes) events(dst []byte) []byte {
 		{resourcesChanged, mcp.MethodNotifyResourceChanged},
 	} {
 		if c&kind.changes != 0 {
-			dst = sse.AppendEvent(dst, sse.Event{
-				Name:    []byte("message"),
-				Data:    []byte(`{"jsonrpc":"2.0","method":"` + kind.method + `"}`),
-				HasData: true,
-			})
+			all = append(all, kind.method)
 		}
 	}
+	return all
+}
+
+// events appends the notifications of c, one event each.
+func (c changes) events(dst []byte) []byte {
+	for _, method := range c.methods() {
+		dst = appendMessage(dst, []byte(`{"jsonrpc":"2.0","method":"`+method+`"}`))
+	}
 	return dst
+}
+
+// appendMessage appends a message as an event.
+func appendMessage(dst, message []byte) []byte {
+	return sse.AppendEvent(dst, sse.Event{Name: []byte("message"), Data: message, HasData: true})
 }
 
 // maxAbsent bounds the sessions without a stream that are remembered to have had
 // one. Who is forgotten is told of no change that it has missed.
 const maxAbsent = 1 << 15
 
-// hub knows the open event streams, at most one for each session.
+// hub knows the open event streams, at most one for each session, and the
+// listeners without a session.
 type hub struct {
-	mu      sync.Mutex
-	streams map[session.Key]*stream
+	mu        sync.Mutex
+	streams   map[session.Key]*stream
+	listeners map[*listener]struct{}
 	// absent are the sessions that had a stream, and have none now.
 	absent map[session.Key]struct{}
 }
@@ -78,7 +89,10 @@ type stream struct {
 }
 
 func newHub() *hub {
-	return &hub{streams: make(map[session.Key]*stream), absent: make(map[session.Key]struct{})}
+	return &hub{
+		streams: make(map[session.Key]*stream), listeners: make(map[*listener]struct{}),
+		absent: make(map[session.Key]struct{}),
+	}
 }
 
 // open registers a stream, in the place of the session's if it has one, which
@@ -241,7 +255,7 @@ func (h *hub) end(k session.Key) {
 	}
 }
 
-// announce tells all streams what has changed at their endpoints, and ends those
+// announce tells all streams and listeners what has changed at their endpoints, and ends those
 // whose endpoint is not there any more. What a slow client has not taken yet
 // becomes one notification for each list.
 func (h *hub) announce(at map[string]changes) {
@@ -258,6 +272,9 @@ func (h *hub) announce(at map[string]changes) {
 			wakeUp(s.wake)
 		}
 	}
+	for l := range h.listeners {
+		h.tell(l, at)
+	}
 }
 
 // take returns what is to be told on a stream.
@@ -272,5 +289,5 @@ func (h *hub) take(s *stream) changes {
 func (h *hub) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.streams)
+	return len(h.streams) + len(h.listeners)
 }

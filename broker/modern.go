@@ -22,6 +22,7 @@ func (b *Broker) modernTable() map[string]func(*call) {
 		mcp.MethodPromptsList:        b.list,
 		mcp.MethodResourcesList:      b.list,
 		mcp.MethodResourcesTemplates: b.list,
+		mcp.MethodListen:             b.listen,
 		mcp.MethodToolsCall:          b.notRouted,
 		mcp.MethodPromptsGet:         b.notRouted,
 		mcp.MethodResourcesRead:      b.notRouted,

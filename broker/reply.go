@@ -12,7 +12,6 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/sse"
 )
 
 // response is a ResponseWriter that knows whether the answer has begun.
@@ -44,7 +43,7 @@ func (c *call) reply(tail ...[]byte) {
 	header := c.w.Header()
 	if prefersEvents(c.r) {
 		header.Set("Content-Type", "text/event-stream")
-		_, _ = c.w.Write(sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: slices.Concat(head, slices.Concat(tail...)), HasData: true}))
+		_, _ = c.w.Write(appendMessage(nil, append(head, slices.Concat(tail...)...)))
 		return
 	}
 	header.Set("Content-Type", "application/json")

@@ -49,12 +49,7 @@ func (b *Broker) get(c *call) {
 	anew := c.r.Header.Get("Last-Event-ID") != ""
 	s := b.hub.open(key, c.session.Endpoint, c.offers().lists(), anew)
 	defer b.hub.close(key, s)
-	header := c.w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-cache, no-transform")
-	header.Set("X-Accel-Buffering", "no")
-	c.w.WriteHeader(http.StatusOK)
-
+	write := b.beginStream(c)
 	ctx, cancel := context.WithCancel(c.r.Context())
 	m := &merge{broker: b, session: c.session, stream: s}
 	if resumes {
@@ -76,13 +71,19 @@ func (b *Broker) get(c *call) {
 	})
 	defer merging.Wait()
 	defer cancel()
-	b.stream(c, s)
+	b.stream(c, s, write)
 }
 
-// stream writes the events of a stream until it ends.
-func (b *Broker) stream(c *call, s *stream) {
+// beginStream begins the answer as an event stream. What it returns writes text
+// on it at once; false if the client is gone, or does not read.
+func (b *Broker) beginStream(c *call) (write func(text []byte) bool) {
+	header := c.w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	c.w.WriteHeader(http.StatusOK)
 	control := http.NewResponseController(c.w)
-	write := func(text []byte) bool {
+	return func(text []byte) bool {
 		// net/http takes the deadline off again when the request has ended. A
 		// writer without deadlines relies on its connection's.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -95,7 +96,13 @@ func (b *Broker) stream(c *call, s *stream) {
 		}
 		return err == nil
 	}
-	keepAlive := sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
+}
+
+// keepAlive is a comment, which says nothing to clients.
+var keepAlive = sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
+
+// stream writes the events of a stream until it ends.
+func (b *Broker) stream(c *call, s *stream, write func(text []byte) bool) {
 	tick := time.NewTicker(keepAliveEvery)
 	defer tick.Stop()
 	var gathered <-chan time.Time // nil while nothing is to be told

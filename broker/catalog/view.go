@@ -229,20 +229,11 @@ func (v *View) Find(k Kind, name string) (Item, bool) {
 // to, and the URI as that server knows it. False if there is no such server, or
 // if the view or the server's own rules do not admit the URI.
 func (v *View) Resource(uri string) (server, own string, ok bool) {
-	servers := v.catalog.servers
-	i, own := 0, uri
-	if len(servers) != 1 || servers[0].Route.Label != "" {
-		var label string
-		if label, own, ok = resourceuri.Split(uri); !ok {
-			return "", "", false
-		}
-		for i = 0; i < len(servers) && servers[i].Route.Label != label; i++ {
-		}
-	}
-	if i >= len(servers) || !v.shows[i] {
+	i, own, ok := v.owner(uri)
+	if !ok {
 		return "", "", false
 	}
-	s := &servers[i]
+	s := &v.catalog.servers[i]
 	var rules gatewayconfig.Rules
 	if r := s.Items.serverRules(); r != nil {
 		rules = r.Resources
@@ -252,6 +243,36 @@ func (v *View) Resource(uri string) (server, own string, ok bool) {
 		return "", "", false
 	}
 	return s.Route.Name, own, true
+}
+
+// Task returns the server that the id of a task, as clients know it, belongs to,
+// and the id as that server knows it; false if the view shows none.
+func (v *View) Task(id string) (server, own string, ok bool) {
+	i, own, ok := v.owner(id)
+	if !ok {
+		return "", "", false
+	}
+	return v.catalog.servers[i].Route.Name, own, true
+}
+
+// owner returns the index of the server whose label a URI or an id has, and what
+// is left without the label. The sole server may have none.
+func (v *View) owner(marked string) (i int, own string, ok bool) {
+	servers := v.catalog.servers
+	own = marked
+	if len(servers) != 1 || servers[0].Route.Label != "" {
+		var label string
+		if label, own, ok = resourceuri.Split(marked); !ok {
+			return 0, "", false
+		}
+		for i < len(servers) && servers[i].Route.Label != label {
+			i++
+		}
+	}
+	if i >= len(servers) || !v.shows[i] {
+		return 0, "", false
+	}
+	return i, own, true
 }
 
 // Differs reports whether a list is not the same, byte for byte, in both views,

@@ -1,0 +1,65 @@
+package broker
+
+// maxListeners bounds the subscriptions that are open at one time, which no
+// session stands behind.
+const maxListeners = 4096
+
+// listener is a subscription as seen from the rest of the broker: who hears of
+// changes at an endpoint, without a session.
+type listener struct {
+	// endpoint names the view that it listens at.
+	endpoint string
+	// lists are those whose changes it is told of.
+	lists   changes
+	pending changes       // guarded by hub.mu
+	wake    chan struct{} // holds a token while pending may not be empty
+	// look holds a token while the view is newer than the one last looked at.
+	look chan struct{}
+	done chan struct{} // closed when the endpoint is gone
+}
+
+// listen takes in a listener; nil if there are too many.
+func (h *hub) listen(endpoint string, lists changes) *listener {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.listeners) >= maxListeners {
+		return nil
+	}
+	l := &listener{
+		endpoint: endpoint, lists: lists,
+		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	h.listeners[l] = struct{}{}
+	return l
+}
+
+// unlisten forgets a listener.
+func (h *hub) unlisten(l *listener) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.listeners, l)
+}
+
+// tell tells a listener what has changed. Called under mu.
+func (h *hub) tell(l *listener, at map[string]changes) {
+	c, there := at[l.endpoint]
+	if !there {
+		delete(h.listeners, l)
+		close(l.done)
+		return
+	}
+	wakeUp(l.look)
+	if c &= l.lists; c != 0 {
+		l.pending |= c
+		wakeUp(l.wake)
+	}
+}
+
+// heard returns what a listener is to be told.
+func (h *hub) heard(l *listener) changes {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := l.pending
+	l.pending = 0
+	return c
+}

@@ -1,0 +1,221 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/fromserver"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+// part is what one server does for a subscription.
+type part struct {
+	server string
+	up     *upstream.Server
+	label  string
+	cancel context.CancelFunc
+	// settled is closed when the server has acknowledged or will not; settle does.
+	settled chan struct{}
+	settle  func()
+
+	// What follows is guarded by listening.mu. uris and tasks are what is asked of
+	// the server, as it knows them; once acknowledged what the client was promised.
+	uris, tasks []string
+	// opened tells that the server has acknowledged before the client was told, and
+	// then what; over that it never will.
+	opened, over bool
+	honoured     wanted
+}
+
+// honoursURI reports whether the client can rely on being told of a resource.
+// Who has not answered in time will be asked until it does, if it has such a
+// thing at all: the client is told then that something may have changed.
+func (p *part) honoursURI(own string) bool {
+	switch {
+	case p == nil || p.over || !slices.Contains(p.uris, own):
+		return false
+	case p.opened:
+		return slices.Contains(p.honoured.uris, own)
+	}
+	return p.up.Snapshot().Subscribe
+}
+
+// honoursTask is honoursURI for a task, of which nothing is told later.
+func (p *part) honoursTask(own string) bool {
+	return p != nil && !p.over && p.opened && slices.Contains(p.honoured.tasks, own)
+}
+
+// promise leaves of what is asked what is honoured.
+func (p *part) promise() {
+	no := func(honours func(own string) bool) func(string) bool {
+		return func(own string) bool { return !honours(own) }
+	}
+	p.uris = slices.DeleteFunc(slices.Clone(p.uris), no(p.honoursURI))
+	p.tasks = slices.DeleteFunc(slices.Clone(p.tasks), no(p.honoursTask))
+}
+
+// same reports whether p asks the same of the same server as other does.
+func (p *part) same(other *part) bool {
+	return p.up == other.up && p.label == other.label && slices.Equal(p.uris, other.uris) && slices.Equal(p.tasks, other.tasks)
+}
+
+// follow has the servers that own what is wanted, as the view has it, tell of it,
+// and nobody else.
+func (s *listening) follow(ctx context.Context, v *view) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := s.wanted
+	if len(want.uris)+len(want.tasks) == 0 {
+		return
+	}
+	next := map[string]*part{}
+	of := func(server string) *part {
+		up := v.servers[server]
+		if up == nil || !up.Snapshot().Modern {
+			return &part{} // which nobody runs
+		}
+		if next[server] == nil {
+			next[server] = &part{server: server, up: up, label: v.label(server)}
+		}
+		return next[server]
+	}
+	if shown := v.catalog.View(s.listener.endpoint); shown != nil {
+		for _, uri := range want.uris {
+			if server, own, ok := shown.Resource(uri); ok {
+				p := of(server)
+				p.uris = append(p.uris, own)
+			}
+		}
+		for _, id := range want.tasks {
+			if server, own, ok := shown.Task(id); ok {
+				p := of(server)
+				p.tasks = append(p.tasks, own)
+			}
+		}
+	}
+	for name, p := range s.parts {
+		if other := next[name]; other != nil && p.same(other) {
+			delete(next, name)
+			continue
+		}
+		p.cancel()
+		delete(s.parts, name)
+	}
+	for name, p := range next {
+		s.parts[name] = p
+		s.start(ctx, p)
+	}
+}
+
+// start has a server tell of its part until that is cancelled. Called under mu.
+func (s *listening) start(ctx context.Context, p *part) {
+	ctx, p.cancel = context.WithCancel(ctx)
+	p.settled = make(chan struct{})
+	p.settle = sync.OnceFunc(func() { close(p.settled) })
+	watching := upstream.Watching{
+		URIs: p.uris, TaskIDs: p.tasks, Info: s.client.clientInfo, Capabilities: s.client.capabilities,
+		Acknowledged: func(uris, tasks []string) { s.opened(ctx, p, wanted{uris: uris, tasks: tasks}) },
+		Message:      func(message []byte) error { return s.relay(ctx, p, message) },
+	}
+	s.running.Go(func() {
+		defer p.settle()
+		err := p.up.Watch(ctx, watching)
+		s.mu.Lock()
+		p.over = true
+		s.mu.Unlock()
+		if ctx.Err() == nil {
+			s.broker.log.Debug("server takes no subscription", zap.String("server", p.server), zap.Error(err))
+		}
+	})
+}
+
+// settle waits until all servers have said what they honour, but not for long.
+func (s *listening) settle(ctx context.Context) {
+	late := time.NewTimer(acknowledgeWithin)
+	defer late.Stop()
+	for _, p := range s.parts {
+		select {
+		case <-p.settled:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// opened takes in that a server has acknowledged its part. If that is not in time
+// for the client's acknowledgement, or not the first time, then something may have
+// happened unheard: the client is told that its resources there may have changed.
+func (s *listening) opened(ctx context.Context, p *part, honoured wanted) {
+	s.mu.Lock()
+	inTime := !s.acknowledged && !p.opened
+	if inTime {
+		p.opened, p.honoured = true, wanted{uris: slices.Clone(honoured.uris), tasks: slices.Clone(honoured.tasks)}
+	}
+	promised := slices.Clone(p.uris)
+	s.mu.Unlock()
+	p.settle()
+	if inTime {
+		return
+	}
+	for _, own := range promised {
+		if slices.Contains(honoured.uris, own) && s.relay(ctx, p, updated(own)) != nil {
+			return
+		}
+	}
+}
+
+// relay passes on what a server says.
+func (s *listening) relay(ctx context.Context, p *part, message []byte) error {
+	labelled := fromserver.Labels{URI: p.label, Task: p.label}.Append(nil, message)
+	message, ok := tagged(labelled, s.id)
+	if !ok {
+		return nil
+	}
+	return s.tell(ctx, p, message)
+}
+
+// tell puts a message on the stream, unless it is about what the client did not
+// ask for, or may not see any more. Its error is that of ctx.
+func (s *listening) tell(ctx context.Context, p *part, message []byte) error {
+	if !s.concerns(p, message) {
+		return nil
+	}
+	select {
+	case s.events <- appendMessage(nil, message):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// concerns reports whether the client is to get a message. A server may tell of
+// what is part of a resource under a URI of its own.
+func (s *listening) concerns(p *part, message []byte) bool {
+	shown := s.broker.view.Load().catalog.View(s.listener.endpoint)
+	var m jsonrpc.Message
+	if shown == nil || m.Scan(message) != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	method, _ := jsonrpc.Unquote(nil, m.Method.Of(message))
+	switch string(method) {
+	case mcp.MethodNotifyResourceUpdated:
+		uri, ok := jsonrpc.Unquote(nil, m.URI.Of(message))
+		server, _, shows := shown.Resource(string(uri))
+		return ok && shows && server == p.server && len(p.uris) > 0
+	case mcp.MethodNotifyTasks:
+		id, ok := jsonrpc.Unquote(nil, m.TaskID.Of(message))
+		server, own, shows := shown.Task(string(id))
+		return ok && shows && server == p.server && slices.Contains(p.tasks, own)
+	}
+	return false
+}
