@@ -14,7 +14,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -55,25 +54,24 @@ const longest = 4 << 10
 // New returns a Sealer whose key comes from secret: all replicas with the same
 // one open each other's states. Without a secret the key is random, and only this
 // Sealer opens what it has sealed.
-func New(secret string) (*Sealer, error) {
-	from := []byte(secret)
+func New(secret string) *Sealer {
+	from := sha256.Sum256([]byte(secret))
 	if secret == "" {
-		from = make([]byte, 32)
-		_, _ = rand.Read(from) // never fails
+		_, _ = rand.Read(from[:]) // never fails
 	}
-	key, err := hkdf.Key(sha256.New, from, nil, "mcp-gateway request state, AES-256-GCM", 32)
+	key, err := hkdf.Key(sha256.New, from[:], nil, "mcp-gateway request state, AES-256-GCM", 32)
+	var block cipher.Block
+	if err == nil {
+		block, err = aes.NewCipher(key)
+	}
+	var aead cipher.AEAD
+	if err == nil {
+		aead, err = cipher.NewGCMWithRandomNonce(block)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("derive the key of request states: %w", err)
+		panic("requeststate: a key of 32 bytes cannot be used: " + err.Error())
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("key of request states: %w", err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("cipher of request states: %w", err)
-	}
-	return &Sealer{aead}, nil
+	return &Sealer{aead}
 }
 
 // Seal returns a state as text for a client: base64url, opaque.
