@@ -1,0 +1,276 @@
+// Package pool keeps backend sessions that are no client session's: those in
+// which the calls of clients without sessions reach a server that has some. Calls
+// of one caller that declare the same share a session, and what the server keeps
+// in it. It speaks no JSON-RPC of its own but what is due in a session.
+package pool
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/mcp"
+)
+
+var (
+	// ErrFull says that there are as many sessions as may be, all in use.
+	ErrFull = errors.New("too many sessions are in use")
+	// ErrClosed says that the pool has ended.
+	ErrClosed = errors.New("the pool of sessions has ended")
+)
+
+// Server is what the pool needs of an upstream.Server.
+type Server interface {
+	OpenSession(ctx context.Context, c upstream.Client) (upstream.Session, error)
+	EndSession(ctx context.Context, of upstream.Session) error
+	Listen(ctx context.Context, in upstream.Session, o upstream.Listener) error
+	Request(ctx context.Context, in upstream.Session, method string, params []byte) (upstream.Answer, error)
+	Tell(ctx context.Context, in upstream.Session, message []byte) error
+}
+
+// Key tells the sessions of one server apart.
+type Key struct {
+	// Principal is the caller, empty for all that are not told apart.
+	Principal string
+	// Capabilities is a canonical JSON object: what is declared to the server.
+	Capabilities string
+	// Version is the revision to offer.
+	Version mcp.Revision
+}
+
+// Options bound a Pool.
+type Options struct {
+	Log *zap.Logger
+	// Idle is how long a session stays that nobody uses.
+	Idle time.Duration
+	// Total and PerServer are the most sessions, of all servers and of one.
+	Total, PerServer int
+	// OpenTimeout bounds the opening of one, EndTimeout its end, CloseTimeout the
+	// end of all.
+	OpenTimeout, EndTimeout, CloseTimeout time.Duration
+}
+
+// Pool holds sessions. Safe for concurrent use.
+type Pool struct {
+	o    Options
+	life context.Context
+	stop context.CancelFunc
+	// patience is for the ends of sessions.
+	patience context.Context
+	giveUp   context.CancelFunc
+	work     sync.WaitGroup // openings, streams, endings
+
+	mu     sync.Mutex
+	closed bool
+	// sessions are those that are found; live also those that were forgotten and
+	// are still in use.
+	sessions map[place]*session
+	live     map[*session]struct{}
+}
+
+// place is where a session is found.
+type place struct {
+	server Server
+	key    Key
+}
+
+// New returns an empty Pool. Close ends it.
+func New(o Options) *Pool {
+	p := &Pool{o: o, sessions: map[place]*session{}, live: map[*session]struct{}{}}
+	p.life, p.stop = context.WithCancel(context.Background())
+	p.patience, p.giveUp = context.WithCancel(context.Background())
+	return p
+}
+
+// Lease returns the session of the key at the server for a use, opened if there
+// is none. Of several callers at once one opens it. Errors: ErrFull,
+// ErrClosed, that of ctx, or why the server opens none.
+func (p *Pool) Lease(ctx context.Context, at Server, key Key) (*Lease, error) {
+	for {
+		s, err := p.find(at, key)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-s.opened:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if s.err != nil {
+			return nil, s.err
+		}
+		if l := p.use(s); l != nil {
+			l.awaitStream(ctx)
+			return l, nil
+		}
+	}
+}
+
+// find returns the session of a key, perhaps one that is still being opened.
+func (p *Pool) find(at Server, key Key) (*session, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	where := place{at, key}
+	if s := p.sessions[where]; s != nil {
+		return s, nil
+	}
+	if err := p.makeRoom(at); err != nil {
+		return nil, err
+	}
+	s := newSession(p, where)
+	p.sessions[where], p.live[s] = s, struct{}{}
+	p.work.Go(s.open)
+	return s, nil
+}
+
+// makeRoom ends the sessions that are idle for longest as long as there are too
+// many. Called under mu.
+func (p *Pool) makeRoom(at Server) error {
+	for {
+		crowded := p.count(at) >= p.o.PerServer
+		if !crowded && len(p.live) < p.o.Total {
+			return nil
+		}
+		var oldest *session
+		for _, s := range p.sessions {
+			if s.uses > 0 || !s.isOpen() || crowded && s.server != at {
+				continue
+			}
+			if oldest == nil || s.idleSince.Before(oldest.idleSince) {
+				oldest = s
+			}
+		}
+		if oldest == nil {
+			return ErrFull
+		}
+		p.forget(oldest)
+	}
+}
+
+// count returns the number of sessions at a server. Called under mu.
+func (p *Pool) count(at Server) (n int) {
+	for s := range p.live {
+		if s.server == at {
+			n++
+		}
+	}
+	return n
+}
+
+// use counts a use of an open session; nil if it was forgotten meanwhile.
+func (p *Pool) use(s *session) *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.forgotten {
+		return nil
+	}
+	s.uses++
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	return &Lease{session: s}
+}
+
+// release ends a use.
+func (p *Pool) release(l *Lease) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := l.session
+	if l.over {
+		return
+	}
+	l.over = true
+	delete(s.calls, l)
+	if s.uses--; s.uses > 0 {
+		return
+	}
+	if s.forgotten {
+		p.end(s)
+		return
+	}
+	s.rest()
+}
+
+// forget takes a session out, so that nobody else begins to use it. It ends with
+// its last use. Called under mu.
+func (p *Pool) forget(s *session) {
+	if s.forgotten {
+		return
+	}
+	s.forgotten = true
+	delete(p.sessions, s.place)
+	close(s.left)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.uses == 0 && s.isOpen() {
+		p.end(s)
+	}
+}
+
+// end ends a session at its server, and the reading of its stream. Called under
+// mu; again it does nothing.
+func (p *Pool) end(s *session) {
+	if _, ok := p.live[s]; !ok {
+		return
+	}
+	delete(p.live, s)
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.err != nil || s.lost {
+		return
+	}
+	p.work.Go(func() {
+		ctx, cancel := context.WithTimeout(p.patience, p.o.EndTimeout)
+		defer cancel()
+		if err := s.server.EndSession(ctx, s.at); err != nil {
+			p.o.Log.Debug("pooled session could not be ended", zap.Error(err))
+		}
+	})
+}
+
+// Drop forgets the sessions of a server that is gone.
+func (p *Pool) Drop(at Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		if s.server == at {
+			p.forget(s)
+		}
+	}
+}
+
+// Count returns the number of sessions at a server.
+func (p *Pool) Count(at Server) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count(at)
+}
+
+// Close ends all sessions at their servers, also those in use, and waits for
+// that.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.stop()
+	for s := range p.live {
+		p.forget(s)
+		if s.isOpen() {
+			p.end(s)
+		}
+	}
+	p.mu.Unlock()
+	late := time.AfterFunc(p.o.CloseTimeout, p.giveUp)
+	defer late.Stop()
+	p.work.Wait()
+	p.giveUp()
+}
