@@ -1,0 +1,118 @@
+package ferry
+
+import (
+	"sync"
+
+	"mcp-gateway/broker/pool"
+	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/mcp"
+)
+
+// Request is what of a client's request concerns how it is answered.
+type Request struct {
+	// ID is raw. Token is the raw progress token; nil for a client that wants no
+	// progress.
+	ID, Token []byte
+	// Level is the least severe log message that the client wants; empty for none.
+	Level string
+}
+
+// Message is one message of an answer.
+type Message struct {
+	Bytes []byte
+	// Last tells that it is the response.
+	Last bool
+	// Status is the HTTP status of a response that stands alone; 0 means 200.
+	Status int
+}
+
+// Caller is a request that waits for its answer.
+type Caller struct {
+	Request
+	level int // -1 for no log messages
+	out   chan Message
+	gone  chan struct{} // closed by Leave
+	cut   chan struct{} // closed when the answer breaks off
+
+	mu   sync.Mutex
+	left func() // is told of Leave
+	over bool   // Leave was called
+}
+
+func newCaller(r Request) *Caller {
+	return &Caller{Request: r, level: pool.Verbosity(r.Level), out: make(chan Message, 64), gone: make(chan struct{}), cut: make(chan struct{})}
+}
+
+// Out returns the messages of the answer, up to the one that is Last.
+func (k *Caller) Out() <-chan Message { return k.out }
+
+// Cut returns what is closed when the answer breaks off without an end, because
+// the reader is too slow.
+func (k *Caller) Cut() <-chan struct{} { return k.cut }
+
+// Leave tells that nobody reads any more. A call that is not yet answered is
+// cancelled (2026-07-28, basic/patterns/cancellation).
+func (k *Caller) Leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.over {
+		return
+	}
+	k.over = true
+	close(k.gone)
+	if k.left != nil {
+		go k.left()
+	}
+}
+
+// whenLeft has f run apart when the Caller leaves, or has left.
+func (k *Caller) whenLeft(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = f
+	if k.over {
+		go f()
+	}
+}
+
+// say hands a notification over; with patience also to who is slow to read.
+func (k *Caller) say(message []byte, patient bool) {
+	if !patient {
+		select {
+		case k.out <- Message{Bytes: message}:
+		default:
+		}
+		return
+	}
+	select {
+	case k.out <- Message{Bytes: message}:
+	case <-k.gone:
+	}
+}
+
+// end hands the response over.
+func (k *Caller) end(m Message) {
+	select {
+	case k.out <- m:
+	case <-k.gone:
+	}
+}
+
+// What is said of calls that came to nothing. The server's name goes before what
+// begins with a space.
+const (
+	stopping   = "the gateway is stopping"
+	over       = "requestState: the call that waited for this input is over, call again"
+	elsewhen   = "requestState: this input was brought already"
+	lostHolder = "the part of the gateway that held the call is gone, call again"
+)
+
+// refusal returns an error response for a call that failed.
+func refusal(k *Caller, message string) []byte {
+	return jsonrpc.AppendError(nil, k.ID, mcp.CodeInternalError, message, nil)
+}
+
+// misfit returns an error response for input that does not fit.
+func misfit(k *Caller, message string) []byte {
+	return jsonrpc.AppendError(nil, k.ID, mcp.CodeInvalidParams, message, nil)
+}
