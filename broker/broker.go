@@ -20,7 +20,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/ferry"
 	"mcp-gateway/broker/legacy"
+	"mcp-gateway/broker/pool"
+	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -65,6 +68,12 @@ type Broker struct {
 
 	crossings *crossings
 
+	// pool and ferry serve calls of clients without sessions at servers that
+	// have some; sealer seals what such a client brings back.
+	pool   *pool.Pool
+	ferry  *ferry.Ferry
+	sealer *requeststate.Sealer
+
 	oldClients *legacy.Clients
 
 	startup
@@ -103,6 +112,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 	b.mail.handle(mailLook, b.lookAt)
 	b.methods, b.modern = b.methodTable(), b.modernTable()
 	b.life, b.stop = context.WithCancel(context.Background())
+	b.startFerry()
 	b.oldClients = newOldClients(b)
 	b.view.Store(emptyView())
 	return b
@@ -121,6 +131,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	wg.Go(func() { b.endings.run(ctx) })
 	wg.Go(func() { b.mail.run(ctx) })
 	<-ctx.Done()
+	b.ferry.End()
+	b.pool.Close()
 
 	b.mu.Lock()
 	b.ended = true

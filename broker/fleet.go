@@ -102,6 +102,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 	for _, s := range old {
 		if !slices.ContainsFunc(next, func(n *server) bool { return n.upstream == s.upstream }) {
 			s.cancel()
+			b.pool.Drop(s.upstream)
 		}
 	}
 	for _, s := range begun {

@@ -23,10 +23,10 @@ func (b *Broker) modernTable() map[string]func(*call) {
 		mcp.MethodResourcesList:      b.list,
 		mcp.MethodResourcesTemplates: b.list,
 		mcp.MethodListen:             b.listen,
-		mcp.MethodToolsCall:          b.notRouted,
-		mcp.MethodPromptsGet:         b.notRouted,
-		mcp.MethodResourcesRead:      b.notRouted,
-		mcp.MethodComplete:           b.notRouted,
+		mcp.MethodToolsCall:          b.toLegacy,
+		mcp.MethodPromptsGet:         b.toLegacy,
+		mcp.MethodResourcesRead:      b.toLegacy,
+		mcp.MethodComplete:           b.toLegacy,
 	}
 }
 

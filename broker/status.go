@@ -78,6 +78,8 @@ type ServerStatus struct {
 	Prompts   int `json:"prompts"`
 	Resources int `json:"resources"`
 	Templates int `json:"templates"`
+	// Pooled counts the sessions that clients without sessions share.
+	Pooled int `json:"pooledSessions,omitempty"`
 	// Hidden counts items that the configuration does not admit.
 	Hidden int `json:"hidden,omitempty"`
 	// Faults are items that were left out.
@@ -119,7 +121,9 @@ func (b *Broker) Status() Status {
 		out.Endpoints = append(out.Endpoints, endpointStatus(path, v.catalog.View(view.Name)))
 	}
 	for i, snap := range v.seen {
-		out.Servers = append(out.Servers, v.serverStatus(i, snap))
+		s := v.serverStatus(i, snap)
+		s.Pooled = b.pool.Count(v.servers[s.Name])
+		out.Servers = append(out.Servers, s)
 	}
 	for _, c := range v.catalog.Conflicts() {
 		out.Conflicts = append(out.Conflicts, ConflictStatus{c.Kind.String(), c.Name, c.Server, c.Owner})

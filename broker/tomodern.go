@@ -92,7 +92,11 @@ func (c *call) target() (target, bool) {
 	case mcp.MethodPromptsGet:
 		return c.named(catalog.Prompts, m.Name, "params.name", "Unknown prompt: ")
 	case mcp.MethodResourcesRead:
-		return c.located(m.URI, "params.uri", mcp.CodeResourceNotFound)
+		code := mcp.CodeResourceNotFound
+		if c.modern != nil {
+			code = mcp.CodeInvalidParams
+		}
+		return c.located(m.URI, "params.uri", code)
 	}
 	switch kind, _ := jsonrpc.Unquote(nil, m.RefType.Of(c.body)); string(kind) {
 	case "ref/prompt":
