@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,9 +138,14 @@ func TestCallThatCannotCross(t *testing.T) {
 		c.Servers[0].CallTimeout = gatewayconfig.Duration(time.Minute)
 		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": raw("b")})
 		id := g.open()
-		var code int
-		var data, text string
+		type said struct {
+			code       int
+			data, text string
+		}
+		var now atomic.Pointer[said]
+		now.Store(&said{})
 		one.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+			code, data, text := now.Load().code, now.Load().data, now.Load().text
 			switch {
 			case method != "tools/call" && method != "resources/read":
 				return false
@@ -180,7 +186,7 @@ func TestCallThatCannotCross(t *testing.T) {
 			{name: "legacy server", body: toolCall("two_b", ""), want: `7 -32603`},
 			{name: "no such server yet", body: strings.Replace(read, "one+a", "gone+a", 1), want: `7 -32603`},
 		} {
-			code, data, text = tt.code, tt.data, tt.text
+			now.Store(&said{tt.code, tt.data, tt.text})
 			got := g.post(id, tt.body)
 			if _, data, ok := strings.Cut(got.body, "data: "); ok { // after keep-alives
 				got.body = data

@@ -167,7 +167,12 @@ func (c *Catalog) merge(k Kind) {
 				continue
 			}
 			owners[e.name] = i
-			if e.stateless = e.raw; k == Tools && !s.Route.Modern {
+			e.stateless = e.raw
+			switch {
+			case k != Tools:
+			case s.Route.Modern:
+				e.raw = forSessions(e.raw)
+			default:
 				e.stateless = withoutTasks(e.raw)
 			}
 			c.lists[k] = append(c.lists[k], e)

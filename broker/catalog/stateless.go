@@ -13,6 +13,8 @@ const (
 	taskRequired    = "required"
 )
 
+const outputSchemaMember = "outputSchema"
+
 // withoutTasks returns a tool of a server with sessions as clients of stateless
 // revisions see it: without its execution member, as they know other tasks; nil
 // for a tool that can be called as a task only. A server that spells the member
@@ -21,22 +23,58 @@ func withoutTasks(raw []byte) []byte {
 	if !bytes.Contains(raw, []byte(executionMember)) {
 		return raw
 	}
+	required := false
+	out := keep(raw, func(key, value jsonrpc.Span) bool {
+		if !is(raw, key, executionMember) {
+			return true
+		}
+		required = required || requires(value.Of(raw))
+		return false
+	})
+	if required {
+		return nil
+	}
+	return out
+}
+
+// forSessions returns a tool of a stateless server as clients with sessions see
+// it: in their revisions outputSchema is one of an object (2025-11-25,
+// server/tools, Output Schema), and a client that reads another may refuse the
+// whole list. What such a tool answers they get as text. A server that spells the
+// member with escapes keeps it.
+func forSessions(raw []byte) []byte {
+	if !bytes.Contains(raw, []byte(outputSchemaMember)) {
+		return raw
+	}
+	return keep(raw, func(key, value jsonrpc.Span) bool {
+		return !is(raw, key, outputSchemaMember) || ofObject(value.Of(raw))
+	})
+}
+
+// ofObject reports whether a schema is one of objects.
+func ofObject(schema []byte) bool {
+	object := false
+	_ = jsonrpc.Members(schema, func(key, value jsonrpc.Span) bool { // an error means no object
+		object = object || is(schema, key, "type") && is(schema, value, "object")
+		return true
+	})
+	return object
+}
+
+// keep returns an item with the members that f reports; raw itself if these are
+// all.
+func keep(raw []byte, f func(key, value jsonrpc.Span) bool) []byte {
 	var kept []jsonrpc.Span
-	required, all := false, 0
+	all := 0
 	// The item was read before: there is no error.
 	_ = jsonrpc.Members(raw, func(key, value jsonrpc.Span) bool {
 		all++
-		if is(raw, key, executionMember) {
-			required = required || requires(value.Of(raw))
-		} else {
+		if f(key, value) {
 			kept = append(kept, jsonrpc.Span{Start: key.Start, End: value.End})
 		}
 		return true
 	})
-	switch {
-	case required:
-		return nil
-	case len(kept) == all:
+	if len(kept) == all {
 		return raw
 	}
 	out := append(make([]byte, 0, len(raw)), '{')

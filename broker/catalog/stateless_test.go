@@ -49,6 +49,28 @@ func TestStatelessClientsSeeNoTasksOfOldServers(t *testing.T) {
 	}
 }
 
+func TestClientsWithSessionsSeeSchemasOfObjectsOnly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ tool, want string }{
+		{`{"name":"a","outputSchema":{"type":"object","x":1.0}}`, `{"name":"s_a","outputSchema":{"type":"object","x":1.0}}`},
+		{`{"name":"a","outputSchema":{"\u0074ype":"\u006fbject"}, "x":1}`, `{"name":"s_a","outputSchema":{"\u0074ype":"\u006fbject"}, "x":1}`},
+		{`{"name":"a","outputSchema":{"type":"array"}, "x":1.0}`, `{"name":"s_a","x":1.0}`},
+		{`{"name":"a","outputSchema":{"anyOf":[{"type":"object"}]}}`, `{"name":"s_a"}`},
+		{`{"outputSchema":true,"name":"a"}`, `{"name":"s_a"}`},
+		{`{"name":"a","inputSchema":{"outputSchema":1}}`, `{"name":"s_a","inputSchema":{"outputSchema":1}}`},
+	} {
+		modern, old := tasksOf(true, 0, tt.tool), tasksOf(false, 0, tt.tool)
+		if got, want := string(modern.First(catalog.Tools)), `,"result":{"tools":[`+tt.want+`]}}`; got != want {
+			t.Errorf("%s\n got %s\nwant %s", tt.tool, got, want)
+		}
+		// Others see what the server says, and so do all of a server with sessions.
+		said := string(old.First(catalog.Tools))
+		if got := `,"result":{` + string(modern.FirstStateless(catalog.Tools)); got != said {
+			t.Errorf("clients of stateless revisions see %s, want %s", got, said)
+		}
+	}
+}
+
 func TestStatelessPages(t *testing.T) {
 	t.Parallel()
 	// Where the items are the same, so are pages and cursors.
