@@ -193,6 +193,16 @@ func TestStatelessRepeatedHeader(t *testing.T) {
 	}
 }
 
+// The PHP SDK escapes every slash.
+func TestStatelessWithEscapedSlashes(t *testing.T) {
+	t.Parallel()
+	body := strings.ReplaceAll(stateless("resources/read", `"uri":"now+file:///a"`), "/", `\/`)
+	s, d := post(erasGateway(t), body, statelessHeaders("resources/read", "now+file:///a")...)
+	if s.phase != phaseServer || edits(d)[mcp.HeaderName] != "file:///a" || !strings.Contains(spliced(body, d), `"uri":"file:///a"`) {
+		t.Errorf("%d %s, edits %v", d.Status, d.Body, edits(d))
+	}
+}
+
 // Sessions are nothing to a stateless client, well formed or not.
 func TestStatelessIgnoresSessionHeaders(t *testing.T) {
 	t.Parallel()

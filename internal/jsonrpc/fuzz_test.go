@@ -43,6 +43,8 @@ var pieces = []string{
 	`1`, `-0.5e+3`, `1e400`, `9007199254740993`, `null`, `true`, `false`, `"a"`, `"a\/\"b\\"`, `"\ud83d\ude00"`, `"\ud83d"`,
 	"\"\u00e9\u4e91\U0001F600\"", "\"\xff\"", `"`, `\`, `01`, `{}`, `[]`, `"2.0"`, `{"a":[`, `]}`,
 	`{"jsonrpc":"2.0","id":1,"method":"m","params":{`, `},"id":1,"method":"m","jsonrpc":"2.0"}`, `"k":0,`,
+	`"taskId":`, `"taskid":`, `"io.modelcontextprotocol\/protocolVersion":`, `"io.modelcontextprotocol/clientCapabilities":`,
+	`"io.modelcontextprotocol\/clientCapabilities":`, `"io.modelcontextprotocol/clientinfo":`, `"io.modelcontextprotocol\/logLevel":`, `"io.modelcontextprotocol\/loglevel":`,
 }
 
 func FuzzScanPieces(f *testing.F) {

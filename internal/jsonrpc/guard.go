@@ -46,7 +46,8 @@ const (
 	objRef
 )
 
-// exact returns the reserved key that is spelled exactly so, 0 if none is.
+// exact returns the reserved key that is spelled exactly so, 0 if none is. A slash
+// may be escaped: the PHP SDK does so, and no parser reads it as anything else.
 func (o object) exact(key []byte) member {
 	switch o {
 	case objMessage:
@@ -89,13 +90,13 @@ func (o object) exact(key []byte) member {
 		}
 	case objMeta:
 		switch string(key) {
-		case "io.modelcontextprotocol/protocolVersion":
+		case "io.modelcontextprotocol/protocolVersion", `io.modelcontextprotocol\/protocolVersion`:
 			return memMetaVersion
-		case "io.modelcontextprotocol/clientCapabilities":
+		case "io.modelcontextprotocol/clientCapabilities", `io.modelcontextprotocol\/clientCapabilities`:
 			return memMetaCapabilities
-		case "io.modelcontextprotocol/clientInfo":
+		case "io.modelcontextprotocol/clientInfo", `io.modelcontextprotocol\/clientInfo`:
 			return memMetaClientInfo
-		case "io.modelcontextprotocol/logLevel":
+		case "io.modelcontextprotocol/logLevel", `io.modelcontextprotocol\/logLevel`:
 			return memMetaLogLevel
 		case "progressToken":
 			return memProgressToken

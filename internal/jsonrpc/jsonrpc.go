@@ -9,7 +9,8 @@
 // escapes), nested at most MaxDepth deep. In the objects that decide about
 // routing (the message, params, params._meta, params.ref) a key must not occur
 // twice, and a reserved name must be spelled exactly: parsers that fold case
-// or take the last duplicate would otherwise see another method or name.
+// or take the last duplicate would otherwise see another method or name. The slash
+// in names of _meta may be written \/, as encoders of PHP do.
 package jsonrpc
 
 import "strconv"

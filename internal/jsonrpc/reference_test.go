@@ -70,7 +70,7 @@ func refGuarded(t *testing.T, object string, reserved ...string) (map[string]str
 		clean = clean && !seen[m.key]
 		seen[m.key] = true
 		for _, name := range reserved {
-			if m.raw == `"`+name+`"` {
+			if m.raw == `"`+name+`"` || m.raw == `"`+strings.ReplaceAll(name, "/", `\/`)+`"` {
 				found[name] = m.value
 			} else if strings.EqualFold(m.key, name) {
 				clean = false
@@ -112,15 +112,16 @@ func reference(t *testing.T, text string) (parts, bool) {
 		ok = ok && p.ErrorOf != "" && (id || p.ID == "null")
 	}
 	if starts(p.Params, "{") {
-		params, clean := refGuarded(t, p.Params, "name", "uri", "cursor", "ref", "_meta", "protocolVersion", "arguments", "progressToken", "requestId")
+		params, clean := refGuarded(t, p.Params, "name", "uri", "cursor", "ref", "_meta", "protocolVersion", "arguments", "progressToken", "requestId", "taskId")
 		ok = ok && clean
 		p.Name, p.URI, p.Cursor, p.ProtocolVersion = params["name"], params["uri"], params["cursor"], params["protocolVersion"]
-		p.Progress, p.Cancelled = params["progressToken"], params["requestId"]
+		p.Progress, p.Cancelled, p.TaskID = params["progressToken"], params["requestId"], params["taskId"]
 		p.NameIsString, p.URIIsString = starts(p.Name, `"`), starts(p.URI, `"`)
 		if starts(params["_meta"], "{") {
-			meta, clean := refGuarded(t, params["_meta"], "io.modelcontextprotocol/protocolVersion", "progressToken")
+			meta, clean := refGuarded(t, params["_meta"], mcp.MetaProtocolVersion, mcp.MetaClientCapabilities, mcp.MetaClientInfo, mcp.MetaLogLevel, "progressToken")
 			ok = ok && clean
-			p.MetaVersion, p.ProgressToken = meta["io.modelcontextprotocol/protocolVersion"], meta["progressToken"]
+			p.MetaVersion, p.ProgressToken = meta[mcp.MetaProtocolVersion], meta["progressToken"]
+			p.Capabilities, p.Info, p.LogLevel = meta[mcp.MetaClientCapabilities], meta[mcp.MetaClientInfo], meta[mcp.MetaLogLevel]
 		}
 		if starts(params["ref"], "{") {
 			ref, clean := refGuarded(t, params["ref"], "type", "name", "uri")
@@ -204,7 +205,7 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	}
 	var params struct {
 		Name, URI, Cursor, ProtocolVersion, Ref raw
-		ProgressToken, RequestID                raw
+		ProgressToken, RequestID, TaskID        raw
 		Meta                                    raw `json:"_meta"`
 	}
 	if err := json.Unmarshal(top.Params, &params); err != nil {
@@ -216,6 +217,7 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	same("protocolVersion", params.ProtocolVersion, want.ProtocolVersion)
 	same("params.progressToken", params.ProgressToken, want.Progress)
 	same("requestId", params.RequestID, want.Cancelled)
+	same("taskId", params.TaskID, want.TaskID)
 	if want.NameIsString {
 		var name string
 		if err := json.Unmarshal(params.Name, &name); err != nil {
@@ -228,12 +230,18 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	if bytes.HasPrefix(params.Meta, []byte("{")) {
 		var meta struct {
 			Version       raw `json:"io.modelcontextprotocol/protocolVersion"`
+			Capabilities  raw `json:"io.modelcontextprotocol/clientCapabilities"`
+			Info          raw `json:"io.modelcontextprotocol/clientInfo"`
+			LogLevel      raw `json:"io.modelcontextprotocol/logLevel"`
 			ProgressToken raw
 		}
 		if err := json.Unmarshal(params.Meta, &meta); err != nil {
 			t.Fatal(err)
 		}
 		same("_meta version", meta.Version, want.MetaVersion)
+		same("_meta capabilities", meta.Capabilities, want.Capabilities)
+		same("_meta info", meta.Info, want.Info)
+		same("_meta level", meta.LogLevel, want.LogLevel)
 		same("progressToken", meta.ProgressToken, want.ProgressToken)
 	}
 	if bytes.HasPrefix(params.Ref, []byte("{")) {
@@ -265,4 +273,32 @@ func refElements(t *testing.T, array []byte) []string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// parts is a scanned message in a form to compare: raw tokens.
+type parts struct {
+	Kind                           string
+	ID, Method, Params             string
+	Name, URI, Cursor              string
+	NameIsString, URIIsString      bool
+	RefType, RefName, RefURI       string
+	ProtocolVersion, MetaVersion   string
+	ProgressToken, Result, ErrorOf string
+	Progress, Cancelled, TaskID    string
+	Capabilities, Info, LogLevel   string
+}
+
+func partsOf(m *jsonrpc.Message, body string) parts {
+	of := func(s jsonrpc.Span) string { return string(s.Of([]byte(body))) }
+	return parts{
+		Kind: m.Kind.String(),
+		ID:   of(m.ID), Method: of(m.Method), Params: of(m.Params),
+		Name: of(m.Name), URI: of(m.URI), Cursor: of(m.Cursor),
+		NameIsString: m.NameIsString, URIIsString: m.URIIsString,
+		RefType: of(m.RefType), RefName: of(m.RefName), RefURI: of(m.RefURI),
+		ProtocolVersion: of(m.ProtocolVersion), MetaVersion: of(m.MetaVersion),
+		ProgressToken: of(m.ProgressToken), Result: of(m.Result), ErrorOf: of(m.Error),
+		Progress: of(m.Progress), Cancelled: of(m.Cancelled), TaskID: of(m.TaskID),
+		Capabilities: of(m.MetaCapabilities), Info: of(m.MetaClientInfo), LogLevel: of(m.MetaLogLevel),
+	}
 }

@@ -11,32 +11,6 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-// parts is a scanned message in a form to compare: raw tokens.
-type parts struct {
-	Kind                           string
-	ID, Method, Params             string
-	Name, URI, Cursor              string
-	NameIsString, URIIsString      bool
-	RefType, RefName, RefURI       string
-	ProtocolVersion, MetaVersion   string
-	ProgressToken, Result, ErrorOf string
-	Progress, Cancelled            string
-}
-
-func partsOf(m *jsonrpc.Message, body string) parts {
-	of := func(s jsonrpc.Span) string { return string(s.Of([]byte(body))) }
-	return parts{
-		Kind: m.Kind.String(),
-		ID:   of(m.ID), Method: of(m.Method), Params: of(m.Params),
-		Name: of(m.Name), URI: of(m.URI), Cursor: of(m.Cursor),
-		NameIsString: m.NameIsString, URIIsString: m.URIIsString,
-		RefType: of(m.RefType), RefName: of(m.RefName), RefURI: of(m.RefURI),
-		ProtocolVersion: of(m.ProtocolVersion), MetaVersion: of(m.MetaVersion),
-		ProgressToken: of(m.ProgressToken), Result: of(m.Result), ErrorOf: of(m.Error),
-		Progress: of(m.Progress), Cancelled: of(m.Cancelled),
-	}
-}
-
 // accepted are messages and what Scan reports for them.
 var accepted = []struct {
 	name, body string
@@ -65,6 +39,14 @@ var accepted = []struct {
 				`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":7,"progresstokens":8}}`,
 			URI: `"u"`, URIIsString: true, Cursor: `"c"`, ProtocolVersion: `"v"`, RefType: `"t"`, RefName: `"n"`, RefURI: `"w"`,
 			MetaVersion: `"2026-07-28"`, ProgressToken: "7", Progress: `"x~1"`, Cancelled: "5"},
+	},
+	{
+		"EscapedSlashes", // as PHP writes them
+		`{"jsonrpc":"2.0","id":1,"method":"m","params":{"taskId":"t","_meta":{"io.modelcontextprotocol\/protocolVersion":"v","io.modelcontextprotocol\/clientCapabilities":{},` +
+			`"io.modelcontextprotocol\/clientInfo":{"a":1},"io.modelcontextprotocol\/logLevel":"l"}}}`,
+		parts{Kind: "request", ID: "1", Method: `"m"`, MetaVersion: `"v"`, Capabilities: "{}", Info: `{"a":1}`, LogLevel: `"l"`, TaskID: `"t"`,
+			Params: `{"taskId":"t","_meta":{"io.modelcontextprotocol\/protocolVersion":"v","io.modelcontextprotocol\/clientCapabilities":{},` +
+				`"io.modelcontextprotocol\/clientInfo":{"a":1},"io.modelcontextprotocol\/logLevel":"l"}}`},
 	},
 	{
 		"MembersOfAnotherType",
@@ -305,7 +287,8 @@ var refused = []struct {
 	{"EscapedName", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"\u006eame":"b"}}`, -32600, "1"},
 	{"EscapedCaseVariant", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"\u004eame":"b"}}`, -32600, "1"},
 	{"EscapedID", `{"jsonrpc":"2.0","id":1,"i\u0064":2,"method":"m"}`, -32600, ""},
-	{"EscapedSlashInMetaVersion", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol\/protocolVersion":"a"}}}`, -32600, "1"},
+	{"SlashEscapedAsUnicode", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol\u002fprotocolVersion":"a"}}}`, -32600, "1"},
+	{"EscapedSlashIsNoOtherKey", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol\/logLevel":"a","io.modelcontextprotocol/logLevel":"b"}}}`, -32600, "1"},
 	{"EveryCharacterEscaped", `{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"` + escapeAll("io.modelcontextprotocol/protocolVersion") + `":"a"}}}`, -32600, "1"},
 	{"SixtyFiveKeys", withKeys(63), -32600, ""},
 	{"SixtyFiveKeysInMeta", `{"jsonrpc":"2.0","method":"m","id":3,"params":{"_meta":` + withKeys(63) + `}}`, -32600, "3"},
