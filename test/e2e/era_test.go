@@ -24,15 +24,36 @@ const (
 type eraClient struct {
 	name, era string
 	run       sdk
+	// lacks is a row for which the SDK has nothing.
+	lacks string
 }
 
-// eraClients are two SDKs at least in each era.
-func eraClients() []eraClient {
+// eraClients are three SDKs in each era.
+func eraClients(t *testing.T) []eraClient {
+	t.Helper()
+	program := mcpGoProgram(t)
 	return []eraClient{
-		{"python", legacy, pythonMode("legacy")},
-		{"typescript1", legacy, typescriptClient("http")},
-		{"python", modern, pythonMode(revisionModern)},
-		{"typescript2", modern, typescriptClient("v2-modern")},
+		{"python", legacy, pythonMode("legacy"), ""},
+		{"typescript1", legacy, typescriptClient("http"), ""},
+		{"mcp-go", legacy, mcpGo(program, harness.Revision), "cancel"}, // over HTTP it tells nobody
+		{"python", modern, pythonMode(revisionModern), ""},
+		{"typescript2", modern, typescriptClient("v2-modern"), ""},
+		{"mcp-go", modern, mcpGo(program, revisionModern), ""},
+	}
+}
+
+// mcpGoProgram builds the client of mcp-go and returns its path.
+func mcpGoProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "mcpgo")
+	command(t, "go", "build", "-o", program, "./test/clients/mcpgo")
+	return program
+}
+
+func mcpGo(program, revision string) sdk {
+	return func(t *testing.T, url, steps, options string) output {
+		t.Helper()
+		return parse(t, command(t, program, url, steps, revision, options))
 	}
 }
 
@@ -72,7 +93,7 @@ func TestEras(t *testing.T) {
 	g := harness.Run(t, config)
 	var table eraTable
 	t.Cleanup(func() { table.write(t) })
-	for _, c := range eraClients() {
+	for _, c := range eraClients(t) {
 		for _, s := range eraServers() {
 			if !slices.Contains(eraPairs, [2]string{c.era, s.era}) {
 				continue
@@ -80,12 +101,12 @@ func TestEras(t *testing.T) {
 			t.Run(c.era+" "+c.name+" to "+s.name, func(t *testing.T) {
 				t.Parallel()
 				pair := eraPair{client: c, server: s}
-				for _, row := range eraRows {
+				for _, row := range pair.rows() {
 					table.put(row.name, pair, false) // until it is proven
 				}
 				out := c.run(t, g.URL, pair.steps(), `{"answers":{`+modelAnswer+`,`+userAnswer+`,`+rootsAnswer+`}}`)
 				at := 0
-				for _, row := range eraRows {
+				for _, row := range pair.rows() {
 					n := len(row.steps(pair))
 					steps := out.Steps[at : at+n]
 					at += n
@@ -105,6 +126,11 @@ type eraPair struct {
 	server eraServer
 }
 
+// rows are those that the client is able to want.
+func (p eraPair) rows() []eraRow {
+	return slices.DeleteFunc(slices.Clone(eraRows), func(r eraRow) bool { return r.name == p.client.lacks })
+}
+
 // mark is a word that no other pair uses.
 func (p eraPair) mark() string {
 	return strings.Join([]string{p.client.name, p.client.era, p.server.sdk, p.server.era}, "_")
@@ -117,7 +143,7 @@ func (p eraPair) call(tool, arguments, more string) string {
 
 func (p eraPair) steps() string {
 	var all []string
-	for _, row := range eraRows {
+	for _, row := range p.rows() {
 		all = append(all, row.steps(p)...)
 	}
 	return "[" + strings.Join(all, ",") + "]"
