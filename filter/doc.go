@@ -14,4 +14,9 @@
 // What goes to a server: calls, by name or URI; a client's answers, progress and
 // cancellations, by whose request they belong to (oneway.go); a GET that takes a
 // server's stream up again (resume.go). All else is the broker's.
+//
+// Requests of stateless revisions leave that path where their body is read
+// (stateless.go): they have headers that repeat the body (mirror.go), and no
+// session. A call whose client and server have no era in common is the broker's,
+// which translates.
 package filter
