@@ -30,6 +30,17 @@ func TestServersOfFourSDKs(t *testing.T) {
 	}
 }
 
+// listed returns what a server lists: without a session if it has that, as the
+// order of the members is not the same in both ways with all SDKs.
+func listed(t *testing.T, url, method string) []string {
+	t.Helper()
+	r := modernClient(harness.NewClient(t, url), method, "").Post(modernBody(method, ""))
+	if reply, err := r.Reply(); err == nil && ok(r) {
+		return harness.Items(t, method, string(reply.Result))
+	}
+	return harness.Connect(t, url).List(method)
+}
+
 // Every item of every list has the bytes that its server sends, but for its name.
 func itemsAreTheServers(t *testing.T, o others) {
 	for method, member := range map[string]string{
@@ -37,7 +48,7 @@ func itemsAreTheServers(t *testing.T, o others) {
 	} {
 		merged := harness.Connect(t, o.URL).List(method)
 		for name, url := range o.urls {
-			for _, item := range harness.Connect(t, url).List(method) {
+			for _, item := range listed(t, url, method) {
 				var names map[string]json.RawMessage
 				if err := json.Unmarshal([]byte(item), &names); err != nil {
 					t.Fatal(err)

@@ -206,13 +206,19 @@ func (c *Client) Request(method, params string) string {
 // one page.
 func (c *Client) List(method string) []string {
 	c.t.Helper()
+	return Items(c.t, method, c.Request(method, ""))
+}
+
+// Items returns the raw items in the raw result of a list, and the test fails if
+// there is more than one page.
+func Items(t testing.TB, method, raw string) []string {
+	t.Helper()
 	var result map[string]json.RawMessage
-	raw := c.Request(method, "")
 	if err := json.Unmarshal([]byte(raw), &result); err != nil {
-		c.t.Fatalf("%s: %v: %s", method, err, raw)
+		t.Fatalf("%s: %v: %s", method, err, raw)
 	}
 	if next, ok := result["nextCursor"]; ok {
-		c.t.Errorf("%s: nextCursor %s, want one page", method, next)
+		t.Errorf("%s: nextCursor %s, want one page", method, next)
 	}
 	member := map[string]string{
 		"tools/list": "tools", "prompts/list": "prompts",
@@ -220,7 +226,7 @@ func (c *Client) List(method string) []string {
 	}[method]
 	var items []json.RawMessage
 	if err := json.Unmarshal(result[member], &items); err != nil {
-		c.t.Fatalf("%s: %v: %s", method, err, raw)
+		t.Fatalf("%s: %v: %s", method, err, raw)
 	}
 	out := make([]string, len(items))
 	for i, item := range items {
