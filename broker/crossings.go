@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -161,12 +162,13 @@ func (b *Broker) passAnswer(c *call) bool {
 		return false
 	}
 	text, _ := jsonrpc.Unquote(nil, raw)
-	instance, number, ok := strings.Cut(string(text), ".")
-	if !ok {
+	instance, digits, ok := strings.Cut(string(text), ".")
+	number, err := strconv.ParseUint(digits, 10, 64)
+	if !ok || err != nil || !isInstance(instance) { // a client can make up marks of its own session
 		return false
 	}
-	head := c.session.ID.Key().String() + " " + number + " " + string(server) + "\n"
-	_, err := b.mail.send(c.r.Context(), instance, mailAnswer, append([]byte(head), c.body...))
+	head := fmt.Sprintf("%s %d %s\n", c.session.ID.Key(), number, server)
+	_, err = b.mail.send(c.r.Context(), instance, mailAnswer, append([]byte(head), c.body...))
 	if errors.Is(err, session.ErrTooLarge) {
 		// Who waits must hear of it.
 		refusal := jsonrpc.AppendError([]byte(head), c.msg.ID.Of(c.body), mcp.CodeInternalError, "the client's answer is too large", nil)

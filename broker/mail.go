@@ -20,13 +20,26 @@ const everybody = ""
 type mail struct {
 	log   *zap.Logger
 	store session.Store
-	// instance is this replica's mailbox: letters and digits.
+	// instance is this replica's mailbox, see isInstance.
 	instance string
 	handlers map[string]func(payload []byte)
 }
 
+// instanceLength is that of a replica's mailbox.
+const instanceLength = 12
+
+// isInstance reports whether a mailbox can be one of a replica.
+func isInstance(mailbox string) bool {
+	for _, c := range []byte(mailbox) {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return len(mailbox) == instanceLength
+}
+
 func newMail(log *zap.Logger, store session.Store) *mail {
-	return &mail{log: log, store: store, instance: rand.Text()[:12], handlers: make(map[string]func([]byte))}
+	return &mail{log: log, store: store, instance: rand.Text()[:instanceLength], handlers: make(map[string]func([]byte))}
 }
 
 // handle registers what takes the messages of a kind, a word. f must not block.

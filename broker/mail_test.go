@@ -71,6 +71,15 @@ func TestMail(t *testing.T) {
 		a.want(t, "to myself", "to all")
 		b.want(t, "to\nb", "to all")
 
+		for _, mailbox := range []string{everybody, a.instance + "A", "abcdefghijkl", "A.B CDEFGHIJK"} {
+			if isInstance(mailbox) {
+				t.Errorf("%q is a replica's", mailbox)
+			}
+		}
+		if !isInstance(a.instance) {
+			t.Errorf("%q is no replica's", a.instance)
+		}
+
 		// Only what leaves the process is bounded.
 		large := bytes.Repeat([]byte("x"), session.LargestMessage+1)
 		send(a.instance, "test", string(large), true)

@@ -142,7 +142,7 @@ func (m *merge) join(ctx context.Context, h heldServer, after string) error {
 // else may notice: the client perhaps only listens. The news of the old one's end
 // makes look leave it, which must not end this.
 func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
-	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.broker.view.Load().server(m.session.Endpoint, h.name) == h.up; lived = 0 {
+	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.hasSessions(h); lived = 0 {
 		_, err := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
 			Session: string(m.session.ID), Server: h.name, Endpoint: m.session.Endpoint, Stale: h.session.ID,
 		})
@@ -151,6 +151,11 @@ func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
 		}
 		m.broker.log.Debug("backend session of a client that listens cannot be renewed", zap.String("server", h.name), zap.Error(err))
 	}
+}
+
+// hasSessions reports whether a server is there that may open a session.
+func (m *merge) hasSessions(h heldServer) bool {
+	return m.broker.view.Load().server(m.session.Endpoint, h.name) == h.up && !modernOnly(h.up.Snapshot())
 }
 
 // pause returns how long to wait before a renewal. It grows from one to the next
