@@ -28,29 +28,32 @@ type eraClient struct {
 	lacks string
 }
 
-// eraClients are three SDKs in each era.
+// eraClients are four SDKs in each era.
 func eraClients(t *testing.T) []eraClient {
 	t.Helper()
-	program := mcpGoProgram(t)
+	mcpGo := goProgram(t, "./test/clients/mcpgo")
+	goSDK := goProgram(t, "-modfile=tools/go.mod", "./test/clients/gosdk/main.go")
 	return []eraClient{
 		{"python", legacy, pythonMode("legacy"), ""},
 		{"typescript1", legacy, typescriptClient("http"), ""},
-		{"mcp-go", legacy, mcpGo(program, harness.Revision), "cancel"}, // over HTTP it tells nobody
+		{"mcp-go", legacy, programClient(mcpGo, harness.Revision), "cancel"}, // over HTTP it tells nobody
+		{"go-sdk", legacy, programClient(goSDK, harness.Revision), ""},
 		{"python", modern, pythonMode(revisionModern), ""},
 		{"typescript2", modern, typescriptClient("v2-modern"), ""},
-		{"mcp-go", modern, mcpGo(program, revisionModern), ""},
+		{"mcp-go", modern, programClient(mcpGo, revisionModern), ""},
+		{"go-sdk", modern, programClient(goSDK, revisionModern), "roots"}, // v1.8.0 wants params, which may be left out
 	}
 }
 
-// mcpGoProgram builds the client of mcp-go and returns its path.
-func mcpGoProgram(t *testing.T) string {
+// goProgram builds a program and returns its path.
+func goProgram(t *testing.T, args ...string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "mcpgo")
-	command(t, "go", "build", "-o", program, "./test/clients/mcpgo")
+	program := filepath.Join(t.TempDir(), "program")
+	command(t, "go", append([]string{"build", "-o", program}, args...)...)
 	return program
 }
 
-func mcpGo(program, revision string) sdk {
+func programClient(program, revision string) sdk {
 	return func(t *testing.T, url, steps, options string) output {
 		t.Helper()
 		return parse(t, command(t, program, url, steps, revision, options))
