@@ -77,7 +77,7 @@ func (s *listening) follow(ctx context.Context, v *view) {
 	next := map[string]*part{}
 	of := func(server string) *part {
 		up := v.servers[server]
-		if up == nil || !up.Snapshot().Modern {
+		if up == nil || !tells(up.Snapshot()) {
 			return &part{} // which nobody runs
 		}
 		if next[server] == nil {
@@ -113,6 +113,9 @@ func (s *listening) follow(ctx context.Context, v *view) {
 	}
 }
 
+// tells reports whether a server can be asked to tell of resources or tasks.
+func tells(s *upstream.Snapshot) bool { return s.Modern || s.Legacy && s.Subscribe }
+
 // start has a server tell of its part until that is cancelled. Called under mu.
 func (s *listening) start(ctx context.Context, p *part) {
 	ctx, p.cancel = context.WithCancel(ctx)
@@ -125,7 +128,12 @@ func (s *listening) start(ctx context.Context, p *part) {
 	}
 	s.running.Go(func() {
 		defer p.settle()
-		err := p.up.Watch(ctx, watching)
+		var err error
+		if p.up.Snapshot().Modern {
+			err = p.up.Watch(ctx, watching)
+		} else {
+			err = s.broker.watchPooled(ctx, p.up, s.client.principal, watching)
+		}
 		s.mu.Lock()
 		p.over = true
 		s.mu.Unlock()

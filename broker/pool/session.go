@@ -28,9 +28,9 @@ type session struct {
 	opened chan struct{}
 	at     upstream.Session
 	err    error
-	// settled is closed when the event stream is open or will not be; left when
-	// the session was forgotten.
-	settled, left chan struct{}
+	// settled is closed when the event stream is open or will not be; mute when it
+	// never will be; left when the session was forgotten.
+	settled, mute, left chan struct{}
 
 	uses      int
 	idleSince time.Time
@@ -38,7 +38,6 @@ type session struct {
 	forgotten bool
 	lost      bool // the server has ended it
 	calls     map[*Lease]func(message []byte)
-	noStream  bool
 	stop      context.CancelFunc // of the stream
 
 	subscribing sync.Mutex // held while the server is told
@@ -50,7 +49,7 @@ type session struct {
 func newSession(p *Pool, at place) *session {
 	return &session{
 		pool: p, place: at,
-		opened: make(chan struct{}), settled: make(chan struct{}), left: make(chan struct{}),
+		opened: make(chan struct{}), settled: make(chan struct{}), mute: make(chan struct{}), left: make(chan struct{}),
 		calls: map[*Lease]func([]byte){}, watched: map[string][]*watcher{}, level: -1,
 	}
 }
@@ -112,10 +111,12 @@ func (s *session) listen(ctx context.Context) {
 			return nil
 		},
 	})
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	s.noStream = errors.Is(err, upstream.ErrNoStream)
+	if errors.Is(err, upstream.ErrNoStream) {
+		close(s.mute)
+	}
 	if errors.Is(err, upstream.ErrSessionGone) {
+		s.pool.mu.Lock()
+		defer s.pool.mu.Unlock()
 		s.lost = true
 		s.pool.forget(s)
 	}
@@ -182,6 +183,9 @@ func (l *Lease) Lost() {
 	p.forget(l.session)
 }
 
+// Mute is closed when the server turns out to have no event stream.
+func (l *Lease) Mute() <-chan struct{} { return l.session.mute }
+
 // Gone is closed when the session is not to be used any more.
 func (l *Lease) Gone() <-chan struct{} { return l.session.left }
 
@@ -190,13 +194,21 @@ func (l *Lease) awaitStream(ctx context.Context) {
 	if l.session.key.Capabilities == "{}" {
 		return
 	}
+	_ = l.settled(ctx) // who leaves will notice
+}
+
+// settled waits until it is known whether there is an event stream, though not for
+// long: there are servers that begin to answer with their first event.
+func (l *Lease) settled(ctx context.Context) error {
 	patience := time.NewTimer(streamPatience)
 	defer patience.Stop()
 	select {
 	case <-l.session.settled:
 	case <-patience.C:
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // levels are the log levels, the most verbose last (RFC 5424, from emergency on).

@@ -22,17 +22,15 @@ type watcher struct{ updated func(message []byte) }
 // server has no stream to tell it on.
 func (l *Lease) Subscribe(ctx context.Context, uri string, updated func(message []byte)) (unsubscribe func(), err error) {
 	s := l.session
-	select {
-	case <-s.settled:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := l.settled(ctx); err != nil {
+		return nil, err
 	}
 	s.subscribing.Lock()
 	defer s.subscribing.Unlock()
 	s.pool.mu.Lock()
-	noStream, first := s.noStream, len(s.watched[uri]) == 0
+	first := len(s.watched[uri]) == 0
 	s.pool.mu.Unlock()
-	if noStream {
+	if s.isMute() {
 		return nil, upstream.ErrNoStream
 	}
 	if first {
@@ -47,11 +45,23 @@ func (l *Lease) Subscribe(ctx context.Context, uri string, updated func(message 
 			return nil, errors.New("the server refuses the subscription")
 		}
 	}
+	if s.isMute() { // which may be known since the request only
+		return nil, upstream.ErrNoStream
+	}
 	w := &watcher{updated}
 	s.pool.mu.Lock()
 	s.watched[uri] = append(s.watched[uri], w)
 	s.pool.mu.Unlock()
 	return func() { s.unsubscribe(uri, w) }, nil
+}
+
+func (s *session) isMute() bool {
+	select {
+	case <-s.mute:
+		return true
+	default:
+		return false
+	}
 }
 
 // unsubscribe takes a watcher out. The server is told of the last one, and not
