@@ -327,7 +327,7 @@ func TestReadyOnceEveryServerWasTried(t *testing.T) {
 		if got := g.inside("GET", gatewayconfig.PathTable, "", nil); got.status != 200 || ready() != 503 {
 			t.Errorf("in the beginning: table %d, ready %d", got.status, ready())
 		}
-		time.Sleep(8 * time.Second) // half a list timeout for server/discover, one for initialize
+		time.Sleep(11 * time.Second) // a list timeout for server/discover, one for initialize
 		if ready() != 200 {
 			t.Error("not ready although every server was tried")
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
+	"mcp-gateway/broker/backoff"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -29,7 +31,9 @@ type Conversation struct {
 // message by message as it comes: notifications, in a session also requests of
 // the server, then the response. Pings are answered here; a stateless server may
 // ask nothing in this way, and what it asks is dropped like responses to others.
-// A response counts with any HTTP status. An error without an id is the answer
+// A stream of a session that breaks is resumed, if the server gave its events ids
+// (2025-11-25, basic/transports, Resumability and Redelivery): so may a server
+// wait that closes its streams. A response counts with any HTTP status. An error without an id is the answer
 // to the request if the status says that the request is at fault; it gets the
 // request's id. The error is ErrSessionGone, that of Each, or says why there is
 // no answer; the request may have arrived nevertheless. Only ctx bounds the time.
@@ -64,7 +68,20 @@ type talk struct {
 	*link
 	id   []byte // raw, of the request
 	each func(message []byte) error
+	// after is the id of the last event; empty for none. retry is how long the
+	// server wants to be left alone before its stream is resumed.
+	after string
+	retry time.Duration
 }
+
+// resumeMin and resumeMax bound the wait before a stream is resumed.
+const (
+	resumeMin = 100 * time.Millisecond
+	resumeMax = 5 * time.Second
+)
+
+// resumptions is how often a stream is resumed that brings nothing new.
+const resumptions = 4
 
 // hear reads the answer up to the response.
 func (t *talk) hear(ctx context.Context, resp *http.Response) error {
@@ -90,19 +107,8 @@ func (t *talk) hear(ctx context.Context, resp *http.Response) error {
 	case kind != typeStream:
 		return errType(resp)
 	}
-	err := t.events(resp.Body, func(e sse.Event) error {
-		if !isMessage(e) {
-			return nil
-		}
-		answered, err := t.take(ctx, e.Data, false)
-		if answered && err == nil {
-			err = errFound
-		}
-		if errors.As(err, new(*jsonrpc.Error)) {
-			return nil // the server's loss, not the stream's
-		}
-		return err
-	})
+	event := func(e sse.Event) error { return t.event(ctx, e) }
+	err := t.resume(ctx, t.events(resp.Body, event), event)
 	switch {
 	case errors.Is(err, errFound):
 		return nil
@@ -110,6 +116,52 @@ func (t *talk) hear(ctx context.Context, resp *http.Response) error {
 		return errors.New("the stream ends before the answer")
 	}
 	return err
+}
+
+// event takes one event of the answer; errFound after the response.
+func (t *talk) event(ctx context.Context, e sse.Event) error {
+	if e.HasID && len(e.ID) <= longestEventID {
+		t.after = string(e.ID)
+	}
+	if wait, ok := retryOf(e); ok {
+		t.retry = wait
+	}
+	if !isMessage(e) {
+		return nil
+	}
+	answered, err := t.take(ctx, e.Data, false)
+	if answered && err == nil {
+		return errFound
+	}
+	if errors.As(err, new(*jsonrpc.Error)) {
+		return nil // the server's loss, not the stream's
+	}
+	return err
+}
+
+// resume reads on where a stream has ended with why, and returns why the last
+// one has.
+func (t *talk) resume(ctx context.Context, why error, event func(sse.Event) error) error {
+	pause := backoff.Backoff{Min: resumeMin, Max: resumeMax}
+	for tries := 0; tries < resumptions; tries++ {
+		stopped := errors.Is(why, errFound) || errors.As(why, new(errTaken)) || errors.Is(why, sse.ErrTooLarge)
+		if stopped || t.after == "" || mcp.Modern(t.version) || ctx.Err() != nil {
+			return why
+		}
+		if err := backoff.Sleep(ctx, max(t.retry, pause.Next())); err != nil {
+			return err
+		}
+		before := t.after
+		_, err := t.stream(ctx, streaming{after: t.after, opened: func() {}, event: event})
+		if errors.Is(err, ErrNoStream) || errors.Is(err, ErrSessionGone) {
+			return why // it cannot be resumed
+		}
+		if why = err; t.after != before {
+			tries = -1
+			pause.Reset()
+		}
+	}
+	return why
 }
 
 // take hands over what is for the client of one message, or of a batch

@@ -182,6 +182,72 @@ func TestConverseTakesErrorsWithAnyStatus(t *testing.T) {
 	}
 }
 
+// A server of 2025-11-25 may close the stream of a call and be asked for the rest.
+func TestConverseResumesBrokenStreams(t *testing.T) {
+	t.Parallel()
+	const (
+		progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"n":%d}}`
+		result   = `{"jsonrpc":"2.0","id":"c","result":{}}`
+	)
+	event := func(id int, message string) string { return fmt.Sprintf("id: %d\ndata: %s\n\n", id, message) }
+	for _, test := range []struct {
+		name   string
+		in     Session
+		posted string
+		got    []string // bodies of the GETs; others are 405
+		want   int      // messages
+		after  []string // ids to resume behind
+		err    string
+		least  time.Duration
+	}{
+		{"closed", Session{"s", mcp.LatestLegacy}, "retry: 3000\nid: 1\ndata:\n\n", []string{event(2, fmt.Sprintf(progress, 1)) + event(3, result)}, 2, []string{"1"}, "", 3 * time.Second},
+		{"closed again and again", Session{"s", mcp.LatestLegacy}, event(1, fmt.Sprintf(progress, 1)),
+			[]string{"", event(2, fmt.Sprintf(progress, 2)), "", "", "", event(3, fmt.Sprintf(progress, 3)), event(4, result)}, 4,
+			[]string{"1", "1", "2", "2", "2", "2", "3"}, "", 0},
+		{"nothing comes", Session{"s", mcp.LatestLegacy}, event(1, fmt.Sprintf(progress, 1)), []string{"", "", "", "", "", event(2, result)}, 1, []string{"1", "1", "1", "1"}, "ends before the answer", 0},
+		{"not to be resumed", Session{"s", mcp.LatestLegacy}, event(1, fmt.Sprintf(progress, 1)), nil, 1, []string{"1"}, "ends before the answer", 0},
+		{"no ids", Session{"s", mcp.LatestLegacy}, "data: " + fmt.Sprintf(progress, 1) + "\n\n", nil, 1, nil, "ends before the answer", 0},
+		{"stateless", Session{Version: mcp.Revision20260728}, event(1, fmt.Sprintf(progress, 1)), nil, 1, nil, "ends before the answer", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var after []string
+				sc := &rawserver.Server{Intercept: func(w http.ResponseWriter, r *http.Request, _, _ string) bool {
+					body := test.posted
+					if r.Method == http.MethodGet {
+						after = append(after, r.Header.Get("Last-Event-Id"))
+						if len(after) > len(test.got) {
+							w.WriteHeader(http.StatusMethodNotAllowed)
+							return true
+						}
+						body = test.got[len(after)-1]
+					}
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = w.Write([]byte(body))
+					return true
+				}}
+				transport, _ := rawserver.Serve(t, sc)
+				message := legacyCall
+				if test.in.ID == "" {
+					message = statelessCall
+				}
+				began := time.Now()
+				got, err := converse(t, newServer(t, transport, nil), test.in, Conversation{Message: []byte(message)})
+				if len(got) != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+					t.Errorf("%q, %v", got, err)
+				}
+				if diff := cmp.Diff(test.after, after); diff != "" {
+					t.Errorf("resumed behind (-want +got):\n%s", diff)
+				}
+				if took := time.Since(began); took < test.least {
+					t.Errorf("resumed after %v", took)
+				}
+			})
+		})
+	}
+}
+
 func TestConverseEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,9 +13,8 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-// probePatience bounds the wait for the answer to server/discover, as half a
-// request timeout does: there are servers with sessions that leave it without
-// one.
+// probePatience bounds the wait for the answer to server/discover where it is not
+// known whether one will come: there are servers with sessions that give none.
 const probePatience = 5 * time.Second
 
 // errAnew says that the server is not what it was found to be.
@@ -137,14 +136,25 @@ func (s *Server) findAgain(ctx context.Context, f *finding) error {
 	case p.verdict != modernEra || p.legacy != f.listed:
 		return errAnew
 	}
-	if !p.hello.equal(&f.hello) {
-		if p.hello.announces != f.hello.announces {
-			return errAnew // of which the stream depends
-		}
+	if p.hello.announces != f.hello.announces {
+		return errAnew // the stream is about that
+	}
+	lost := f.legacy && s.doubted.Swap(false) && s.lostSessions(ctx, f)
+	if lost || !p.hello.equal(&f.hello) {
 		f.hello = p.hello
 		s.greet(f)
 	}
-	return nil
+	return ctx.Err()
+}
+
+// lostSessions looks again whether a server that speaks both has sessions.
+func (s *Server) lostSessions(ctx context.Context, f *finding) bool {
+	now := finding{}
+	if err := s.lookForSessions(ctx, &now); err != nil || now.legacy {
+		return false
+	}
+	f.legacy, f.inSession = false, hello{}
+	return true
 }
 
 // stateless returns the link of discovery to a server without sessions.
@@ -196,7 +206,10 @@ type probed struct {
 
 // probe sends server/discover. The error says that the server was not reached.
 func (s *Server) probe(ctx context.Context) (probed, error) {
-	patience := min(s.client.timeout/2, probePatience)
+	patience := s.client.timeout
+	if s.era != gatewayconfig.EraModern {
+		patience = min(patience, probePatience)
+	}
 	within, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
 	l := s.stateless(&hello{})

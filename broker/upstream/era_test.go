@@ -235,6 +235,40 @@ func TestEraIsFoundAnewAfterARestart(t *testing.T) {
 	})
 }
 
+// A new version of a server may have given up its sessions, which its answer to
+// server/discover need not tell.
+func TestSessionsAreMissed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &rawserver.Server{Hello: rawserver.Hello(`{"logging":{}}`), Session: "s", Results: rawserver.Empty(),
+			Discover: rawserver.Discovery(rawserver.Everything)}
+		status := 0
+		sc.Intercept = func(w http.ResponseWriter, _ *http.Request, method, _ string) bool {
+			if method != mcp.MethodInitialize || status == 0 {
+				return false
+			}
+			w.WriteHeader(status)
+			return true
+		}
+		transport, _ := rawserver.Serve(t, sc)
+		s, _ := start(t, transport, nil)
+		for _, step := range []struct {
+			status int
+			legacy bool
+		}{{0, true}, {503, true}, {404, false}} {
+			status = step.status
+			time.Sleep(10 * time.Second)
+			_, err := s.OpenSession(t.Context(), Client{Version: mcp.LatestLegacy})
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			now := s.Snapshot()
+			if (err == nil) != (status == 0) || now.State != Ready || !now.Modern || now.Legacy != step.legacy || now.Logging != step.legacy {
+				t.Errorf("status %d: %v, %+v", status, err, now)
+			}
+		}
+	})
+}
+
 func TestStatelessDiscoveryOnTheWire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -66,6 +66,7 @@ func (s *Server) OpenSession(ctx context.Context, c Client) (Session, error) {
 	}
 	l, h, err := s.client.open(ctx, as)
 	if err != nil {
+		s.doubted.Store(!transient(err) && ctx.Err() == nil)
 		s.Recheck()
 		return Session{}, err
 	}

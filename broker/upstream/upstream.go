@@ -135,6 +135,7 @@ type Server struct {
 	checkedAt atomic.Int64 // Unix nanoseconds of the last listing
 	toldAt    atomic.Int64 // and of the last call of Changed
 	waiting   atomic.Bool  // for the time that Changed has to wait
+	doubted   atomic.Bool  // whether there are sessions, as none was opened
 }
 
 // New returns a Server that does nothing until Run. It fails for a URL that is

@@ -155,10 +155,20 @@ func (l *link) stream(ctx context.Context, o streaming) (pause time.Duration, er
 	}
 	o.opened()
 	err = l.events(resp.Body, func(e sse.Event) error {
-		if ms, err := strconv.ParseUint(string(e.Retry), 10, 32); err == nil {
-			pause = min(time.Duration(ms)*time.Millisecond, longestPause)
+		if wait, ok := retryOf(e); ok {
+			pause = wait
 		}
 		return o.event(e)
 	})
 	return pause, err
+}
+
+// retryOf returns how long the server wants its stream to stay closed, and
+// whether the event says so.
+func retryOf(e sse.Event) (time.Duration, bool) {
+	ms, err := strconv.ParseUint(string(e.Retry), 10, 32)
+	if err != nil {
+		return 0, false
+	}
+	return min(time.Duration(ms)*time.Millisecond, longestPause), true
 }
