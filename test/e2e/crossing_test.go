@@ -54,6 +54,32 @@ func TestCallsOfSessionsToStatelessServers(t *testing.T) {
 	}
 }
 
+// Whatever a server may require before it answers, clients of two SDKs are asked
+// for it in their own revision.
+func TestSessionsAreAskedWhatStatelessServersRequire(t *testing.T) {
+	t.Parallel()
+	g := harness.Run(t, behindModern(t))
+	bySDK(t, func(t *testing.T, run sdk) {
+		var steps, wants []string
+		for _, tool := range []struct{ name, want string }{
+			{"elicitation", "Hello, to "}, {"sampling", "Sampling response: to "}, {"list_roots", "1 root(s): file:///first"},
+			{"multiple_inputs", "1 root(s) visible"}, {"multi_round", "Multi-round complete"}, {"request_state", "state-ok"},
+			{"capabilities", "fulfilled"},
+		} {
+			steps = append(steps, `{"do":"tools/call","name":"go_test_input_required_result_`+tool.name+`","arguments":{}}`)
+			wants = append(wants, tool.want)
+		}
+		steps = append(steps, `{"do":"prompts/get","name":"go_test_input_required_result_prompt"}`)
+		out := run(t, g.URL, "["+strings.Join(steps, ",")+"]", `{"answers":{`+modelAnswer+`,`+userAnswer+`,`+rootsAnswer+`}}`)
+		for i, want := range wants {
+			contains(t, steps[i], out.Steps[i].text(), want)
+		}
+		if last := out.Steps[len(wants)]; last.Error != nil {
+			t.Errorf("prompt: %s", last.text())
+		}
+	})
+}
+
 // Clients of HTTP+SSE and the servers farthest from them.
 func TestOldClientsAndStatelessServers(t *testing.T) {
 	t.Parallel()
