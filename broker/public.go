@@ -159,7 +159,7 @@ func (c *call) checkRevision() bool {
 
 // openedBy finds the session of a request, which only initialize does without.
 func (b *Broker) openedBy(c *call) bool {
-	if c.msg.Kind == jsonrpc.Request && c.method == mcp.MethodInitialize {
+	if c.msg.Kind == jsonrpc.Request && c.method == mcp.MethodInitialize || c.isSessionless() {
 		return true
 	}
 	return b.findSession(c)
@@ -190,6 +190,10 @@ func (b *Broker) findSession(c *call) bool {
 func (b *Broker) dispatch(c *call) {
 	if c.msg.Kind == jsonrpc.Batch {
 		b.batch(c)
+		return
+	}
+	if c.isSessionless() {
+		b.dispatchSessionless(c)
 		return
 	}
 	if c.msg.Kind != jsonrpc.Request {

@@ -140,6 +140,9 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		}
 		return s.toBroker()
 	}
+	if len(s.session) == 0 && s.g.cfg.Sessionless {
+		return s.toBrokerLong()
+	}
 	if len(s.session) == 0 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
 	}

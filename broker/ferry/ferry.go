@@ -117,6 +117,8 @@ type Call struct {
 	// bring input, with the target as the client wrote it.
 	Method, Label string
 	Binding       requeststate.Binding
+	// Sessions is as in tolegacy.Answered.
+	Sessions bool
 	// Capabilities is the raw object that the client declares.
 	Capabilities []byte
 	// Logging tells that the server has logging.

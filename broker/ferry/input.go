@@ -161,10 +161,10 @@ func (x *crossing) final(k *Caller) Message {
 		return Message{Bytes: refusal(k, x.failure), Last: true}
 	}
 	var m jsonrpc.Message
-	if m.Scan(x.answer) == nil && tolegacy.Code(m.Error.Of(x.answer)) == mcp.CodeURLElicitation {
+	if !x.Sessions && m.Scan(x.answer) == nil && tolegacy.Code(m.Error.Of(x.answer)) == mcp.CodeURLElicitation {
 		return x.visit(k, m.Error.Of(x.answer))
 	}
-	out, ok := tolegacy.Response(x.answer, tolegacy.Answered{ID: k.ID, Method: x.Method, URI: x.Binding.Target, Label: x.Label})
+	out, ok := tolegacy.Response(x.answer, tolegacy.Answered{ID: k.ID, Method: x.Method, URI: x.Binding.Target, Sessions: x.Sessions, Label: x.Label})
 	if !ok {
 		out = refusal(k, "server "+x.Server+" answers in a form that cannot be passed on")
 	}

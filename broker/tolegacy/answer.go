@@ -16,6 +16,9 @@ type Answered struct {
 	Method string
 	// URI is the one of resources/read, as the client wrote it.
 	URI string
+	// Sessions tells that the client's revision has sessions, too: what the server
+	// answers is in a form that it knows.
+	Sessions bool
 	// Label goes before resource URIs of the server; empty for none.
 	Label string
 }
@@ -33,6 +36,9 @@ func Response(message []byte, to Answered) ([]byte, bool) {
 		return nil, false
 	}
 	edits := []edit{{m.ID, to.ID}}
+	if to.Sessions {
+		return apply(nil, message, edits), true
+	}
 	if m.Result.Empty() {
 		return apply(nil, message, append(edits, notFound(message, m.Error, to)...)), true
 	}

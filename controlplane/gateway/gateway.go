@@ -46,6 +46,9 @@ type Gateway struct {
 	PageSize int
 	// Partial is what lists do while a server fails.
 	Partial gatewayconfig.Partial
+	// Sessionless is what becomes of a request without a session that should have
+	// one: SessionlessRefuse or SessionlessPooled.
+	Sessionless string
 	// AccessLog is AccessLogOff, AccessLogStdout or the path of a file.
 	AccessLog string
 	// ServerStats has Envoy count answers by status and measure latency for each
@@ -60,6 +63,12 @@ type Gateway struct {
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.
 const SSEPathOff = "off"
+
+// Values of Gateway.Sessionless.
+const (
+	SessionlessRefuse = "refuse"
+	SessionlessPooled = "pooled" // answered in sessions that clients share
+)
 
 // Values of Gateway.AccessLog; anything else is the path of a file.
 const (
@@ -168,6 +177,7 @@ func Default() Gateway {
 		NameLength:    toolname.DefaultLimit,
 		PageSize:      1000,
 		Partial:       gatewayconfig.PartialStale,
+		Sessionless:   SessionlessRefuse,
 		AccessLog:     AccessLogOff,
 		Sessions: Sessions{
 			Store:       StoreMemory,

@@ -207,6 +207,9 @@ func TestFilter(t *testing.T) {
 	if !g.Filter("x").Metadata {
 		t.Error("an access log without metadata")
 	}
+	if g.Sessionless = SessionlessPooled; !g.Filter("x").Sessionless || !g.Broker("").Sessionless {
+		t.Error("pooled sessions are not for both")
+	}
 }
 
 // Where older clients go, and by which URL the broker sends on what they send.

@@ -38,6 +38,8 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 		BodyLimit: g.BodyLimit,
 		Endpoint:  g.endpoint(),
 		SSEPath:   g.StreamPath(),
+
+		Sessionless: g.Sessionless == SessionlessPooled,
 	}
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
@@ -130,6 +132,7 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 		ResponseLimit:   int(g.ResponseLimit),
 		InternalCluster: internalCluster,
 		AskTimeout:      gatewayconfig.Duration(askTimeout),
+		Sessionless:     g.Sessionless == SessionlessPooled,
 		// The access log is the only reader of the metadata so far.
 		Metadata: g.AccessLog != AccessLogOff,
 	}

@@ -24,6 +24,9 @@ func (v *validation) lists(g *Gateway) {
 		v.errorf("gateway.pageSize", "%d: want up to %d, or 0 for one page", g.PageSize, maxPage)
 	}
 	v.partial("gateway.partial", g.Partial, false)
+	if g.Sessionless != SessionlessRefuse && g.Sessionless != SessionlessPooled {
+		v.errorf("gateway.sessionless", "%q: want refuse or pooled", g.Sessionless)
+	}
 }
 
 func (v *validation) partial(at string, p gatewayconfig.Partial, none bool) {

@@ -62,6 +62,9 @@ type Broker struct {
 	// SSEPath is where clients of HTTP+SSE open their stream; they post to
 	// SSEPath + PathMessages. Empty means that they are not served.
 	SSEPath string `json:"ssePath,omitempty"`
+	// Sessionless has requests served that name no session although their revision
+	// has some.
+	Sessionless bool `json:"sessionless,omitempty"`
 }
 
 // Server is one MCP server as the broker reaches it.
@@ -134,6 +137,8 @@ type Filter struct {
 	InternalCluster string `json:"internalCluster"`
 	// AskTimeout bounds one question to the broker.
 	AskTimeout Duration `json:"askTimeout"`
+	// Sessionless is that of Broker: such requests are the broker's.
+	Sessionless bool `json:"sessionless,omitempty"`
 	// Metadata sets dynamic metadata "mcp" (server, method, name, error) on
 	// every call, for access logs and policies; it costs some microseconds.
 	Metadata bool `json:"metadata,omitempty"`

@@ -168,6 +168,7 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 		"nameLength":     d.amount(&g.NameLength),
 		"pageSize":       d.amount(&g.PageSize),
 		"partial":        d.text((*string)(&g.Partial)),
+		"sessionless":    d.text(&g.Sessionless),
 		"accessLog":      d.text(&g.AccessLog),
 		"serverStats":    d.boolean(&g.ServerStats),
 	}

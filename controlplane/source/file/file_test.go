@@ -249,6 +249,7 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"{servers: [], gateway: {bodyLimit: 4MB}}",
 		"{servers: [], gateway: {pageSize: -1}}",
 		"{servers: [], gateway: {partial: most}}",
+		"{servers: [], gateway: {sessionless: maybe}}",
 		"servers: [" + server + "prefixPolicy: maybe}]",
 		"servers: [" + server + "tools: {permit: [a]}}]",
 		"servers: [" + server + "prompts: {aliases: [a]}}]",
