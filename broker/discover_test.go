@@ -78,6 +78,11 @@ func TestListsOfStatelessClients(t *testing.T) {
 		if got, want := g.modern("resources/list", "").body, `{"jsonrpc":"2.0","id":1,"result":{`+private+`"resources":[{"uri":"two+file:///r"}]}}`; got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
+		// Nor can be called what is not offered.
+		hidden := g.request("POST", stateless("1", "tools/call", `"name":"one_t"`), mirrors("tools/call", "one_t"))
+		if brief, _ := describe(hidden.body); hidden.status != 200 || brief != "1 -32602" {
+			t.Errorf("%d %s", hidden.status, hidden.body)
+		}
 		for _, method := range []string{"prompts/list", "resources/templates/list"} {
 			if got := g.modern(method, ""); got.status != 200 || !strings.HasPrefix(got.body, `{"jsonrpc":"2.0","id":1,"result":{`+private) {
 				t.Errorf("%d %s", got.status, got.body)

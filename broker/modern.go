@@ -27,6 +27,9 @@ func (b *Broker) modernTable() map[string]func(*call) {
 		mcp.MethodPromptsGet:         b.toLegacy,
 		mcp.MethodResourcesRead:      b.toLegacy,
 		mcp.MethodComplete:           b.toLegacy,
+		mcp.MethodTasksGet:           b.notRouted,
+		mcp.MethodTasksUpdate:        b.notRouted,
+		mcp.MethodTasksCancel:        b.notRouted,
 	}
 }
 

@@ -60,6 +60,7 @@ func TestEveryModernStatus(t *testing.T) {
 		{name: "subscribe", body: stateless("7", "resources/subscribe", `"uri":"a:b"`), header: mirrors("resources/subscribe", ""), status: 404, want: `7 -32601`},
 		{name: "unsubscribe", body: stateless("7", "resources/unsubscribe", `"uri":"a:b"`), header: mirrors("resources/unsubscribe", ""), status: 404, want: `7 -32601`},
 		{name: "call of no such tool", body: stateless("7", "tools/call", `"name":"one_b"`), header: mirrors("tools/call", "one_b"), status: 200, want: `7 -32602`},
+		{name: "task without filter", body: stateless("7", "tasks/get", `"taskId":"t"`), header: mirrors("tasks/get", "t"), status: 200, want: `7 -32603`},
 		{name: "notification", body: `{"jsonrpc":"2.0","method":"notifications/x"}`, header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 202},
 		{name: "response", body: `{"jsonrpc":"2.0","id":1,"result":{}}`, header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `null -32600`},
 		{name: "batch", body: `[` + list + `]`, header: headers{"Mcp-Protocol-Version": "2026-07-28"}, status: 400, want: `null -32600`},

@@ -115,7 +115,7 @@ func (c *call) named(kind catalog.Kind, at jsonrpc.Span, member, unknown string)
 		return target{}, false
 	}
 	item, ok := c.shown.Find(kind, string(name))
-	if !ok {
+	if !ok || c.modern != nil && item.Stateful {
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, unknown+string(name))
 		return target{}, false
 	}
