@@ -23,18 +23,23 @@ type answering struct {
 	gone  bool // the client, or the answer is complete
 }
 
-// newAnswering keeps the client's connection alive from now on. End it with end
-// before the handler returns.
-func newAnswering(c *call) *answering {
+// newAnswering keeps the client's connection alive from now on, and calls touch
+// now and then. End it with end before the handler returns.
+func newAnswering(c *call, touch func()) *answering {
 	a := &answering{c: c, stop: make(chan struct{})}
 	a.done.Go(func() {
 		tick := time.NewTicker(keepAliveEvery)
 		defer tick.Stop()
+		touched := time.Now()
 		for {
 			select {
 			case <-a.stop:
 				return
 			case <-tick.C:
+				if time.Since(touched) >= touchEvery {
+					touched = time.Now()
+					touch()
+				}
 				a.write(sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
 			}
 		}

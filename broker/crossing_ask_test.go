@@ -256,7 +256,7 @@ func TestLeftClientIsNotAwaitedForever(t *testing.T) {
 		closed := hanging(one)
 		g, _ := replicas(t, one) // calls have no timeout
 		call := g.begin(g.open(), toolCall("one_a", ""))
-		time.Sleep(40 * time.Minute)
+		time.Sleep(3 * time.Hour) // longer than a session lives that nobody uses
 		if got := call.drain(); len(got) < 100 {
 			t.Errorf("%q", got)
 		}

@@ -89,3 +89,33 @@ func TestNoSubscriptionsAtAServerWithout(t *testing.T) {
 		}
 	})
 }
+
+// A server that comes back without sessions still tells what a client has
+// subscribed to before.
+func TestSubscriptionsOutliveTheEraOfTheServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before, one, feed := withAll("a"), modernOne("a"), rawserver.NewFeed()
+		before.Session = "s"
+		one.Listen = feed.Listen
+		g := newGateway(t, setup{config: config("one", "two")}, map[string]http.Handler{"one": before, "two": raw("b")})
+		id := g.open()
+		stream := g.listen(id)
+		if got := g.post(id, subscription("subscribe", "one+a:b")); got.body != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+			t.Errorf("%s", got.body)
+		}
+		g.serve("one", one)
+		time.Sleep(10 * time.Minute)
+		if got := strings.Join(filters(one), " "); got != `["a:b"]` {
+			t.Errorf("asked for %s", got)
+		}
+		stream.drain()
+		feed.Out <- `data: {"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b"}}` + "\n\n"
+		stream.wantNext(t, event("", `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"one+a:b"}}`))
+		tried := len(one.Requests("POST", "initialize"))
+		time.Sleep(4 * time.Minute)
+		if n := len(one.Requests("POST", "initialize")); n > tried {
+			t.Errorf("a session is tried for again, %d times", n-tried)
+		}
+	})
+}

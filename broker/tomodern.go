@@ -55,7 +55,7 @@ func (b *Broker) toModern(c *call) {
 	x.request = tomodern.NewCall(c.body, &c.msg, to.at, to.own, tomodern.Client{
 		Info: c.session.ClientInfo, Declared: x.declared, Level: x.level,
 	})
-	x.out = newAnswering(c)
+	x.out = newAnswering(c, func() { _, _ = b.store.Get(ctx, c.session.ID) }) // of its end the store tells itself
 	defer x.out.end()
 	x.run(ctx)
 }
