@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,9 +169,10 @@ func TestEraIsAskedAgainIfUnsure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty(),
 			Discover: rawserver.Discovery(rawserver.Everything)}
-		hangs := true
+		var hangs atomic.Bool
+		hangs.Store(true)
 		sc.Intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
-			if method == mcp.MethodDiscover && hangs {
+			if method == mcp.MethodDiscover && hangs.Load() {
 				<-r.Context().Done()
 				return true
 			}
@@ -183,7 +185,7 @@ func TestEraIsAskedAgainIfUnsure(t *testing.T) {
 		if now := s.Snapshot(); now.State != Ready || now.Modern || !now.Legacy {
 			t.Fatalf("%+v", now)
 		}
-		hangs = false
+		hangs.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if now := s.Snapshot(); now.State != Ready || !now.Modern || !now.Legacy {
@@ -201,19 +203,19 @@ func TestEraIsFoundAnewAfterARestart(t *testing.T) {
 			"tools/list": `{"tools":[{"name":"new"}],"ttlMs":0,"cacheScope":"private"}`, "prompts/list": `{"prompts":[]}`,
 			"resources/list": `{"resources":[]}`, "resources/templates/list": `{"resourceTemplates":[]}`,
 		}}
-		var running http.Handler = old
-		transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { running.ServeHTTP(w, r) }))
+		var running atomic.Pointer[rawserver.Server]
+		running.Store(old)
+		transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { running.Load().ServeHTTP(w, r) }))
 		var states []State
-		var s *Server
-		s, _ = start(t, transport, func(_ *gatewayconfig.Server, o *Options) {
-			o.Changed = func() { states = append(states, s.Snapshot().State) }
-		})
+		s := newServer(t, transport, nil)
+		s.changed = func() { states = append(states, s.Snapshot().State) }
+		stop := run(t, s)
 		for i, step := range []struct {
-			runs           http.Handler
+			runs           *rawserver.Server
 			modern, legacy bool
 			version        mcp.Revision
 		}{{old, false, true, mcp.LatestLegacy}, {upgraded, true, false, mcp.Revision20260728}, {old, false, true, mcp.LatestLegacy}} {
-			running = step.runs
+			running.Store(step.runs)
 			time.Sleep(time.Minute)
 			s.Recheck() // a call has failed
 			time.Sleep(time.Minute)
@@ -226,6 +228,7 @@ func TestEraIsFoundAnewAfterARestart(t *testing.T) {
 				t.Errorf("step %d: tools %q", i, texts(now.Lists.Tools))
 			}
 		}
+		stop()
 		for _, state := range states {
 			if state == Failed {
 				t.Errorf("it failed on the way: %v", states)
@@ -242,29 +245,51 @@ func TestSessionsAreMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sc := &rawserver.Server{Hello: rawserver.Hello(`{"logging":{}}`), Session: "s", Results: rawserver.Empty(),
 			Discover: rawserver.Discovery(rawserver.Everything)}
-		status := 0
+		var status atomic.Int32
 		sc.Intercept = func(w http.ResponseWriter, _ *http.Request, method, _ string) bool {
-			if method != mcp.MethodInitialize || status == 0 {
+			if method != mcp.MethodInitialize || status.Load() == 0 {
 				return false
 			}
-			w.WriteHeader(status)
+			w.WriteHeader(int(status.Load()))
 			return true
 		}
 		transport, _ := rawserver.Serve(t, sc)
 		s, _ := start(t, transport, nil)
 		for _, step := range []struct {
-			status int
+			status int32
 			legacy bool
 		}{{0, true}, {503, true}, {404, false}} {
-			status = step.status
+			status.Store(step.status)
 			time.Sleep(10 * time.Second)
 			_, err := s.OpenSession(t.Context(), Client{Version: mcp.LatestLegacy})
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
 			now := s.Snapshot()
-			if (err == nil) != (status == 0) || now.State != Ready || !now.Modern || now.Legacy != step.legacy || now.Logging != step.legacy {
-				t.Errorf("status %d: %v, %+v", status, err, now)
+			if (err == nil) != (step.status == 0) || now.State != Ready || !now.Modern || now.Legacy != step.legacy || now.Logging != step.legacy {
+				t.Errorf("status %d: %v, %+v", step.status, err, now)
 			}
+		}
+	})
+}
+
+func TestStatelessServerRefusesWithoutAnID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &rawserver.Server{Discover: rawserver.Discovery(rawserver.Everything), Stateless: true,
+			Results: map[string]string{"tools/list": `{"tools":[{"name":"a"}]}`}}
+		sc.Intercept = func(w http.ResponseWriter, _ *http.Request, method, _ string) bool {
+			if method == mcp.MethodPromptsList {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no"}}`))
+			}
+			return method == mcp.MethodPromptsList
+		}
+		transport, _ := rawserver.Serve(t, sc)
+		s, _ := start(t, transport, nil)
+		synctest.Wait()
+		if now := s.Snapshot(); now.State != Ready || len(now.Lists.Tools) != 1 {
+			t.Errorf("%s: %v, tools %q", now.State, now.Err, texts(now.Lists.Tools))
 		}
 	})
 }

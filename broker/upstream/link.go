@@ -77,7 +77,11 @@ func (l *link) call(ctx context.Context, method string, params []byte) (reply, e
 		return reply{}, cause(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	result, err := l.answer(ctx, resp, id)
+	read := l.answer
+	if mcp.Modern(l.version) {
+		read = l.refusal
+	}
+	result, err := read(ctx, resp, id)
 	if err != nil {
 		return reply{}, cause(ctx, err)
 	}
