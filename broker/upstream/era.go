@@ -204,8 +204,32 @@ type probed struct {
 	err     error
 }
 
-// probe sends server/discover. The error says that the server was not reached.
+// probe sends server/discover, and once more to a server that refused its revision
+// but lists it among its own: a client goes on with one of those (2026-07-28,
+// basic/versioning). The error says that the server was not reached.
 func (s *Server) probe(ctx context.Context) (probed, error) {
+	p, err := s.probeOnce(ctx)
+	if err == nil && p.verdict == refused && listsStateless(p.err) {
+		return s.probeOnce(ctx)
+	}
+	return p, err
+}
+
+// listsStateless reports whether an error lists a revision that the gateway offers.
+func listsStateless(err error) bool {
+	rpc, ok := errors.AsType[*rpcError](err)
+	if !ok || rpc.code != mcp.CodeUnsupportedVersion {
+		return false
+	}
+	var e struct {
+		Data struct {
+			Supported []mcp.Revision `json:"supported"`
+		} `json:"data"`
+	}
+	return json.Unmarshal(rpc.raw, &e) == nil && slices.Contains(e.Data.Supported, mcp.Revision20260728)
+}
+
+func (s *Server) probeOnce(ctx context.Context) (probed, error) {
 	patience := s.client.timeout
 	if s.era != gatewayconfig.EraModern {
 		patience = min(patience, probePatience)

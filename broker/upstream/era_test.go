@@ -108,6 +108,20 @@ func TestEraIsFound(t *testing.T) {
 		{"unsupported revision", stateless(func(sc *rawserver.Server) {
 			sc.Intercept = discovering(400, jsonType, `{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"too old"}}`)
 		}), "", none, "server/discover: the server answers with error -32022: too old"},
+		{"unsupported revision, which is listed", stateless(func(sc *rawserver.Server) {
+			refuse := discovering(400, jsonType, `{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"","data":{"supported":["2026-07-28"]}}}`)
+			first := true
+			sc.Intercept = func(w http.ResponseWriter, r *http.Request, method, id string) bool {
+				if method != mcp.MethodDiscover || !first {
+					return false
+				}
+				first = false
+				return refuse(w, r, method, id)
+			}
+		}), "", modern, ""},
+		{"unsupported revision, which is always listed", stateless(func(sc *rawserver.Server) {
+			sc.Intercept = discovering(400, jsonType, `{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"not now","data":{"supported":["2026-07-28"]}}}`)
+		}), "", none, "server/discover: the server answers with error -32022: not now"},
 		{"headers are lost on the way", stateless(func(sc *rawserver.Server) {
 			sc.Intercept = discovering(400, jsonType, `{"jsonrpc":"2.0","error":{"code":-32020,"message":"no Mcp-Method"}}`)
 		}), "", none, "-32020: no Mcp-Method"},
