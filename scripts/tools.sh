@@ -285,10 +285,12 @@ get_clients() {
 }
 
 # The reference programs of the Go SDK are packages main of a module, which
-# tools/go.sum pins. The server keeps no events as it is, so that a client
-# could not resume a stream: the one line that sets its options up is changed.
+# tools/go.sum pins. Two places of the server are changed. It keeps no events as it
+# is, so that a client could not resume a stream. And it tells of a change of its
+# tools whenever it adds the same tool again, which is none: each has a new name.
 install_reference() {
   local sdk=github.com/modelcontextprotocol/go-sdk target=$tools/reference dir source code
+  local once='"__transient_tool_for_list_changed"' each='fmt.Sprintf("__transient_tool_%d", time.Now().UnixNano())'
   local stock='Stateless: *stateless}' changed='Stateless: *stateless, EventStore: mcp.NewMemoryEventStore(nil)}'
   fresh "$target/.installed" "$root/tools/go.mod" "$root/tools/go.sum" "${BASH_SOURCE[0]}" && return
   command -v go >/dev/null || die "go is missing" "install Go 1.26 or newer"
@@ -301,8 +303,9 @@ install_reference() {
     go build -modfile=tools/go.mod -trimpath -o "$dir/out/everything-client" "$sdk/conformance/everything-client" || exit
     source=$(go list -modfile=tools/go.mod -f '{{.Dir}}' "$sdk/conformance/everything-server") || exit
     code=$(<"$source/main.go") || exit
-    [[ $code == *"$stock"* ]] || exit
-    printf '%s\n' "${code/"$stock"/"$changed"}" >"$dir/server/main.go"
+    [[ $code == *"$stock"* && $code == *"$once"* ]] || exit
+    code=${code/"$stock"/"$changed"}
+    printf '%s\n' "${code/"$once"/"$each"}" >"$dir/server/main.go"
     go build -modfile=tools/go.mod -trimpath -o "$dir/out/everything-server" "$dir/server/main.go"
   ) >&2 || die "the reference programs of the Go SDK could not be built" \
     "check the network and go env GOPROXY; a new version of the SDK may need another change to its server"
