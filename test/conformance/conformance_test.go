@@ -33,15 +33,10 @@ func TestServerScenarios(t *testing.T) {
 	// One after the other: the scenarios have time limits of their own.
 	for _, revision := range []string{"2025-11-25", "2025-06-18", "2025-03-26"} {
 		t.Run(revision, func(t *testing.T) {
-			server := func(t *testing.T, url string) report {
+			through(t, "server scenarios, "+revision, reference, func(t *testing.T, url string) report {
 				t.Helper()
 				return suite(t, nil, "server", "--url", url, "--suite", "all", "--spec-version", revision)
-			}
-			direct := server(t, reference(t))
-			alone := server(t, harness.Run(t, harness.Config{Servers: []harness.Server{{Name: refName, URL: reference(t)}}}).URL)
-			federated := server(t, federation(t))
-			tabulate(t, "server scenarios, "+revision, direct, column{"unprefixed", alone}, column{"prefixed", federated})
-			compare(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+			})
 		})
 	}
 }
@@ -50,7 +45,7 @@ func TestServerScenarios(t *testing.T) {
 // between the client and the server's authorization server.
 func TestClientScenarios(t *testing.T) {
 	client := harness.Tool(t, ".tools/reference/everything-client")
-	front := fronts(t)
+	front := fronts(t, "auto")
 	for revision, names := range map[string][]string{
 		"2025-11-25": {"initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"},
 		"2025-06-18": {"initialize", "tools_call"},
@@ -79,8 +74,9 @@ func clientScenarios(t *testing.T, command, revision string, names []string) rep
 }
 
 // fronts builds the program that puts a gateway before a client, beside another
-// server if there is one, and returns the command of it.
-func fronts(t *testing.T) func(beside, client string) string {
+// server if there is one, and returns the command of it. The suite's server is of
+// one era.
+func fronts(t *testing.T, era string) func(beside, client string) string {
 	t.Helper()
 	dir := t.TempDir()
 	front, leash := filepath.Join(dir, "front"), filepath.Join(dir, "leash")
@@ -99,7 +95,7 @@ func fronts(t *testing.T) func(beside, client string) string {
 	}
 	gateway := harness.Built(t, "mcp-gateway")
 	return func(beside, client string) string {
-		words := []string{front, "-leash", leash, gateway, client}
+		words := []string{front, "-era", era, "-leash", leash, gateway, client}
 		if beside != "" {
 			words = slices.Insert(words, 1, "-beside", beside)
 		}
@@ -116,14 +112,14 @@ func reference(t *testing.T) string {
 
 // federation is the reference server between two others, of mcp-go and of the
 // TypeScript SDK, behind a gateway and the shim.
-func federation(t *testing.T) string {
+func federation(t *testing.T, url string) string {
 	t.Helper()
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{
 		{Name: "weather", URL: harness.Demo(t, "weather"), Prefix: "weather_"},
-		{Name: refName, URL: reference(t), Prefix: refPrefix},
+		{Name: refName, URL: url, Prefix: refPrefix},
 		{Name: "everything", URL: harness.Everything(t), Prefix: "everything_"},
 	}})
-	handler, err := shim.New(g.URL, refPrefix, refName)
+	handler, err := shim.New(g.URL, refPrefix, refName, "weather", "everything")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,22 +128,53 @@ func federation(t *testing.T) string {
 	return s.URL + "/mcp"
 }
 
+// through runs a suite at a server by itself and behind the gateway.
+func through(t *testing.T, title string, start func(t *testing.T) string, run func(t *testing.T, url string) report) (direct report) {
+	t.Helper()
+	direct = run(t, start(t))
+	alone := run(t, harness.Run(t, harness.Config{Servers: []harness.Server{{Name: refName, URL: start(t)}}}).URL)
+	federated := run(t, federation(t, start(t)))
+	tabulate(t, title, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+	compare(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+	return direct
+}
+
 // column is what was found through one arrangement of the gateway.
 type column struct {
 	name  string
 	found report
 }
 
+// compare wants the same findings of each column as directly.
 func compare(t *testing.T, direct report, columns ...column) {
+	t.Helper()
+	each(t, direct, columns, func(t *testing.T, got, want findings) {
+		t.Helper()
+		if got.Passed != want.Passed {
+			t.Errorf("%d checks passed, want %d as directly; not passed:\n%s", got.Passed, want.Passed, strings.Join(got.Failed, "\n"))
+		}
+	})
+}
+
+// compareClients is compare for clients. The suite checks each request that it
+// gets, and the gateway makes more: it may pass more, but must fail no other.
+func compareClients(t *testing.T, direct report, columns ...column) {
+	t.Helper()
+	each(t, direct, columns, func(t *testing.T, got, want findings) {
+		t.Helper()
+		if got.Passed < want.Passed || len(got.Failed) > len(want.Failed) {
+			t.Errorf("%d checks passed and %d failed, want %d and %d as directly; failed:\n%s",
+				got.Passed, len(got.Failed), want.Passed, len(want.Failed), strings.Join(got.Failed, "\n"))
+		}
+	})
+}
+
+func each(t *testing.T, direct report, columns []column, check func(t *testing.T, got, want findings)) {
 	t.Helper()
 	for _, c := range columns {
 		t.Run(c.name, func(t *testing.T) {
 			for _, scenario := range scenarios(direct, c.found) {
-				t.Run(scenario, func(t *testing.T) {
-					if got, want := c.found[scenario], direct[scenario].Passed; got.Passed != want {
-						t.Errorf("%d checks passed, want %d as directly; not passed:\n%s", got.Passed, want, strings.Join(got.Failed, "\n"))
-					}
-				})
+				t.Run(scenario, func(t *testing.T) { check(t, c.found[scenario], direct[scenario]) })
 			}
 		})
 	}
@@ -177,8 +204,11 @@ func tabulate(t *testing.T, title string, direct report, columns ...column) {
 		mark := ""
 		for _, c := range columns {
 			numbers = append(numbers, c.found[scenario].Passed)
-			if c.found[scenario].Passed != direct[scenario].Passed {
+			switch passed := c.found[scenario].Passed; {
+			case passed < direct[scenario].Passed:
 				mark = " <"
+			case passed > direct[scenario].Passed && mark == "":
+				mark = " >"
 			}
 		}
 		line(scenario+mark, numbers...)

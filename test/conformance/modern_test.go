@@ -29,9 +29,7 @@ func TestModernServerScenarios(t *testing.T) {
 		_, url := harness.ReferenceModern(t, "")
 		return url
 	}
-	direct := server(t, start(t))
-	whole(t, direct, modernScenarios, modernChecks)
-	tabulate(t, "server scenarios, "+revisionModern, direct)
+	whole(t, through(t, "server scenarios, "+revisionModern, start, server), modernScenarios, modernChecks)
 }
 
 // TestTasksScenarios is about an extension: no suite runs its scenarios.
@@ -53,9 +51,7 @@ func TestTasksScenarios(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.URL + "/mcp"
 	}
-	direct := server(t, start(t))
-	whole(t, direct, tasksScenarios, tasksChecks)
-	tabulate(t, "tasks scenarios, "+revisionModern, direct)
+	whole(t, through(t, "tasks scenarios, "+revisionModern, start, server), tasksScenarios, tasksChecks)
 }
 
 // TestModernClientScenarios leaves out the scenarios of authorization.
@@ -65,9 +61,15 @@ func TestModernClientScenarios(t *testing.T) {
 		"http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation",
 	}
 	client := harness.Tool(t, ".tools/reference/everything-client")
+	// Whether a server has sessions too is found out by opening one, which the suite
+	// takes for a client without the manners of the stateless revision.
+	front := fronts(t, "modern")
 	direct := clientScenarios(t, client, revisionModern, names)
 	whole(t, direct, clientScenariosModern, clientChecksModern)
-	tabulate(t, "client scenarios, "+revisionModern, direct)
+	alone := clientScenarios(t, front("", client), revisionModern, names)
+	federated := clientScenarios(t, front(harness.Demo(t, "weather"), client), revisionModern, names)
+	tabulate(t, "client scenarios, "+revisionModern, direct, column{"unprefixed", alone}, column{"prefixed", federated})
+	compareClients(t, direct, column{"unprefixed", alone}, column{"prefixed", federated})
 }
 
 // whole checks that the suite ran all that it has, and found nothing wrong.

@@ -3,11 +3,12 @@
 // suite's server, runs the client against the gateway, and ends with the
 // client's exit code.
 //
-//	front [-beside URL] [-leash FILE] GATEWAY CLIENT URL
+//	front [-beside URL] [-era ERA] [-leash FILE] GATEWAY CLIENT URL
 //
 // GATEWAY and CLIENT are executables. With -beside the gateway federates the
 // suite's server with the one at that URL, with prefixes and labels, and the
-// client talks to it through a shim. With -leash the front ends, and the gateway
+// client talks to it through a shim. With -era the gateway is told what the
+// suite's server speaks. With -leash the front ends, and the gateway
 // and the client with it, when nobody holds the lock of that file any more: the
 // suite is between the test and the front, and leaves the front behind if it is
 // killed.
@@ -33,6 +34,7 @@ import (
 
 const (
 	label, prefix = "suite", "s_"
+	besideLabel   = "beside"
 
 	startLimit = 20 * time.Second
 	stopLimit  = 5 * time.Second
@@ -40,10 +42,11 @@ const (
 
 func main() {
 	beside := flag.String("beside", "", "endpoint of a second server, which makes the gateway use prefixes")
+	era := flag.String("era", "auto", "era of the suite's server, as in the gateway's configuration")
 	leash := flag.String("leash", "", "file that the test holds the lock of while it runs")
 	flag.Parse()
 	if flag.NArg() != 3 {
-		fmt.Fprintln(os.Stderr, "usage: front [-beside URL] [-leash FILE] GATEWAY CLIENT URL")
+		fmt.Fprintln(os.Stderr, "usage: front [-beside URL] [-era ERA] [-leash FILE] GATEWAY CLIENT URL")
 		os.Exit(2)
 	}
 	if *leash != "" {
@@ -52,7 +55,7 @@ func main() {
 			os.Exit(1)
 		}()
 	}
-	err := run(context.Background(), flag.Arg(0), flag.Arg(1), flag.Arg(2), *beside)
+	err := run(context.Background(), flag.Arg(0), flag.Arg(1), flag.Arg(2), *beside, *era)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		os.Exit(exit.ExitCode())
@@ -63,14 +66,14 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, gateway, client, server, beside string) error {
+func run(ctx context.Context, gateway, client, server, beside, era string) error {
 	dir, err := os.MkdirTemp("", "front")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // what stays is a small file in /tmp
 	file := filepath.Join(dir, "gateway.yaml")
-	if err := os.WriteFile(file, []byte(config(server, beside)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config(server, beside, era)), 0o600); err != nil {
 		return err
 	}
 	endpoint, stop, err := start(ctx, gateway, file)
@@ -79,7 +82,7 @@ func run(ctx context.Context, gateway, client, server, beside string) error {
 	}
 	defer stop()
 	if beside != "" {
-		handler, err := shim.New(endpoint, prefix, label)
+		handler, err := shim.New(endpoint, prefix, label, besideLabel)
 		if err != nil {
 			return err
 		}
@@ -106,10 +109,10 @@ func released(file string) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 }
 
-func config(server, beside string) string {
-	text := "servers:\n  - {name: " + label + ", url: " + server
+func config(server, beside, era string) string {
+	text := "servers:\n  - {name: " + label + ", era: " + era + ", url: " + server
 	if beside != "" {
-		text += ", prefix: " + prefix + "}\n  - {name: beside, url: " + beside + ", prefix: beside_"
+		text += ", prefix: " + prefix + "}\n  - {name: " + besideLabel + ", url: " + beside + ", prefix: " + besideLabel + "_"
 	}
 	return text + "}\n"
 }

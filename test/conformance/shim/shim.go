@@ -26,8 +26,9 @@ const (
 
 // New proxies to the gateway's endpoint, whatever the path asked for. The prefix
 // stands before the server's tools and prompts, the label before its URIs, as in
-// label+uri.
-func New(endpoint, prefix, label string) (http.Handler, error) {
+// label+uri. The others are the labels of other servers; their prefixes are the
+// same with an underscore.
+func New(endpoint, prefix, label string, others ...string) (http.Handler, error) {
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("gateway's endpoint: %w", err)
@@ -46,11 +47,11 @@ func New(endpoint, prefix, label string) (http.Handler, error) {
 			if err != nil {
 				return // the gateway sees a request without body and refuses it
 			}
-			put := map[string]string{"tools/call": prefix, "prompts/get": prefix, "resources/read": label + "+"}
+			s := Server{prefix, label, others}
 			for i, name := range r.Out.Header.Values(headerName) {
-				r.Out.Header[headerName][i] = Header(name, put[strings.TrimSpace(r.Out.Header.Get(headerMethod))])
+				r.Out.Header[headerName][i] = s.Header(r.Out.Header.Get(headerMethod), name)
 			}
-			body = Request(body, prefix, label)
+			body = s.Request(body)
 			r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		},
 		ModifyResponse: func(r *http.Response) error {
@@ -62,8 +63,28 @@ func New(endpoint, prefix, label string) (http.Handler, error) {
 	}, nil
 }
 
+// Server is how the gateway names what a server has, and the labels of others.
+type Server struct {
+	Prefix, Label string
+	Others        []string
+}
+
+// name is the gateway's name of a tool or prompt, uri that of a resource. What has
+// another server's name already is asked of that one.
+func (s Server) name(own string) string { return s.put(s.Prefix, own, "_") }
+func (s Server) uri(own string) string  { return s.put(s.Label+"+", own, "+") }
+
+func (s Server) put(text, own, separator string) string {
+	for _, other := range s.Others {
+		if strings.HasPrefix(own, other+separator) {
+			return own
+		}
+	}
+	return text + own
+}
+
 // Request is a message of the client in the gateway's names.
-func Request(body []byte, prefix, label string) []byte {
+func (s Server) Request(body []byte) []byte {
 	var message, params, ref map[string]json.RawMessage
 	if json.Unmarshal(body, &message) != nil || json.Unmarshal(message["params"], &params) != nil {
 		return body // not ours to judge
@@ -80,20 +101,20 @@ func Request(body []byte, prefix, label string) []byte {
 			return body
 		}
 		for i := range uris {
-			uris[i] = label + "+" + uris[i]
+			uris[i] = s.uri(uris[i])
 		}
 		filter["resourceSubscriptions"] = encode(uris)
 		params["notifications"] = encode(filter)
 	case "tools/call", "prompts/get":
-		put(params, "name", prefix)
+		put(params, "name", s.name)
 	case "resources/read", "resources/subscribe", "resources/unsubscribe":
-		put(params, "uri", label+"+")
+		put(params, "uri", s.uri)
 	case "completion/complete":
 		if json.Unmarshal(params["ref"], &ref) != nil {
 			return body
 		}
-		put(ref, "name", prefix)
-		put(ref, "uri", label+"+")
+		put(ref, "name", s.name)
+		put(ref, "uri", s.uri)
 		params["ref"] = encode(ref)
 	default:
 		return body
@@ -102,26 +123,34 @@ func Request(body []byte, prefix, label string) []byte {
 	return encode(message)
 }
 
-// Header is a value of Mcp-Name with text before the name, encoded as it was. A
-// value that cannot be decoded stays, for the gateway to refuse.
-func Header(value, text string) string {
+// Header is a value of Mcp-Name in the gateway's names, encoded as it was. A value
+// that cannot be decoded stays, for the gateway to refuse.
+func (s Server) Header(method, value string) string {
+	shown := s.name
+	switch strings.TrimSpace(method) {
+	case "tools/call", "prompts/get":
+	case "resources/read":
+		shown = s.uri
+	default:
+		return value
+	}
 	name := strings.TrimSpace(value)
 	encoded, ok := strings.CutPrefix(name, "=?base64?")
 	if !ok {
-		return text + name
+		return shown(name)
 	}
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, "?="))
 	if err != nil || !strings.HasSuffix(encoded, "?=") {
 		return value
 	}
-	return "=?base64?" + base64.StdEncoding.EncodeToString(append([]byte(text), decoded...)) + "?="
+	return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(shown(string(decoded)))) + "?="
 }
 
-// put puts text before a member that is a string.
-func put(object map[string]json.RawMessage, member, text string) {
+// put replaces a member that is a string.
+func put(object map[string]json.RawMessage, member string, shown func(string) string) {
 	var value string
 	if json.Unmarshal(object[member], &value) == nil {
-		object[member] = encode(text + value)
+		object[member] = encode(shown(value))
 	}
 }
 

@@ -11,10 +11,14 @@ import (
 	"mcp-gateway/test/conformance/shim"
 )
 
+var served = shim.Server{Prefix: "p_", Label: "l", Others: []string{"o"}}
+
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		`{"method":"tools/call","params":{"name":"a"}}`:                                                                           `{"method":"tools/call","params":{"name":"p_a"}}`,
+		`{"method":"tools/call","params":{"name":"o_a"}}`:                                                                         `{"method":"tools/call","params":{"name":"o_a"}}`,
+		`{"method":"resources/read","params":{"uri":"o+x:/a"}}`:                                                                   `{"method":"resources/read","params":{"uri":"o+x:/a"}}`,
 		`{"method":"prompts/get","params":{"name":"a"}}`:                                                                          `{"method":"prompts/get","params":{"name":"p_a"}}`,
 		`{"method":"resources/read","params":{"uri":"x:/a"}}`:                                                                     `{"method":"resources/read","params":{"uri":"l+x:/a"}}`,
 		`{"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"a"}}}`:                                      `{"method":"completion/complete","params":{"ref":{"name":"p_a","type":"ref/prompt"}}}`,
@@ -26,7 +30,7 @@ func TestRequest(t *testing.T) {
 		`[1]`:                                                                                                                     `[1]`,
 		``:                                                                                                                        ``,
 	} {
-		if got := string(shim.Request([]byte(in), "p_", "l")); got != want {
+		if got := string(served.Request([]byte(in))); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
@@ -36,12 +40,13 @@ func TestHeader(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"a":                     "p_a",
+		"o_a":                   "o_a",
 		" a ":                   "p_a",
 		"=?base64?w6Q=?=":       "=?base64?cF/DpA==?=",
 		"=?base64?not base64?=": "=?base64?not base64?=",
 		"=?base64?w6Q=":         "=?base64?w6Q=",
 	} {
-		if got := shim.Header(in, "p_"); got != want {
+		if got := served.Header("tools/call", in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
