@@ -220,7 +220,7 @@ async function record(description) {
   try {
     step.result = await run(description, step);
   } catch (error) {
-    step.error = { code: error.code ?? 0, message: String(error.message ?? error) };
+    step.error = { code: typeof error.code === "number" ? error.code : 0, message: String(error.message ?? error) };
   }
   return step;
 }
