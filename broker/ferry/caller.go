@@ -104,6 +104,7 @@ const (
 	stopping   = "the gateway is stopping"
 	over       = "requestState: the call that waited for this input is over, call again"
 	elsewhen   = "requestState: this input was brought already"
+	noWay      = "the input does not reach the part of the gateway that holds the call: it is too large, or the session store is away"
 	lostHolder = "the part of the gateway that held the call is gone, call again"
 )
 

@@ -90,7 +90,10 @@ func (c *Ferry) continueAway(k *Caller, r Retry) {
 // await sends the question and sees to it that the caller gets an end.
 func (c *Ferry) await(exchange string, away *remote, holder string, question []byte) {
 	why := ""
-	if delivered, err := c.send(holder, KindContinue, question); err != nil || !delivered {
+	switch delivered, err := c.send(holder, KindContinue, question); {
+	case err != nil:
+		why = noWay
+	case !delivered:
 		why = lostHolder
 	}
 	patience := time.NewTimer(silence)
