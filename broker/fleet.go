@@ -206,6 +206,7 @@ func (b *Broker) remake() {
 	b.view.Store(next)
 	close(old.replaced)
 	b.hub.announce(changesBetween(old, next))
+	b.hub.repeat(announcedBetween(old, next))
 	if !old.sameEras(next) {
 		b.hub.lookAll() // streams are joined in one era and observed in the other
 	}
@@ -305,6 +306,37 @@ func changesBetween(old, next *view) map[string]changes {
 	all := map[string]changes{}
 	for name := range next.endpoints {
 		all[name] = changesOf(old.catalog.View(name), next.catalog.View(name))
+	}
+	return all
+}
+
+// announcedBetween returns the lists of which a server has announced a change, for
+// each endpoint that shows it, whether or not something in them differs.
+func announcedBetween(old, next *view) map[string]changes {
+	before := make(map[string]upstream.Announced, len(old.seen))
+	for i, s := range old.seen {
+		before[old.config.Servers[i].Name] = s.Announced
+	}
+	all := map[string]changes{}
+	for i, s := range next.seen {
+		was, known := before[next.config.Servers[i].Name]
+		if !known || was == s.Announced {
+			continue
+		}
+		var c changes
+		for kind, differs := range map[changes]bool{
+			toolsChanged: was.Tools != s.Announced.Tools, promptsChanged: was.Prompts != s.Announced.Prompts,
+			resourcesChanged: was.Resources != s.Announced.Resources,
+		} {
+			if differs {
+				c |= kind
+			}
+		}
+		for name := range next.endpoints {
+			if next.catalog.View(name).Shows(i) {
+				all[name] |= c
+			}
+		}
 	}
 	return all
 }

@@ -40,6 +40,16 @@ func (h *hub) unlisten(l *listener) {
 	delete(h.listeners, l)
 }
 
+// repeat tells listeners what servers have announced at their endpoints. Who may
+// keep a list for a time has to hear it, even if the list is the same.
+func (h *hub) repeat(at map[string]changes) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.listeners {
+		l.add(at[l.endpoint])
+	}
+}
+
 // tell tells a listener what has changed. Called under mu.
 func (h *hub) tell(l *listener, at map[string]changes) {
 	c, there := at[l.endpoint]
@@ -49,6 +59,11 @@ func (h *hub) tell(l *listener, at map[string]changes) {
 		return
 	}
 	wakeUp(l.look)
+	l.add(c)
+}
+
+// add adds to what a listener is to be told. Called under mu.
+func (l *listener) add(c changes) {
 	if c &= l.lists; c != 0 {
 		l.pending |= c
 		wakeUp(l.wake)

@@ -124,6 +124,38 @@ func TestChangesComeTogether(t *testing.T) {
 	})
 }
 
+// A server that announces a change of a list is repeated, in whatever sense that
+// list has changed; at endpoints that show the server.
+func TestAnnouncementOfTheSameList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, feed := raw("a"), rawserver.NewFeed()
+		one.Stream = feed.ServeHTTP
+		c := config("one", "two")
+		c.Views = []gatewayconfig.View{{Name: "part", Servers: []string{"two"}}}
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": raw("b")})
+		with := g.listen(g.open())
+		s := g.subscribe(`1`, allLists)
+		g.path = "/mcp/part"
+		part := g.subscribe(`2`, allLists)
+		s.expect(t, time.Second, acknowledged(`1`, allLists))
+		part.expect(t, 0, acknowledged(`2`, allLists))
+		feed.Out <- rawserver.Notification("notifications/tools/list_changed")
+		s.expect(t, time.Second, notified("tools/list_changed", `1`, ""))
+		part.expect(t, 0)
+		// Once, if the list has changed indeed.
+		one.Set("tools/list", toolList("c"))
+		feed.Out <- rawserver.Notification("notifications/tools/list_changed")
+		s.expect(t, time.Second, notified("tools/list_changed", `1`, ""))
+		// A stream that comes back announces nothing.
+		feed.Out <- rawserver.End
+		s.expect(t, 10*time.Second)
+		if got := with.drain(); len(got) != 2 {
+			t.Errorf("a client with a session was told %q, want the change alone", got)
+		}
+	})
+}
+
 func TestEndOfSubscriptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -31,6 +31,8 @@ type finding struct {
 	listed bool
 	// unsure tells that the server was not able to say whether it is modern.
 	unsure bool
+	// announced are the lists that the server has said to have changed.
+	announced *changes
 }
 
 // find makes the first contact (2026-07-28, basic/transports/streamable-http,

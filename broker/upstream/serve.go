@@ -23,7 +23,11 @@ func (s *Server) serve(ctx context.Context, ready func()) error {
 	s.greet(f)
 
 	changed := newChanges()
-	l.notified = func(method []byte) { changed.add(changedBy(method)) }
+	f.announced = newChanges()
+	l.notified = func(method []byte) {
+		f.announced.add(changedBy(method))
+		changed.add(changedBy(method))
+	}
 	watchCtx, stop := context.WithCancel(ctx)
 	watched, settled := make(chan error, 1), make(chan struct{})
 	go func() { watched <- l.watch(watchCtx, s.timing, changed, func() { close(settled) }) }()
@@ -138,6 +142,8 @@ func (s *Server) list(ctx context.Context, f *finding, set kinds) error {
 		fmt.Errorf("reading the lists takes more than %v", budget*s.client.timeout))
 	defer cancel()
 	s.checkedAt.Store(time.Now().UnixNano())
+	announced := f.announced.take()
+	f.announced.add(announced &^ set) // came too late for this time
 	old := s.Snapshot().Lists
 	offers := f.hello.offers
 	lists, got, err := f.link.read(ctx, set&offers, old, s.limits)
@@ -151,6 +157,7 @@ func (s *Server) list(ctx context.Context, f *finding, set kinds) error {
 		next.Listed = s.known&(tools|prompts) == tools|prompts
 		if err == nil {
 			next.State, next.Err, next.ListedAt = Ready, nil, time.Now()
+			next.Announced = next.Announced.and(announced & set)
 		}
 	})
 	return err

@@ -82,6 +82,22 @@ type Snapshot struct {
 	// in a session, and none at all, have no time and are private.
 	TTL     time.Duration
 	Private bool
+	// Announced counts for each list how often the server has announced that it
+	// changed, and it was read then.
+	Announced Announced
+}
+
+// Announced are numbers of announcements.
+type Announced struct{ Tools, Prompts, Resources int }
+
+// and returns a with one more announcement of each list in the set.
+func (a Announced) and(set kinds) Announced {
+	for kind, n := range map[kinds]*int{tools: &a.Tools, prompts: &a.Prompts, resources: &a.Resources} {
+		if set&kind != 0 {
+			*n++
+		}
+	}
+	return a
 }
 
 // Options are what a Server needs besides its configuration.
