@@ -61,7 +61,7 @@ func TestPublicOldClients(t *testing.T) {
 		node := harness.Tool(t, ".tools/node/bin/node")
 		// Over HTTP+SSE this SDK drops a notification that comes together with the
 		// answer, whatever server it talks to.
-		checkProgress(t, command(t, node, "test/clients/ts/client.mjs", g.URL+"/sse", steps, "sse"), 3)
+		checkProgress(t, command(t, node, "test/clients/ts/client.mjs", g.URL+"/sse", steps, "sse"), harness.Revision, 3)
 	})
 	for _, mode := range []string{"legacy", "auto"} {
 		t.Run("Python SDK "+mode, func(t *testing.T) {
