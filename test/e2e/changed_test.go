@@ -24,9 +24,9 @@ func TestChangedListsAreTold(t *testing.T) {
 			{"do":"wait","method":"notifications/prompts/list_changed"},
 			{"do":"prompts/list"}
 		]`, `{}`)
-		out.want(t, "", "", `"ref___transient_tool_for_list_changed"`, "", "", `"ref___transient_prompt_for_list_changed"`)
+		out.want(t, "", "", `"ref___transient_tool_`, "", "", `"ref___transient_prompt_for_list_changed"`)
 		listening.Until("notifications/tools/list_changed")
 		listening.Until("notifications/prompts/list_changed")
-		contains(t, "tools", bystander.Request("tools/list", ""), `"ref___transient_tool_for_list_changed"`)
+		contains(t, "tools", bystander.Request("tools/list", ""), `"ref___transient_tool_`)
 	})
 }
