@@ -16,7 +16,7 @@ func warm(tb testing.TB, size int) func() {
 		tb.Fatal(err)
 	}
 	putTable(tb, g, testTable())
-	g.fetched.Store(second)
+	justFetched(g)
 	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	headers := postHeaders("content-length", "123", "user-agent", "x", "accept-encoding", "gzip")
 	body := []byte(strings.Replace(call("weather_get_weather"), "1e400", `"`+strings.Repeat("x", size)+`"`, 1))
@@ -86,7 +86,7 @@ func streamed(tb testing.TB, size int) func() {
 	}
 	g.cfg.ResponseLimit = 4 << 20
 	putTable(tb, g, testTable())
-	g.fetched.Store(second)
+	justFetched(g)
 	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	request, body := postHeaders(), []byte(call("weather_get_weather"))
 	headers := headersOf("200", "text/event-stream")

@@ -14,9 +14,11 @@ const (
 	// revalidateEvery is the least time between two background fetches of the
 	// table; only traffic causes one.
 	revalidateEvery = int64(time.Second)
-	// recheckEvery is the least time between two fetches that a request waits
-	// for because it names what the table does not know. It bounds what a
-	// client with made-up names can cause.
+	// recheckBurst is how many requests within recheckEvery may wait for a fetch
+	// of their own, because they name what the table does not know. It bounds what
+	// a client with made-up names can cause. One for all would not do: what it
+	// brings may be older than the list that the next client has just read.
+	recheckBurst = 16
 	recheckEvery = int64(50 * time.Millisecond)
 	// keepWithoutBroker is how long a known backend session is used before a
 	// broker that was away is asked again.
@@ -31,10 +33,12 @@ type Gateway struct {
 	hostnames map[string]bool
 	origins   map[string]bool
 
-	table    atomic.Pointer[table]
-	fetched  atomic.Int64 // when a fetch of the table was last begun
-	sessions *sessions
-	hints    *hints
+	table   atomic.Pointer[table]
+	fetched atomic.Int64 // when a fetch of the table was last begun
+	// rechecks are those since recheckFrom.
+	rechecks, recheckFrom atomic.Int64
+	sessions              *sessions
+	hints                 *hints
 }
 
 // New makes a Gateway from its static configuration.
@@ -116,6 +120,17 @@ func (g *Gateway) begin(now, every int64) bool {
 	}
 	last := g.fetched.Load()
 	return now-last >= every && g.fetched.CompareAndSwap(last, now)
+}
+
+// recheck is begin for a request that cannot go on with the table as it is.
+func (g *Gateway) recheck(now int64) bool {
+	if g.cfg.Table != nil {
+		return false
+	}
+	if from := g.recheckFrom.Load(); now-from >= recheckEvery && g.recheckFrom.CompareAndSwap(from, now) {
+		g.rechecks.Store(0)
+	}
+	return g.rechecks.Add(1) <= recheckBurst
 }
 
 // hostAllowed checks a Host or :authority value, port ignored.

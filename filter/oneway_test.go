@@ -84,7 +84,7 @@ func TestMessageWithoutResultNeedsASession(t *testing.T) {
 func TestMarkOfANewServerLooksTwice(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	g.fetched.Store(0)
+	longFetched(g)
 	body := sealed("s1", `{"jsonrpc":"2.0","id":"fresh~7","result":{}}`)
 	s, d := post(g, body)
 	if d.Action != Ask || d.Question.Path != "/v1/table" {

@@ -28,7 +28,7 @@ func (s *Stream) route(now int64) *Decision {
 	}
 	found := s.find(t)
 	if !found {
-		if s.phase != phaseAskName && s.g.begin(now, recheckEvery) {
+		if s.phase != phaseAskName && s.g.recheck(now) {
 			return s.ask(phaseAskName, s.g.TableQuestion())
 		}
 		return s.unknown(now)

@@ -47,8 +47,21 @@ func newGateway(t testing.TB) *Gateway {
 	for _, s := range []string{"weather", "docs", "new"} {
 		g.sessions.put([]byte("s1"), backend{server: s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
 	}
-	g.fetched.Store(second)
+	justFetched(g)
 	return g
+}
+
+// justFetched has nobody fetch the table at the time of the tests' requests, one
+// second; longFetched lets them.
+func justFetched(g *Gateway) {
+	g.fetched.Store(second)
+	g.recheckFrom.Store(second)
+	g.rechecks.Store(recheckBurst)
+}
+
+func longFetched(g *Gateway) {
+	g.fetched.Store(0)
+	g.recheckFrom.Store(0)
 }
 
 func putTable(t testing.TB, g *Gateway, table gatewayconfig.Table) {
@@ -268,7 +281,7 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t)
-			g.fetched.Store(second) // no second look at the table
+			justFetched(g) // no second look at the table
 			_, d := post(g, tt.body, tt.headers...)
 			if d.Action != Reply || d.Status != tt.status {
 				t.Fatalf("action %v, status %d, want a reply with %d", d.Action, d.Status, tt.status)

@@ -121,7 +121,7 @@ func TestEndpointPaths(t *testing.T) {
 		"/mcp/gone": 404, "/mcp/": 404, "/mcp/team/": 404, "/mcp/te%61m": 404, "/mcpteam": 404, "/mcp/TEAM": 404, "/mcp/team": 200,
 	} {
 		g := viewGateway(t)
-		g.fetched.Store(second) // no newer table within this request
+		justFetched(g) // no newer table within this request
 		_, d := post(g, call("search"), ":path", path)
 		if got := d.Status; d.Action == Reply && got != want || d.Action == Pass && want != 200 || d.Action == Ask {
 			t.Errorf("%s: action %d, status %d, want %d", path, d.Action, d.Status, want)
@@ -133,7 +133,7 @@ func TestEndpointPaths(t *testing.T) {
 func TestNewView(t *testing.T) {
 	t.Parallel()
 	g := viewGateway(t)
-	g.fetched.Store(0)
+	longFetched(g)
 	s, d := post(g, call("search"), ":path", "/mcp/gone")
 	if d.Action != Ask || d.Question.Path != gatewayconfig.PathTable {
 		t.Fatalf("action %d %+v", d.Action, d.Question)
@@ -172,7 +172,7 @@ func TestSessionBelongsToItsEndpoint(t *testing.T) {
 func TestViewsAllocateNothingMore(t *testing.T) {
 	g := viewGateway(t)
 	body, headers := []byte(call("weather_get_weather")), postHeaders(":path", "/mcp/team", "content-length", "99")
-	g.fetched.Store(second)
+	justFetched(g)
 	s := new(Stream)
 	run := func() {
 		s.Reset(g)
