@@ -62,6 +62,10 @@ type hub struct {
 	mu        sync.Mutex
 	streams   map[session.Key]*stream
 	listeners map[*listener]struct{}
+	// noMore tells that there are to be no more listeners; told has one for each
+	// that there was and that was not told all.
+	noMore bool
+	told   sync.WaitGroup
 	// absent are the sessions that had a stream, and have none now.
 	absent map[session.Key]struct{}
 }

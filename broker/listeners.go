@@ -1,5 +1,7 @@
 package broker
 
+import "context"
+
 // maxListeners bounds the subscriptions that are open at one time, which no
 // session stands behind.
 const maxListeners = 4096
@@ -18,13 +20,33 @@ type listener struct {
 	done chan struct{} // closed when the endpoint is gone
 }
 
-// listen takes in a listener; nil if there are too many.
+// EndSubscriptions ends all subscriptions, as long as their clients can be told,
+// and takes no more. It waits until they are told, or ctx ends.
+func (b *Broker) EndSubscriptions(ctx context.Context) {
+	h := b.hub
+	h.mu.Lock()
+	h.noMore = true
+	for l := range h.listeners {
+		delete(h.listeners, l)
+		close(l.done)
+	}
+	h.mu.Unlock()
+	told := make(chan struct{})
+	go func() { h.told.Wait(); close(told) }()
+	select {
+	case <-told:
+	case <-ctx.Done():
+	}
+}
+
+// listen takes in a listener; nil if there are too many, or are to be no more.
 func (h *hub) listen(endpoint string, lists changes) *listener {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.listeners) >= maxListeners {
+	if len(h.listeners) >= maxListeners || h.noMore {
 		return nil
 	}
+	h.told.Add(1)
 	l := &listener{
 		endpoint: endpoint, lists: lists,
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), done: make(chan struct{}),
@@ -33,11 +55,12 @@ func (h *hub) listen(endpoint string, lists changes) *listener {
 	return l
 }
 
-// unlisten forgets a listener.
+// unlisten forgets a listener, whose client has been told all.
 func (h *hub) unlisten(l *listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.listeners, l)
+	h.told.Done()
 }
 
 // repeat tells listeners what servers have announced at their endpoints. Who may

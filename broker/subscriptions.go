@@ -56,7 +56,7 @@ func (b *Broker) listen(c *call) {
 	l := b.hub.listen(c.endpoint, w.lists)
 	if l == nil {
 		c.w.Header().Set("Retry-After", "5")
-		c.fail(http.StatusTooManyRequests, mcp.CodeInternalError, "too many subscriptions")
+		c.fail(http.StatusTooManyRequests, mcp.CodeInternalError, "too many subscriptions, or the gateway is ending")
 		return
 	}
 	defer b.hub.unlisten(l)

@@ -175,6 +175,20 @@ func TestEndOfSubscriptions(t *testing.T) {
 	})
 }
 
+func TestSubscriptionsEndBeforeTheGateway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": raw("a")})
+		s := g.subscribe(`1`, `{}`)
+		s.expect(t, time.Second, acknowledged(`1`, `{}`))
+		g.broker.EndSubscriptions(t.Context())
+		s.expect(t, 0, ended(`1`), "closed")
+		if got := g.modern("subscriptions/listen", `"notifications":{}`); got.status != 429 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	})
+}
+
 func TestRefusedSubscriptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -156,6 +156,24 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	return nil
 }
 
+// farewellPatience bounds the time for telling clients that their subscriptions
+// have ended.
+const farewellPatience = 200 * time.Millisecond
+
+// endSubscriptions tells clients that their subscriptions have ended, which needs
+// Envoy.
+func (b *brokerService) endSubscriptions() {
+	b.mu.Lock()
+	running := b.broker
+	b.mu.Unlock()
+	if running == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
+	defer cancel()
+	running.EndSubscriptions(ctx)
+}
+
 // close frees what the services used, after they ended.
 func (b *brokerService) close() {
 	b.mu.Lock()

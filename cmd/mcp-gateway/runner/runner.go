@@ -136,6 +136,7 @@ func Run(ctx context.Context, c Config) error {
 	if err == nil {
 		c.Log.Info("ending")
 	}
+	b.endSubscriptions()
 	// Clients first: nobody should meet a gateway whose broker is gone.
 	ended := edge.stop(envoyGrace + 500*time.Millisecond)
 	ended = services.stop(stopPatience-500*time.Millisecond) && ended
