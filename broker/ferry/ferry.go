@@ -58,7 +58,7 @@ var ErrTooMany = errors.New("too many calls are under way")
 type Ferry struct {
 	o      Options
 	life   context.Context
-	stop   context.CancelFunc
+	stop   context.CancelCauseFunc
 	prefix string // of the ids of calls, other than any client's
 	ids    atomic.Int64
 
@@ -77,7 +77,7 @@ func New(o Options) *Ferry {
 		o: o, prefix: "call-" + rand.Text()[:12] + "-",
 		calls: map[string]*crossing{}, away: map[string]*remote{}, near: map[string]*Caller{},
 	}
-	c.life, c.stop = context.WithCancel(context.Background())
+	c.life, c.stop = context.WithCancelCause(context.Background())
 	return c
 }
 
@@ -85,10 +85,7 @@ func New(o Options) *Ferry {
 func (c *Ferry) End() {
 	c.mu.Lock()
 	c.ended = true
-	c.stop()
-	for _, x := range c.calls {
-		x.cancel(errStopping)
-	}
+	c.stop(errStopping)
 	c.mu.Unlock()
 	c.work.Wait()
 }

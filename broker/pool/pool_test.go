@@ -59,7 +59,9 @@ func (f *fake) Listen(ctx context.Context, in upstream.Session, o upstream.Liste
 		return upstream.ErrNoStream
 	}
 	f.mu.Lock()
-	f.live[in.ID] = o
+	if _, ok := f.live[in.ID]; ok { // it may have ended already
+		f.live[in.ID] = o
+	}
 	f.mu.Unlock()
 	o.Settled()
 	<-ctx.Done()
