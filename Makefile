@@ -79,9 +79,12 @@ layout: ## rules of the repository: imports, sizes, words
 e2e: build tools ## end-to-end tests on every pinned Envoy
 	@for version in $(ENVOY_VERSIONS); do $(MAKE) "e2e-$$version"; done
 
+# The matrix of clients and servers is about no version of Envoy: one is enough.
 e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 	@echo "    Envoy $*"
-	@ENVOY="$$(scripts/tools.sh envoy $*)" scripts/gotest.sh e2e-$* -count=1 -timeout 14m ./test/e2e/... ./test/program
+	@ENVOY="$$(scripts/tools.sh envoy $*)"; once=(-skip '^TestEras$$'); \
+	  [[ $$ENVOY != "$$(scripts/tools.sh envoy)" ]] || once=(); \
+	  ENVOY=$$ENVOY scripts/gotest.sh e2e-$* -count=1 -timeout 14m "$${once[@]}" ./test/e2e/... ./test/program
 
 .PHONY: conformance
 conformance: build ## the protocol's conformance suite, directly and through the gateway, side by side
