@@ -71,7 +71,7 @@ func TestSubscriptionsAtAStatelessServer(t *testing.T) {
 			t.Errorf("%d requests of a revision that the server does not speak", n)
 		}
 		// A session of a server that has none is not opened, nor told of anything.
-		if _, status := g.resolve(`{"session":"` + id + `","server":"one"}`); status != 502 {
+		if _, status := g.resolve(`{"session":"` + id + `","server":"one"}`); status != 409 {
 			t.Errorf("resolve: %d", status)
 		}
 	})

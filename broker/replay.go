@@ -86,7 +86,7 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 		return nil, backend, false
 	}
 	if modernOnly(up.Snapshot()) { // the filter's table is older
-		http.Error(w, "the server has no sessions", http.StatusBadGateway)
+		http.Error(w, "the server has no sessions", http.StatusConflict)
 		return nil, backend, false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)
@@ -95,6 +95,8 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 	switch {
 	case err == nil:
 		return up, backend, true
+	case errors.Is(err, upstream.ErrNoSessions):
+		http.Error(w, "the server has no sessions", http.StatusConflict)
 	case errors.Is(err, session.ErrNotFound):
 		http.Error(w, "no such client session", http.StatusNotFound)
 	case errors.Is(err, session.ErrUnavailable):

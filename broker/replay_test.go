@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -160,6 +161,26 @@ func TestReplayEndsWithItsCaller(t *testing.T) {
 		<-ended
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// The filter hears of it from the table a moment later.
+func TestServerWithoutSessionsOpensNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := raw("a")
+		one.Hello, one.Session, one.Stateless = "", "", true
+		one.Discover = rawserver.Discovery(`{"tools":{}}`)
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		question := fmt.Sprintf(`{"session":%q,"server":"one"}`, g.open())
+		for path, body := range map[string]string{gatewayconfig.PathResolve: question, gatewayconfig.PathReplay: question + "\n" + aCall} {
+			if got := g.inside("POST", path, body, nil); got.status != 409 {
+				t.Errorf("%s: %d %s", path, got.status, got.body)
+			}
+		}
+		if got := one.Requests("POST", "tools/call"); len(got) > 0 {
+			t.Errorf("sent %+v", got)
 		}
 	})
 }

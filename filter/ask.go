@@ -79,6 +79,8 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 	case 200:
 	case 404:
 		return s.gone()
+	case 409:
+		return s.byEra(now) // of which the table does not tell yet
 	case 410:
 		return s.unknown(now)
 	case 502:

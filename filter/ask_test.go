@@ -65,6 +65,19 @@ func TestResolveFailures(t *testing.T) {
 	}
 }
 
+// A server that has been replaced by one without sessions is the broker's to call.
+func TestServerWithoutSessionsIsCalledByTheBroker(t *testing.T) {
+	t.Parallel()
+	s, _ := post(newGateway(t), call("search"), "mcp-session-id", "cold")
+	d := s.Answer(409, []byte("no sessions"), 31*second)
+	if !d.Revalidate {
+		t.Error("the table stays as it is")
+	}
+	if e := edits(d); d.Action != Pass || !d.Reroute || len(d.Splice.With) > 0 || e["x-mcp-long"] != "1" {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestFirstTableIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	g, err := New(testConfig())

@@ -24,6 +24,7 @@ func TestRequestOfALostSessionIsReplayed(t *testing.T) {
 		{"Page", "200", "text/html", "<html>", 200, "empty answer"},
 		{"Nothing", "200", "application/json", "", 200, "empty answer"},
 		{"ClientSessionEnded", "404", "text/plain", "no such client session", 404, "initialize again"},
+		{"ServerWithoutSessions", "409", "text/plain", "x", 200, "call again"},
 		{"ServerGone", "410", "text/plain", "x", 200, "could not be reached"},
 		{"ServerDown", "502", "text/plain", "connect 10.1.1.2", 200, "could not be reached"},
 		{"StoreAway", "503", "text/plain", "x", 200, "lost its session"},

@@ -102,6 +102,10 @@ func (s *Stream) byEra(now int64) *Decision {
 	}
 	s.dropBody()
 	d := s.toBrokerLong()
+	// Also where no request ever goes to a server straight.
+	if s.g.begin(now, revalidateEvery) {
+		d.Revalidate = true
+	}
 	if s.g.cfg.Metadata {
 		s.noteTarget()
 	}
