@@ -138,6 +138,7 @@ const modern = createMcpHandler(build, { legacy: "reject" });
 async function legacy(request) {
   const known = sessions.get(request.headers.get("mcp-session-id"));
   if (known) return known.transport.handleRequest(request);
+  if (request.headers.has("mcp-session-id")) return new Response("no such session", { status: 404 });
   const uris = new Set();
   const server = build();
   server.server.setRequestHandler("resources/subscribe", async ({ params }) => (uris.add(params.uri), {}));

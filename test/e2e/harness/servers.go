@@ -78,12 +78,18 @@ func up(t testing.TB, p *Process, addr string) string {
 // which is "python" or "typescript". Its era is "legacy", "modern" or "both".
 func Eras(t testing.TB, sdk, era string) string {
 	t.Helper()
-	addr := FreeAddr(t)
-	_, port, _ := strings.Cut(addr, ":")
+	_, url := ErasAt(t, sdk, era, "")
+	return url
+}
+
+// ErasAt is Eras with its process. An empty address takes a free one.
+func ErasAt(t testing.TB, sdk, era, addr string) (*Process, string) {
+	t.Helper()
+	addr, port := address(t, addr)
 	program, script := ".tools/venv/bin/python", "test/clients/py/eras.py"
 	if sdk == "typescript" {
 		program, script = ".tools/node/bin/node", "test/clients/ts/eras.mjs"
 	}
 	p := Start(t, sdk+"-"+era, Tool(t, program), []string{Tool(t, script), port, era})
-	return up(t, p, addr)
+	return p, up(t, p, addr)
 }
