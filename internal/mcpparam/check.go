@@ -1,7 +1,9 @@
 package mcpparam
 
 import (
+	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 
 	"mcp-gateway/internal/mcp"
@@ -36,11 +38,18 @@ func Check(inputSchema, arguments []byte, sent func(name string) []string) error
 	return nil
 }
 
+// sameNumber reports whether two decimals are one number, and one that all
+// parsers read alike: whoever decides by the header must not see another one.
 func sameNumber(a, b []byte) bool {
-	x, err := strconv.ParseFloat(string(a), 64)
-	if err != nil {
-		return false
+	x, okX := decimal(a)
+	y, okY := decimal(b)
+	return okX && okY && x == y && math.Abs(x) <= largestSafe
+}
+
+func decimal(text []byte) (float64, bool) {
+	if len(text) == 0 || len(bytes.Trim(text, "-+.0123456789eE")) > 0 || text[0] == '+' {
+		return 0, false
 	}
-	y, err := strconv.ParseFloat(string(b), 64)
-	return err == nil && x == y
+	x, err := strconv.ParseFloat(string(text), 64)
+	return x, err == nil
 }

@@ -37,6 +37,12 @@ func TestCheck(t *testing.T) {
 		{`{"r":"eu"}`, values{}, false},
 		{`{}`, values{"Mcp-Param-Region": {"eu"}}, false},
 		{`{"n":1}`, values{"Mcp-Param-N": {"2"}}, false},
+		{`{"n":42.0}`, values{"Mcp-Param-N": {"4.2e1"}}, true},
+		{`{"n":-7}`, values{"Mcp-Param-N": {"-7.0"}}, true},
+		{`{"n":9007199254740993}`, values{"Mcp-Param-N": {"9007199254740993"}}, true},
+		{`{"n":9007199254740993}`, values{"Mcp-Param-N": {"9007199254740992"}}, false},
+		{`{"n":42}`, values{"Mcp-Param-N": {"0x2Ap0"}}, false},
+		{`{"n":42}`, values{"Mcp-Param-N": {"+42"}}, false},
 	} {
 		if err := mcpparam.Check([]byte(schema), []byte(tt.arguments), tt.headers.of); (err == nil) != tt.ok {
 			t.Errorf("%s %v: %v", tt.arguments, tt.headers, err)
