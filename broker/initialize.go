@@ -10,7 +10,8 @@ import (
 )
 
 // largestKept bounds in bytes what is kept of each of clientInfo and
-// capabilities, as every session in the store pays for it. Icons can be large.
+// capabilities, as every session in the store pays for it, and every
+// subscription of a stateless client. Icons can be large.
 const largestKept = 16 << 10
 
 // initialize begins a session (2025-11-25, basic/lifecycle, Initialization). A
@@ -44,28 +45,36 @@ func (b *Broker) initialize(c *call) {
 }
 
 // clientOf returns params.clientInfo and params.capabilities of initialize as
-// they came; nil for what is no object. Of a clientInfo that is too large name
-// and version are left.
+// they came, as far as they are kept.
 func clientOf(params []byte) (info, capabilities json.RawMessage) {
-	keep := func(value []byte) json.RawMessage {
-		if len(value) == 0 || len(value) > largestKept || value[0] != '{' {
-			return nil
-		}
-		return value
-	}
 	// The text was scanned: an error means no params, or an array.
 	_ = jsonrpc.Members(params, func(key, value jsonrpc.Span) bool {
 		switch string(key.Of(params)) {
 		case `"clientInfo"`:
-			if info = keep(value.Of(params)); info == nil {
-				info = keep(shortInfo(value.Of(params)))
-			}
+			info = keptInfo(value.Of(params))
 		case `"capabilities"`:
-			capabilities = keep(value.Of(params))
+			capabilities = kept(value.Of(params))
 		}
 		return true
 	})
 	return info, capabilities
+}
+
+// kept returns a raw value; nil for what is no object, or too large.
+func kept(value []byte) json.RawMessage {
+	if len(value) == 0 || len(value) > largestKept || value[0] != '{' {
+		return nil
+	}
+	return value
+}
+
+// keptInfo is kept for a clientInfo, of which name and version are left if it is
+// too large.
+func keptInfo(value []byte) json.RawMessage {
+	if len(value) > largestKept {
+		value = shortInfo(value)
+	}
+	return kept(value)
 }
 
 // shortInfo returns name and version of a clientInfo, nil if they are not there.

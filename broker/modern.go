@@ -36,8 +36,8 @@ func (b *Broker) modernTable() map[string]func(*call) {
 // modernCall is what a request of a stateless revision brings along with its
 // method (2026-07-28, basic/index, _meta).
 type modernCall struct {
-	// capabilities are the client's, a raw object; clientInfo is raw, nil for none.
-	// Both point into the body.
+	// capabilities and clientInfo are the client's, raw objects that point into the
+	// body; nil for none, or what is too large to keep, as initialize has it.
 	capabilities, clientInfo json.RawMessage
 	// logLevel is the least severe message that the client wants; empty for none
 	// at all.
@@ -90,8 +90,8 @@ func (b *Broker) postModern(c *call) {
 	}
 	level, _ := jsonrpc.Unquote(nil, c.msg.MetaLogLevel.Of(c.body))
 	c.modern = &modernCall{
-		capabilities: c.msg.MetaCapabilities.Of(c.body),
-		clientInfo:   c.msg.MetaClientInfo.Of(c.body),
+		capabilities: kept(c.msg.MetaCapabilities.Of(c.body)),
+		clientInfo:   keptInfo(c.msg.MetaClientInfo.Of(c.body)),
 		logLevel:     string(level),
 		principal:    principalOf(c.r),
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"mcp-gateway/broker/rawserver"
 )
 
 // meta is what a stateless request carries of itself.
@@ -112,4 +114,25 @@ func TestPrincipalIsNoCredential(t *testing.T) {
 	if one == other || one != with("Bearer a") || len(one) != 64 || strings.Contains(one, "Bearer") {
 		t.Errorf("%q, %q", one, other)
 	}
+}
+
+// What a subscription or a pooled session keeps of its client is bounded.
+func TestLargeCapabilitiesAreNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		config := config("one")
+		config.BodyLimit = 1 << 20
+		one := newSessional("a")
+		one.scripts["a"] = func(x *exchange) { rawserver.Respond(x.w, x.id, `{"content":[]}`) }
+		g := newGateway(t, setup{config: config}, map[string]http.Handler{"one": one})
+		large := strings.Repeat("x", largestKept)
+		if got := g.call("a", `{"roots":{"x":"`+large+`"}}`, "", "", nil); got.status != 200 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		for _, r := range one.Requests("POST", "initialize") {
+			if strings.Contains(r.Body, large) {
+				t.Errorf("a session was opened with %d bytes", len(r.Body))
+			}
+		}
+	})
 }

@@ -52,6 +52,10 @@ func (b *Broker) listen(c *call) {
 		c.failModern(mcp.CodeInvalidParams, err.Error(), nil)
 		return
 	}
+	if len(c.id) > largestKept {
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "the id is too large to name a subscription")
+		return
+	}
 	w.lists &= c.offers().lists()
 	l := b.hub.listen(c.endpoint, w.lists)
 	if l == nil {

@@ -201,6 +201,10 @@ func TestRefusedSubscriptions(t *testing.T) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		}
+		long := `"` + strings.Repeat("x", largestKept) + `"`
+		if got := g.request("POST", stateless(long, "subscriptions/listen", `"notifications":{}`), mirrors("subscriptions/listen", "")); got.status != 400 {
+			t.Errorf("long id: %d", got.status)
+		}
 		for range maxListeners {
 			if g.broker.hub.listen("", 0) == nil {
 				t.Fatal("full too early")
