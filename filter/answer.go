@@ -251,8 +251,11 @@ func (s *Stream) labels() fromserver.Labels {
 func (s *Stream) serverError(body []byte) *Decision {
 	m := &s.msg
 	status := s.answer.status
+	// 2026-07-28, basic/index, Error Codes: clients look at these two, so an error
+	// under one of them needs no id.
+	tells := s.stateless && (status == 400 || status == 404)
 	answered := m.Scan(body) == nil && m.Kind == jsonrpc.Response &&
-		(sameID(m.ID.Of(body), s.id) || s.stateless && status < 500 && string(m.ID.Of(body)) == "null")
+		(sameID(m.ID.Of(body), s.id) || tells && string(m.ID.Of(body)) == "null")
 	switch {
 	case len(s.backend.id) > 0 && mcp.LostSession(status, body, answered):
 		return s.sessionLost()
@@ -260,8 +263,7 @@ func (s *Stream) serverError(body []byte) *Decision {
 		return s.failStatus(status)
 	}
 	s.d.Reason, s.d.Server, s.d.Done = "server_error", s.target.server.name, true
-	// 2026-07-28, basic/index, Error Codes: clients look at these two.
-	if !s.stateless || status != 400 && status != 404 {
+	if !tells {
 		s.set(":status", []byte("200"))
 	}
 	s.rewrite(body)

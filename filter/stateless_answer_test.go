@@ -93,6 +93,8 @@ func TestStatelessErrorAnswer(t *testing.T) {
 		{"NoID", "400", "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-32020,"message":"x"}}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32020,"message":"x"}}`, ""},
 		{"Internal", "500", "application/json", mine, strings.Replace(mine, "a:b", "now+a:b", 1), "200"},
 		{"InternalWithoutID", "500", "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}`, "HTTP status 500", "200"},
+		{"RefusedWithoutID", "403", "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}`, "refused the gateway's credentials", "200"},
+		{"TooManyWithoutID", "429", "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}`, "HTTP status 429", "200"},
 		{"OfAnotherRequest", "400", "application/json", strings.Replace(mine, `"id":1`, `"id":2`, 1), "HTTP status 400", "200"},
 		{"NoJSONRPC", "404", "application/json", `{"detail":"not here"}`, "HTTP status 404", "200"},
 		{"Text", "404", "text/plain", "x", "HTTP status 404", "200"},
