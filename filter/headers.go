@@ -49,7 +49,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case mcp.HeaderProtocolVersion:
 			s.versions = s.versions || hasVersion
 			hasVersion = true
-			s.version = append(s.version[:0], strings.TrimSpace(h.Value)...)
+			s.version = append(s.version[:0], trim(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.keepMirrored(h)
 		case "authorization":

@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"strings"
-
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/modern"
 )
@@ -28,7 +26,19 @@ func (s *Stream) keepMirrored(h *Header) {
 		to, has = &m.method, &m.hasMethod
 	}
 	m.repeated = m.repeated || *has
-	*to, *has = append((*to)[:0], strings.TrimSpace(h.Value)...), true
+	*to, *has = append((*to)[:0], trim(h.Value)...), true
+}
+
+// trim removes the space around a header's value as RFC 9110 section 5.5 has it,
+// and no other: the server sees that.
+func trim(value string) string {
+	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	for len(value) > 0 && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
+		value = value[:len(value)-1]
+	}
+	return value
 }
 
 // mirrored returns the headers that repeat the body.
