@@ -1,6 +1,7 @@
 // Command bench measures what this gateway costs, side by side with other ways
 // to the same backend: none (direct), Envoy as a plain proxy, and Envoy's own
-// mcp and mcp_router filters. From the repository's root, after make build:
+// mcp and mcp_router filters. The gateway is asked in sessions, and in a second lane
+// in the stateless revision. From the repository's root, after make build:
 //
 //	go run ./test/bench -quick
 //	go run ./test/bench -json bench.json > bench.md

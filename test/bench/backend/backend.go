@@ -1,6 +1,7 @@
 // Package backend is the MCP server at the end of every measured path. It does
 // so little for a call that it is never what limits a proxy: a large body is
-// counted, not decoded. It speaks the stateful revisions over Streamable HTTP.
+// counted, not decoded. It speaks the revisions with sessions and the stateless one
+// over Streamable HTTP.
 package backend
 
 import (
@@ -124,13 +125,19 @@ func (c *exchange) post() error {
 	if err != nil {
 		return c.empty("400 Bad Request")
 	}
-	if q.method == "initialize" {
+	complete := ""
+	switch version := c.head.Header("mcp-protocol-version"); {
+	case q.method == "initialize":
 		return c.json(c.server.session(), q.id, initializeResult(q.version))
-	}
-	if id := c.head.Header("mcp-session-id"); len(id) == 0 {
-		return c.empty("400 Bad Request")
-	} else if len(id) < len(sessionPrefix) || string(id[:len(sessionPrefix)]) != sessionPrefix {
-		return c.empty("404 Not Found")
+	case string(version) == revision:
+		if done, err := c.stateless(q); done {
+			return err
+		}
+		complete = resultType
+	default:
+		if status := c.refused(); status != "" {
+			return c.empty(status)
+		}
 	}
 	switch {
 	case q.id == nil:
@@ -140,16 +147,56 @@ func (c *exchange) post() error {
 	case q.method == "tools/list":
 		return c.json("", q.id, c.server.list)
 	case q.method == "tools/call" && q.tool == ToolEcho:
-		c.result = append(c.result[:0], `"result":{"content":[{"type":"text","text":"`...)
+		c.result = append(append(append(c.result[:0], `"result":{`...), complete...), `"content":[{"type":"text","text":"`...)
 		c.result = append(strconv.AppendInt(c.result, int64(q.text), 10), ` bytes"}]}`...)
 		return c.json("", q.id, c.result)
 	case q.method == "tools/call" && q.tool == ToolStream:
-		return c.stream(q.id)
+		return c.stream(q.id, complete)
 	case q.method == "tools/call":
 		return c.json("", q.id, fmt.Appendf(nil, `"error":{"code":-32602,"message":"Unknown tool: %s"}`, q.tool))
 	default:
 		return c.json("", q.id, []byte(`"error":{"code":-32601,"message":"Method not found"}`))
 	}
+}
+
+// The stateless revision, and what stands before each of its results.
+const (
+	revision   = "2026-07-28"
+	resultType = `"resultType":"complete",`
+	lasting    = resultType + `"ttlMs":600000,"cacheScope":"public",`
+)
+
+// stateless answers what is other than in a session, and reports whether it did.
+func (c *exchange) stateless(q request) (bool, error) {
+	switch q.method {
+	case "server/discover":
+		return true, c.json("", q.id, []byte(`"result":{`+lasting+`"supportedVersions":["`+revision+`"],"capabilities":{"tools":{}}}`))
+	case "tools/list":
+		return true, c.json("", q.id, append([]byte(`"result":{`+lasting), c.server.list[len(`"result":{`):]...))
+	case "tools/call":
+		return false, nil
+	}
+	return q.id != nil, c.unknown(q.id)
+}
+
+// unknown answers 404, which the stateless revision wants for an unknown method.
+func (c *exchange) unknown(id []byte) error {
+	if id == nil {
+		return nil
+	}
+	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"Method not found"}}`, id)
+	_, err := fmt.Fprintf(c.conn, "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", len(body), body)
+	return err
+}
+
+// refused is the status for a request without a session of this server, or empty.
+func (c *exchange) refused() string {
+	if id := c.head.Header("mcp-session-id"); len(id) == 0 {
+		return "400 Bad Request"
+	} else if len(id) < len(sessionPrefix) || string(id[:len(sessionPrefix)]) != sessionPrefix {
+		return "404 Not Found"
+	}
+	return ""
 }
 
 func (s *Server) session() string {
@@ -179,7 +226,7 @@ func (c *exchange) json(session string, id []byte, outcome []byte) error {
 }
 
 // stream answers with events, each in a chunk and a write of its own.
-func (c *exchange) stream(id []byte) error {
+func (c *exchange) stream(id []byte, complete string) error {
 	w := bufio.NewWriter(c.conn)
 	_, _ = w.WriteString("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n")
 	for i := range StreamEvents {
@@ -193,7 +240,7 @@ func (c *exchange) stream(id []byte) error {
 			return err
 		}
 	}
-	event := fmt.Sprintf("event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"content\":[]}}\n\n", id)
+	event := fmt.Sprintf("event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{%s\"content\":[]}}\n\n", id, complete)
 	_, _ = fmt.Fprintf(w, "%x\r\n%s\r\n0\r\n\r\n", len(event), event)
 	return w.Flush()
 }

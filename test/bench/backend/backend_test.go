@@ -29,6 +29,9 @@ func start(t *testing.T, tools int) string {
 	return "http://" + l.Addr().String() + "/mcp"
 }
 
+// stateless stands for a session where there is none.
+const stateless = "-"
+
 // send posts one body and returns status, session id and answer.
 func send(t *testing.T, method, url, session, body string) (int, string, string) {
 	t.Helper()
@@ -36,7 +39,11 @@ func send(t *testing.T, method, url, session, body string) (int, string, string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if session != "" {
+	switch session {
+	case "":
+	case stateless:
+		req.Header.Set("Mcp-Protocol-Version", "2026-07-28")
+	default:
 		req.Header.Set("Mcp-Session-Id", session)
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -72,6 +79,9 @@ func TestAnswers(t *testing.T) {
 		"unknown method":    {"POST", session, `{"jsonrpc":"2.0","id":4,"method":"x"}`, 200, `{"jsonrpc":"2.0","id":4,"error":{"code":-32601,"message":"Method not found"}}`},
 		"no session":        {"POST", "", `{"jsonrpc":"2.0","id":4,"method":"ping"}`, 400, ""},
 		"foreign session":   {"POST", "x", `{"jsonrpc":"2.0","id":4,"method":"ping"}`, 404, ""},
+		"stateless call":    {"POST", stateless, string(backend.AppendStatelessCall(nil, []byte("7"), backend.ToolEcho, []byte(strings.Repeat("x", 1<<20)))), 200, `{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[{"type":"text","text":"1048576 bytes"}]}}`},
+		"stateless ping":    {"POST", stateless, `{"jsonrpc":"2.0","id":1,"method":"ping"}`, 404, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}`},
+		"discovery":         {"POST", stateless, `{"jsonrpc":"2.0","id":1,"method":"server/discover"}`, 200, `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","ttlMs":600000,"cacheScope":"public","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}}`},
 		"no JSON":           {"POST", session, `{`, 400, ""},
 		"stream wanted":     {"GET", session, "", 405, ""},
 		"session ended":     {"DELETE", session, "", 200, ""},

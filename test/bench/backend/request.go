@@ -15,14 +15,20 @@ type request struct {
 	text    int    // size of params.arguments.text between its quotes
 }
 
+// Meta is the _meta member of a request of the stateless revision.
+const Meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
+	`"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+
 // A body of the load generator reads, to the byte,
 //
 //	{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"..."}}}
 //
-// where only the id, the name and the text vary.
+// where only the id, the name and the text vary; in the stateless revision Meta
+// stands before the name.
 const (
 	callStart  = `{"jsonrpc":"2.0","id":`
 	callMethod = `,"method":"tools/call","params":{"name":"`
+	metaMethod = `,"method":"tools/call","params":{` + Meta + `,"name":"`
 	callText   = `","arguments":{"text":"`
 	callEnd    = `"}}}`
 )
@@ -30,12 +36,21 @@ const (
 // AppendCall appends the body of a call of tool with the given text, which
 // must be the inside of a JSON string.
 func AppendCall(b []byte, id []byte, tool string, text []byte) []byte {
-	b = append(append(append(b, callStart...), id...), callMethod...)
+	return appendCall(b, id, callMethod, tool, text)
+}
+
+// AppendStatelessCall is AppendCall for the stateless revision.
+func AppendStatelessCall(b []byte, id []byte, tool string, text []byte) []byte {
+	return appendCall(b, id, metaMethod, tool, text)
+}
+
+func appendCall(b []byte, id []byte, method, tool string, text []byte) []byte {
+	b = append(append(append(b, callStart...), id...), method...)
 	b = append(append(append(b, tool...), callText...), text...)
 	return append(b, callEnd...)
 }
 
-// IDOffset is where the id stands in a body made by AppendCall.
+// IDOffset is where the id stands in a body made by these.
 const IDOffset = len(callStart)
 
 // read reads a message of size bytes from its first bytes. Calls in the form of
@@ -74,9 +89,15 @@ func readCall(body []byte, size int) (request, bool) {
 	if !ok {
 		return request{}, false
 	}
-	id, rest, ok := bytes.Cut(rest, []byte(callMethod))
-	if !ok || len(id) > 64 {
+	at := bytes.IndexByte(rest, ',')
+	if at < 0 || at > 64 {
 		return request{}, false
+	}
+	id, after := rest[:at], rest[at:]
+	if rest, ok = bytes.CutPrefix(after, []byte(callMethod)); !ok {
+		if rest, ok = bytes.CutPrefix(after, []byte(metaMethod)); !ok {
+			return request{}, false
+		}
 	}
 	tool, rest, ok := bytes.Cut(rest, []byte(callText))
 	if !ok || len(tool) > 128 {

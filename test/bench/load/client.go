@@ -26,12 +26,14 @@ const (
 	joined = 64 << 10
 )
 
-// client is one connection with its session.
+// client is one connection, with its session if it has one.
 type client struct {
 	conn    net.Conn
 	reader  *http1.Reader
 	address string
 	session string
+	tool    string // Mcp-Name
+	method  string // Mcp-Method; empty in a session
 
 	head   http1.Message
 	body   []byte
@@ -44,7 +46,8 @@ type client struct {
 	latencies []time.Duration
 }
 
-// connect opens a connection, a session on it, and builds the request.
+// connect opens a connection, and a session on it if one is wanted, and builds the
+// request.
 func connect(ctx context.Context, spec Spec, text []byte) (*client, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", spec.Address)
 	if err != nil {
@@ -62,17 +65,23 @@ func (c *client) prepare(spec Spec, text []byte) error {
 	if err := c.conn.SetDeadline(time.Now().Add(spec.Warmup + spec.Duration + patience)); err != nil {
 		return err
 	}
-	if err := c.initialize(); err != nil {
+	call, params := backend.AppendCall, ""
+	if spec.Stateless {
+		c.method, call, params = spec.Method, backend.AppendStatelessCall, `,"params":{`+backend.Meta+`}`
+		if spec.Method == MethodCall {
+			c.tool = spec.Tool
+		}
+	} else if err := c.initialize(); err != nil {
 		return err
 	}
 	id := strconv.AppendInt(nil, firstID, 10)
 	var body []byte
 	switch spec.Method {
 	case MethodCall:
-		body = backend.AppendCall(nil, id, spec.Tool, text)
+		body = call(nil, id, spec.Tool, text)
 		c.want = fmt.Appendf(nil, `"text":"%d bytes"`, len(text))
 	case MethodList:
-		body = fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"method":"tools/list"}`, id)
+		body = fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"method":"tools/list"%s}`, id, params)
 		c.want = fmt.Appendf(nil, `"name":"%s"`, spec.Tool)
 	default:
 		return fmt.Errorf("method %q cannot be measured", spec.Method)
@@ -93,6 +102,12 @@ func (c *client) requestHead(length int) []byte {
 		"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n", c.address, length)
 	if c.session != "" {
 		head = fmt.Appendf(head, "Mcp-Session-Id: %s\r\nMCP-Protocol-Version: %s\r\n", c.session, mcp.LatestLegacy)
+	}
+	if c.method != "" {
+		head = fmt.Appendf(head, "MCP-Protocol-Version: %s\r\nMcp-Method: %s\r\n", mcp.Revision20260728, c.method)
+	}
+	if c.tool != "" {
+		head = fmt.Appendf(head, "Mcp-Name: %s\r\n", c.tool)
 	}
 	return append(head, "\r\n"...)
 }

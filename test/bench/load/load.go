@@ -1,5 +1,5 @@
 // Package load calls one MCP endpoint over a fixed number of keep-alive
-// connections, each with a session of its own, and checks every answer. The
+// connections, each with a session of its own or stateless, and checks every answer. The
 // bytes of a request are built once; only its id changes.
 package load
 
@@ -24,6 +24,8 @@ type Spec struct {
 	// Method is MethodCall or MethodList; Tool the exposed name to call.
 	Method string `json:"method"`
 	Tool   string `json:"tool"`
+	// Stateless requests are those of 2026-07-28, which have no session.
+	Stateless bool `json:"stateless,omitempty"`
 	// Size of the argument in bytes, as it stands in the request.
 	Size        int `json:"size"`
 	Connections int `json:"connections"`

@@ -26,6 +26,9 @@ const (
 	// routerLimit is the most CPU per warm call as a multiple of mcp_router's,
 	// at the same sizes.
 	routerLimit = 0.85
+	// statelessLimit is the most CPU of a stateless call as a multiple of one in a
+	// session, at the same sizes.
+	statelessLimit = 1.0
 	// tailLimit is the most p99 at the fixed rate as a multiple of plain Envoy's.
 	tailLimit = 1.5
 	// listLimit is the most CPU in the broker per list of listTools tools, ms.
@@ -53,6 +56,7 @@ func (r *Report) Goals() []Goal {
 			at := fmt.Sprintf("%s, %d connections", size(c.Size), c.Connections)
 			add(c.cpuRatio(gateway, plain), l.limit, " ×", "CPU per call against plain Envoy, %s", at)
 			add(c.cpuRatio(gateway, mcpRouter), routerLimit, " ×", "CPU per call against mcp_router, %s", at)
+			add(c.cpuRatio(stateless, gateway), statelessLimit, " ×", "CPU per stateless call against one in a session, %s", at)
 			add(c.p99Ratio(gateway, plain), tailLimit, " ×", "p99 at the fixed rate against plain Envoy, %s", at)
 		}
 	}

@@ -12,6 +12,7 @@ const (
 	plain     = "plain"
 	mcpRouter = "mcp_router"
 	gateway   = "gateway"
+	stateless = "stateless"
 )
 
 // envoyCommand is the name of Envoy's process; all others of a target are the

@@ -29,16 +29,17 @@ const (
 	Direct    Kind = "direct"     // client -> backend
 	Plain     Kind = "plain"      // Envoy as a plain proxy
 	Gateway   Kind = "gateway"    // this project
+	Stateless Kind = "stateless"  // the same, asked in the stateless revision
 	MCPRouter Kind = "mcp_router" // Envoy's mcp and mcp_router filters
 )
 
 // Kinds returns all kinds in order.
-func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, MCPRouter} }
+func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, Stateless, MCPRouter} }
 
 // prefix is what a client puts before a tool's name.
 func (k Kind) prefix() string {
 	switch k {
-	case Gateway:
+	case Gateway, Stateless:
 		return "bench_"
 	case MCPRouter:
 		return "bench__"
@@ -92,6 +93,7 @@ type Target struct {
 // the backend's tool.
 func (t *Target) Spec(tool string, spec load.Spec) load.Spec {
 	spec.Address, spec.Tool = t.Address, t.Kind.prefix()+tool
+	spec.Stateless = t.Kind == Stateless
 	return spec
 }
 
@@ -125,7 +127,7 @@ func (t *Target) run(kind Kind, o Options) error {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return err
 	}
-	if kind == Gateway {
+	if kind == Gateway || kind == Stateless {
 		args := []string{"run", "--config", file, "--listen", t.Address, "--envoy", o.Envoy, "--concurrency", "1"}
 		t.cmd = exec.Command(o.GatewayBinary, append(args, o.GatewayArgs...)...)
 	} else {
@@ -203,7 +205,7 @@ func (t *Target) logged() string {
 
 // Config returns the configuration with which a kind is started.
 func Config(kind Kind, listen, backendAddress string) ([]byte, error) {
-	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig, Gateway: gatewayConfig}[kind]
+	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig, Gateway: gatewayConfig, Stateless: gatewayConfig}[kind]
 	if text == "" {
 		return nil, fmt.Errorf("no configuration for %q", kind)
 	}
