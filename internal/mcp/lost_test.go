@@ -35,6 +35,9 @@ func TestAnswerIsNoLostSession(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 	}
+	if !LostSession(400, []byte(`{"jsonrpc":"2.0","id":1,"error":{"code": -32022,"message":"Unsupported protocol version: 2025-11-25"}}`), true) {
+		t.Error("a server without sessions took the place of one")
+	}
 	if !LostSession(404, []byte("Session not found"), true) {
 		t.Error("404 about the session under the request's id")
 	}
