@@ -44,7 +44,7 @@ func TestConfiguredEraChanges(t *testing.T) {
 // tells the gateway, and nobody's session ends.
 func TestServerIsReplacedByOneOfAnotherEra(t *testing.T) {
 	t.Parallel()
-	for _, sdk := range []string{"python"} {
+	for _, sdk := range []string{"python", "typescript"} {
 		t.Run(sdk, func(t *testing.T) {
 			t.Parallel()
 			addr := harness.FreeAddr(t)
