@@ -92,6 +92,11 @@ func (s *Stream) byEra(now int64) *Decision {
 	switch {
 	case s.stateless && srv.modern:
 		return s.forwardStateless(now)
+	case s.phase == phaseBody && s.want != wantServer && s.g.begin(now, revalidateEvery):
+		// The server may speak another era by now: the table is as old as the last
+		// request, and the broker does not take what is the filter's to send.
+		s.label = ""
+		return s.ask(phaseAskName, s.g.TableQuestion())
 	case s.want == wantServer: // what the broker has asked in the server's name
 		s.oneWay, s.resume = false, false
 		return s.toBroker()
@@ -102,7 +107,7 @@ func (s *Stream) byEra(now int64) *Decision {
 	}
 	s.dropBody()
 	d := s.toBrokerLong()
-	// Also where no request ever goes to a server straight.
+	// The question for a session has told that the table is old.
 	if s.g.begin(now, revalidateEvery) {
 		d.Revalidate = true
 	}

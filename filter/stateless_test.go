@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -272,6 +273,39 @@ func TestToBrokerUnchanged(t *testing.T) {
 				t.Errorf("edits %v", e)
 			}
 		})
+	}
+}
+
+// A server may have become another one while nobody called it.
+func TestCallBetweenTheErasLooksAtTheTableFirst(t *testing.T) {
+	t.Parallel()
+	g := erasGateway(t)
+	table := erasTable()
+	table.Version, table.Servers[1].Modern, table.Servers[1].ModernOnly = "v9", true, true
+	next, err := json.Marshal(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	search := stateless("tools/call", `"name":"search"`)
+	at := func(now int64) (*Stream, *Decision) {
+		s := new(Stream)
+		s.Reset(g)
+		s.RequestHeaders(postHeaders(statelessHeaders("tools/call", "search")...), false, now)
+		return s, s.RequestBody([]byte(search), now)
+	}
+	s, d := at(60 * second)
+	if d.Action != Ask || d.Question.Path != gatewayconfig.PathTable {
+		t.Fatalf("%+v", d)
+	}
+	if _, d := at(60*second + 1); d.Action != Pass || edits(d)[mcp.HeaderLong] != "1" {
+		t.Errorf("every call asks: %+v", d)
+	}
+	if d = s.Answer(304, nil, 60*second); d.Action != Pass || edits(d)[mcp.HeaderLong] != "1" {
+		t.Errorf("nothing new: %+v", d)
+	}
+	s, _ = at(62 * second)
+	if d = s.Answer(200, next, 62*second); s.phase != phaseServer || edits(d)["x-mcp-server"] != "docs" || edits(d)[mcp.HeaderName] == "" {
+		t.Errorf("changed: %+v", d)
 	}
 }
 
