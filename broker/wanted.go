@@ -3,13 +3,16 @@ package broker
 import (
 	"errors"
 	"slices"
+	"strconv"
 
+	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
 
 // largestWanted bounds in bytes what one subscription can be about: it is kept
-// for as long as that is open.
+// for as long as that is open. As each resource costs a server with sessions two
+// requests, there are session.MaxSubscriptions at most.
 const largestWanted = 64 << 10
 
 // wanted is what a subscription is about (2026-07-28, basic/patterns/
@@ -71,6 +74,9 @@ func wantedOf(params []byte) (w wanted, err error) {
 		}
 		return err == nil
 	})
+	if err == nil && len(w.uris)+len(w.tasks) > session.MaxSubscriptions {
+		err = errors.New("params.notifications is about too much: at most " + strconv.Itoa(session.MaxSubscriptions) + " resources and tasks")
+	}
 	return w, err
 }
 

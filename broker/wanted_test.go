@@ -1,9 +1,13 @@
 package broker
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mcp-gateway/broker/session"
 )
 
 func TestWantedOf(t *testing.T) {
@@ -34,7 +38,19 @@ func TestWantedOf(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.params, back, tt.back)
 		}
 	}
+	// The resources and tasks of a filter, n in all.
+	many := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, strconv.Quote(strconv.Itoa(i)))
+		}
+		return `{"notifications":{"taskIds":[` + strings.Join(all[:n/2], ",") + `],"resourceSubscriptions":[` + strings.Join(all[n/2:], ",") + `]}}`
+	}
+	if _, err := wantedOf([]byte(many(session.MaxSubscriptions))); err != nil {
+		t.Error(err)
+	}
 	for _, params := range []string{
+		many(session.MaxSubscriptions + 1),
 		``, `{}`, `[]`, `{"notifications":null}`, `{"notifications":[]}`, `{"notifications":{"toolsListChanged":1}}`,
 		`{"notifications":{"toolsListChanged":"true"}}`, `{"notifications":{"resourceSubscriptions":"a:b"}}`,
 		`{"notifications":{"resourceSubscriptions":["a:b",1]}}`, `{"notifications":{"taskIds":{}}}`,
