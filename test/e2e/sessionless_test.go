@@ -65,7 +65,7 @@ func TestCallsWithoutASession(t *testing.T) {
 	})
 	c := harness.NewClient(t, g.URL)
 	for body, want := range map[string]string{
-		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`: `"all_echo"`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`:                                                                 `"all_echo"`,
 		`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"all_echo","arguments":{"message":"hi"}}}`:     `Echo: hi`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"py_link","arguments":{"name":"x"}}}`:            `"uri":"python+note://x"`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"all_trigger-sampling-request","arguments":{}}}`: `not found`,
