@@ -3,19 +3,26 @@ package redis
 import (
 	"context"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"mcp-gateway/broker/session"
 )
 
 // Send implements session.Store by PUBLISH. It tells how many have received the
 // message, in a cluster only how many of those at the node that was asked: there
-// every message counts as delivered.
+// every message counts as delivered. The channel is routed like a key, to the node
+// at which its subscribers are: by way of others, to which go-redis takes turns
+// with what has no key, a message could overtake the one before.
 func (s *Store) Send(ctx context.Context, mailbox string, message []byte) (bool, error) {
 	if len(message) > session.LargestMessage {
 		return false, session.ErrTooLarge
 	}
 	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	receivers, err := s.client.Publish(within, s.mailChannel(mailbox), message).Result()
+	publish := goredis.NewIntCmd(within, "publish", s.mailChannel(mailbox), message)
+	publish.SetFirstKeyPos(1)
+	_ = s.client.Process(within, publish) // the command has the error as well
+	receivers, err := publish.Result()
 	if err != nil {
 		return false, failed(ctx, "send", err)
 	}
