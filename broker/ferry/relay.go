@@ -68,6 +68,8 @@ type remote struct {
 	buf    []byte // of the message under way
 	heard  chan struct{}
 	done   chan struct{} // closed when nothing more is expected
+	// broken tells that the call may go on then. It is set before done is closed.
+	broken bool
 }
 
 // continueAway asks the replica that holds the call to go on.
@@ -87,9 +89,11 @@ func (c *Ferry) continueAway(k *Caller, r Retry) {
 	}
 }
 
-// await sends the question and sees to it that the caller gets an end.
+// await sends the question and sees to it that the caller gets an end. A call that
+// may go on without a caller is cancelled: who is told that it failed calls again.
 func (c *Ferry) await(exchange string, away *remote, holder string, question []byte) {
 	why := ""
+	leave := func() { _, _ = c.send(holder, KindLeft, envelope{Exchange: exchange}.with(nil)) }
 	switch delivered, err := c.send(holder, KindContinue, question); {
 	case err != nil:
 		why = noWay
@@ -107,15 +111,19 @@ func (c *Ferry) await(exchange string, away *remote, holder string, question []b
 		case <-c.life.Done():
 			why = stopping
 		case <-away.done:
+			if away.broken {
+				leave()
+			}
 			return
 		case <-away.caller.gone:
 			c.settle(exchange, away)
-			_, _ = c.send(holder, KindLeft, envelope{Exchange: exchange}.with(nil))
+			leave()
 			return
 		}
 	}
 	if c.settle(exchange, away) {
 		away.caller.end(Message{Bytes: refusal(away.caller, why), Last: true})
+		leave()
 	}
 }
 
@@ -167,6 +175,7 @@ func (c *Ferry) Said(payload []byte) {
 	message := Message{Bytes: away.buf, Last: e.Last, Status: e.Status}
 	away.buf = nil
 	if lost {
+		away.broken = true
 		message = Message{Bytes: refusal(away.caller, lostHolder), Last: true}
 	}
 	if message.Last && !c.settle(e.Exchange, away) {
@@ -177,7 +186,10 @@ func (c *Ferry) Said(payload []byte) {
 	case <-away.caller.gone:
 	default:
 		// The client does not read, and mail cannot wait for it.
-		c.settle(e.Exchange, away)
+		if !message.Last {
+			away.broken = true
+			c.settle(e.Exchange, away)
+		}
 		close(away.caller.cut)
 	}
 }
