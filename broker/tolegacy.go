@@ -71,7 +71,10 @@ func (b *Broker) toLegacy(c *call) {
 		}
 	}
 	exposed, _ := jsonrpc.Unquote(nil, to.at.Of(c.body))
-	of := ferry.Request{ID: c.id, Token: c.msg.ProgressToken.Of(c.body), Level: c.modern.logLevel}
+	key := b.poolKey(c.view, c.modern.principal, c.modern.capabilities)
+	of := ferry.Request{
+		ID: c.id, Token: c.msg.ProgressToken.Of(c.body), Level: c.modern.logLevel, Capabilities: []byte(key.Capabilities),
+	}
 	binding := requeststate.Binding{
 		Principal: c.modern.principal, Endpoint: c.endpoint,
 		Method: c.method, Target: string(exposed), Arguments: arguments,
@@ -85,11 +88,10 @@ func (b *Broker) toLegacy(c *call) {
 		}
 	}
 	k, err := b.ferry.Begin(ferry.Call{
-		Server: to.server, At: up, Session: b.poolKey(c.view, c.modern.principal, c.modern.capabilities),
+		Server: to.server, At: up, Session: key,
 		Message: func(id string) []byte { return tolegacy.Request(&c.msg, c.body, to.own, id) },
 		Method:  c.method, Label: c.view.label(to.server), Binding: binding,
-		Capabilities: c.modern.capabilities, Logging: up.Snapshot().Logging,
-		Timeout: c.view.limit(to.server),
+		Logging: up.Snapshot().Logging, Timeout: c.view.limit(to.server),
 	}, of)
 	if err != nil {
 		c.failLater("too many calls are under way")
@@ -126,8 +128,12 @@ func (b *Broker) retry(c *call, params []byte, of ferry.Request, binding request
 	return nil, false
 }
 
-// poolKey tells in which pooled session of a server a caller's requests go.
+// poolKey tells in which pooled session of a server a caller's requests go. Of
+// capabilities too large to be kept nothing is declared, as in initialize.
 func (b *Broker) poolKey(v *view, principal string, capabilities []byte) pool.Key {
+	if len(capabilities) > largestKept {
+		capabilities = nil
+	}
 	declared := declaredTo(capabilities, len(v.config.Servers) == 1)
 	return pool.Key{Principal: principal, Capabilities: string(requeststate.Canonical(declared)), Version: mcp.LatestLegacy}
 }

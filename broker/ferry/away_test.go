@@ -102,8 +102,8 @@ func (p *pair) carryOn(t *testing.T) *Caller {
 	t.Helper()
 	k, err := p.holder.Begin(Call{
 		Server: "one", At: p.at, Session: pool.Key{Capabilities: `{"roots":{}}`}, Method: "tools/call",
-		Capabilities: []byte(`{"roots":{}}`), Message: func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) },
-	}, Request{ID: []byte("7"), Level: "error"})
+		Message: func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) },
+	}, Request{ID: []byte("7"), Level: "error", Capabilities: []byte(`{"roots":{}}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

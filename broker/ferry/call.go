@@ -262,7 +262,10 @@ func (x *crossing) pass(k *Caller, message []byte, patient bool) {
 func (x *crossing) ask(m *jsonrpc.Message, message []byte) {
 	x.mu.Lock()
 	in := tolegacy.ReadInput(m, message, "")
-	code, why := in.Declared(x.Capabilities)
+	code, why := in.Declared([]byte(x.Session.Capabilities))
+	if code == 0 && x.caller != nil { // else the next one may offer it
+		code, why = in.Declared(x.caller.Capabilities)
+	}
 	size := len(in.Params)
 	for _, other := range x.pending {
 		size += len(other.Params)

@@ -15,6 +15,9 @@ type Request struct {
 	ID, Token []byte
 	// Level is the least severe log message that the client wants; empty for none.
 	Level string
+	// Capabilities is a raw object as in pool.Key: what the client can be asked in
+	// the answer.
+	Capabilities []byte
 }
 
 // Message is one message of an answer.

@@ -116,8 +116,6 @@ type Call struct {
 	Binding       requeststate.Binding
 	// Sessions is as in tolegacy.Answered.
 	Sessions bool
-	// Capabilities is the raw object that the client declares.
-	Capabilities []byte
 	// Logging tells that the server has logging.
 	Logging bool
 	// Timeout bounds the call with all that it waits for; 0 means no bound.

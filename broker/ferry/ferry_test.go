@@ -60,8 +60,8 @@ func TestCallsAreBounded(t *testing.T) {
 		begin := func() (*Caller, error) {
 			return f.Begin(Call{
 				Server: "one", At: at, Session: pool.Key{Capabilities: `{"roots":{}}`}, Method: "tools/call",
-				Capabilities: []byte(`{"roots":{}}`), Message: func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) },
-			}, Request{ID: []byte("7")})
+				Message: func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) },
+			}, Request{ID: []byte("7"), Capabilities: []byte(`{"roots":{}}`)})
 		}
 		for i, want := range []string{`"input_required"`, `"input_required"`, "too many calls wait for input"} {
 			k, err := begin()

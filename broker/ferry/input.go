@@ -39,6 +39,9 @@ func (x *crossing) soon() {
 func (x *crossing) askCaller() {
 	x.mu.Lock()
 	k := x.caller
+	if k != nil {
+		x.refuse(k)
+	}
 	if k == nil || len(x.pending) == 0 || x.answer != nil || x.ran {
 		x.mu.Unlock()
 		return
@@ -56,6 +59,23 @@ func (x *crossing) askCaller() {
 	}, x.Binding))
 	x.mu.Unlock()
 	k.end(Message{Bytes: message, Last: true})
+}
+
+// refuse takes out what the server waits for and the caller does not offer: each
+// request tells anew what a client can be asked (2026-07-28, basic/patterns/mrtr).
+// Called under mu.
+func (x *crossing) refuse(k *Caller) {
+	lease, offered := x.lease, x.pending[:0:0]
+	for _, in := range x.pending {
+		code, why := in.Declared(k.Capabilities)
+		if code == 0 {
+			offered = append(offered, in)
+			continue
+		}
+		refusal := jsonrpc.AppendError(nil, in.ID, code, why, nil)
+		x.of.apart(func() { _ = x.tell(lease, refusal) })
+	}
+	x.pending = offered
 }
 
 // expire ends a call that nobody has brought its input.
@@ -180,7 +200,7 @@ func (x *crossing) visit(k *Caller, raw []byte) Message {
 	}
 	state := requeststate.State{Expires: time.Now().Add(heldFor).Unix()}
 	for _, in := range inputs {
-		if code, _ := in.Declared(x.Capabilities); code != 0 {
+		if code, _ := in.Declared(k.Capabilities); code != 0 {
 			return Message{Last: true, Status: 400, Bytes: jsonrpc.AppendError(nil, k.ID, mcp.CodeMissingCapability,
 				"the user has to open a URL, which the client does not offer", []byte(`{"requiredCapabilities":{"elicitation":{"url":{}}}}`))}
 		}

@@ -35,11 +35,12 @@ type envelope struct {
 	Exchange string `json:"exchange"`
 	From     string `json:"from,omitempty"`
 	// Of a KindContinue: the call, and how to answer; raw ids as text.
-	Call  string `json:"call,omitempty"`
-	Round int    `json:"round,omitempty"`
-	ID    string `json:"id,omitempty"`
-	Token string `json:"token,omitempty"`
-	Level string `json:"level,omitempty"`
+	Call   string `json:"call,omitempty"`
+	Round  int    `json:"round,omitempty"`
+	ID     string `json:"id,omitempty"`
+	Token  string `json:"token,omitempty"`
+	Level  string `json:"level,omitempty"`
+	Offers string `json:"offers,omitempty"` // capabilities
 	// Of a KindSaid: its number from 1 on, whether the message ends, whether it is
 	// the response, and under which status.
 	N      int  `json:"n,omitempty"`
@@ -81,7 +82,7 @@ func (c *Ferry) continueAway(k *Caller, r Retry) {
 	c.mu.Unlock()
 	question := envelope{
 		Exchange: exchange, From: c.o.Instance, Call: r.State.Call, Round: r.State.Round,
-		ID: string(k.ID), Token: string(k.Token), Level: k.Level,
+		ID: string(k.ID), Token: string(k.Token), Level: k.Level, Offers: string(k.Capabilities),
 	}
 	if !c.apart(func() { c.await(exchange, away, r.State.Instance, question.with(r.Responses)) }) {
 		c.settle(exchange, away)
@@ -201,7 +202,7 @@ func (c *Ferry) ContinueFor(payload []byte) {
 	if !ok {
 		return
 	}
-	k := newCaller(Request{ID: []byte(e.ID), Token: []byte(e.Token), Level: e.Level})
+	k := newCaller(Request{ID: []byte(e.ID), Token: []byte(e.Token), Level: e.Level, Capabilities: []byte(e.Offers)})
 	c.mu.Lock()
 	c.near[e.Exchange] = k
 	c.mu.Unlock()
