@@ -31,7 +31,7 @@ func (d *discard) Write(b []byte) (int, error) { d.bytes += len(b); return len(b
 // session to ask for it in.
 func thousand(t testing.TB) (handler http.Handler, id session.ID, size int) {
 	t.Helper()
-	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}, MaxSessions: 10})
+	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func thousand(t testing.TB) (handler http.Handler, id session.ID, size int) {
 	b.view.Store(&v)
 	b.markReady()
 	s := session.Session{ID: session.NewID(), Version: "2025-11-25"}
-	if err := store.Create(t.Context(), s); err != nil {
+	if err := store.Create(t.Context(), s, session.Caps{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Public(), s.ID, len(v.catalog.View("").First(catalog.Tools))

@@ -76,8 +76,7 @@ func newGateway(t testing.TB, s setup, servers map[string]http.Handler) *gateway
 	}
 	if g.store == nil {
 		store, err := memory.New(memory.Options{
-			Timeouts:    session.Timeouts{Idle: time.Hour, Lifetime: 24 * time.Hour},
-			MaxSessions: 10_000,
+			Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: 24 * time.Hour},
 		})
 		if err != nil {
 			t.Fatal(err)

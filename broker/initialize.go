@@ -14,6 +14,9 @@ import (
 // subscription of a stateless client. Icons can be large.
 const largestKept = 16 << 10
 
+// maxSessions bounds the sessions of all clients, about 1 KB each.
+const maxSessions = 100_000
+
 // initialize begins a session (2025-11-25, basic/lifecycle, Initialization). A
 // session id sent with it means nothing: the answer brings a new one.
 func (b *Broker) initialize(c *call) {
@@ -33,13 +36,14 @@ func (b *Broker) initialize(c *call) {
 	if !mcp.Served(version) {
 		version = mcp.LatestLegacy
 	}
-	s := session.Session{ID: session.NewID(), Version: version, Endpoint: c.endpoint}
+	s := session.Session{Version: version, Endpoint: c.endpoint}
 	s.ClientInfo, s.Capabilities = clientOf(c.msg.Params.Of(c.body))
-	if err := b.store.Create(c.r.Context(), s); err != nil {
+	id, err := session.Begin(c.r.Context(), b.store, s, session.Caps{Total: maxSessions})
+	if err != nil {
 		b.failStore(c, err)
 		return
 	}
-	c.w.Header().Set(mcp.HeaderSession, string(s.ID))
+	c.w.Header().Set(mcp.HeaderSession, string(id))
 	tail := jsonrpc.AppendQuote([]byte(`,"result":{"protocolVersion":`), []byte(version))
 	c.reply(append(tail, c.view.endpoints[c.endpoint].hello...))
 }

@@ -155,11 +155,11 @@ func (b *broken) Get(ctx context.Context, id session.ID) (session.Session, error
 	return b.Store.Get(ctx, id)
 }
 
-func (b *broken) Create(ctx context.Context, s session.Session) error {
+func (b *broken) Create(ctx context.Context, s session.Session, caps session.Caps) error {
 	if b.create != nil {
 		return b.create
 	}
-	return b.Store.Create(ctx, s)
+	return b.Store.Create(ctx, s, caps)
 }
 
 func (b *broken) Delete(ctx context.Context, id session.ID) ([]session.Held, error) {
@@ -185,10 +185,16 @@ func (b *broken) Claim(ctx context.Context, id session.ID, server string, lease 
 
 func TestStoreThatIsAway(t *testing.T) {
 	t.Parallel()
-	for name, away := range map[string]*broken{
-		"unavailable": {get: session.ErrUnavailable, create: session.ErrUnavailable},
-		"full":        {create: session.ErrFull},
+	for name, test := range map[string]struct {
+		broken
+		status int
+		after  string
+	}{
+		"unavailable": {broken{get: session.ErrUnavailable, create: session.ErrUnavailable}, 503, "5"},
+		"full":        {broken{create: session.ErrFull}, 429, "30"},
+		"too many":    {broken{create: session.ErrTooMany}, 429, "30"},
 	} {
+		away := &test.broken
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -196,7 +202,7 @@ func TestStoreThatIsAway(t *testing.T) {
 				away.Store = healthy.store
 				g := newGateway(t, setup{store: away, config: config("one")}, map[string]http.Handler{"one": raw("a")})
 				got := g.request("POST", initializeRequest, nil)
-				if brief, _ := describe(got.body); got.status != 503 || brief != "0 -32603" || got.header.Get("Retry-After") != "5" {
+				if brief, _ := describe(got.body); got.status != test.status || brief != "0 -32603" || got.header.Get("Retry-After") != test.after {
 					t.Errorf("initialize: %d %v %s", got.status, got.header, got.body)
 				}
 				if got.header.Get("Mcp-Session-Id") != "" {
@@ -262,7 +268,7 @@ func TestWithoutConfiguration(t *testing.T) {
 		}
 		// A session of before, kept by a store that outlives brokers.
 		id := session.NewID()
-		if err := g.store.Create(t.Context(), session.Session{ID: id, Version: "2025-11-25"}); err != nil {
+		if err := g.store.Create(t.Context(), session.Session{ID: id, Version: "2025-11-25"}, session.Caps{}); err != nil {
 			t.Fatal(err)
 		}
 		got := g.request("POST", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, map[string]string{"Mcp-Session-Id": string(id)})

@@ -51,7 +51,7 @@ func (p *postbox) want(t *testing.T, want ...string) {
 func TestMail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}, MaxSessions: 1})
+		store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func TestPeersOfMCPGo(t *testing.T) {
 	weather, weatherURL := peer("weather", "get", "forecast")
 	_, calURL := peer("cal", "get")
 
-	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}, MaxSessions: 10})
+	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,9 @@ func (b *Broker) failStore(c *call, err error) {
 	case errors.Is(err, session.ErrNotFound):
 		c.fail(http.StatusNotFound, mcp.CodeInvalidRequest, "session not found: initialize again")
 	case errors.Is(err, session.ErrFull):
-		c.failLater("too many sessions")
+		c.failBusy("the gateway has too many sessions")
+	case errors.Is(err, session.ErrTooMany):
+		c.failBusy("too many sessions: end some that are not needed")
 	default:
 		if c.r.Context().Err() == nil {
 			b.log.Warn("session store fails", zap.String("method", c.method), zap.Error(err))
@@ -96,4 +98,10 @@ func (b *Broker) failStore(c *call, err error) {
 func (c *call) failLater(message string) {
 	c.w.Header().Set("Retry-After", "5")
 	c.fail(http.StatusServiceUnavailable, mcp.CodeInternalError, message)
+}
+
+// failBusy answers with 429: the client has to wait, or a limit is too low.
+func (c *call) failBusy(message string) {
+	c.w.Header().Set("Retry-After", "30")
+	c.fail(http.StatusTooManyRequests, mcp.CodeInternalError, message)
 }

@@ -289,7 +289,7 @@ func TestURLFirst(t *testing.T) {
 // twoBrokers starts two brokers on one store.
 func twoBrokers(t *testing.T, handler http.Handler) (a, b *gateway) {
 	t.Helper()
-	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}, MaxSessions: 10})
+	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,14 +47,13 @@ func (s *spy) Commit(ctx context.Context, id session.ID, server string, t sessio
 func bench(t *testing.T) (*spy, session.ID) {
 	t.Helper()
 	st, err := memory.New(memory.Options{
-		Timeouts:    session.Timeouts{Idle: time.Hour, Lifetime: time.Hour},
-		MaxSessions: 10,
+		Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := session.NewID()
-	if err := st.Create(t.Context(), session.Session{ID: id}); err != nil {
+	if err := st.Create(t.Context(), session.Session{ID: id}, session.Caps{}); err != nil {
 		t.Fatal(err)
 	}
 	return &spy{Store: st}, id

@@ -24,8 +24,12 @@ var (
 	ErrNotFound = errors.New("session not found")
 	// ErrExists says that another session already has the id.
 	ErrExists = errors.New("session exists")
-	// ErrFull says that the store is at its bound and takes no new session.
+	// ErrFull says that the store is at its bound and takes no new session. Clients
+	// get 429.
 	ErrFull = errors.New("session store is full")
+	// ErrTooMany says that the principal has as many sessions as it may have.
+	// Clients get 429.
+	ErrTooMany = errors.New("principal has too many sessions")
 	// ErrUnavailable says that the store cannot answer now. Whether a write took
 	// effect is then unknown. Clients get 503 and may try again.
 	ErrUnavailable = errors.New("session store is unavailable")
@@ -60,6 +64,17 @@ type Session struct {
 	// Principal binds the session to a caller; empty for none. The store keeps
 	// it as given and compares nothing: pass a digest where it is a secret.
 	Principal string
+}
+
+// Caps bound the sessions that are live at one time; 0 means no bound. They
+// come with each Create, so that a new configuration counts at once.
+type Caps struct {
+	// Total is for all sessions. A store that is spread over many places may
+	// give each of them its share, and be full a little earlier.
+	Total int
+	// Principal is for the sessions of the same Session.Principal, unless that is
+	// empty.
+	Principal int
 }
 
 // Backend is a session that the gateway holds at a server.
@@ -175,10 +190,12 @@ func (t Timeouts) Validate() error {
 // its record stays until Expired hands it out. All handles on one store share
 // one clock, the store's.
 type Store interface {
-	// Create adds s. ErrFull if the store is bounded; ErrExists if another
-	// session has the id. The same session again is no error and changes
-	// nothing, so a caller that lost the answer may repeat the call.
-	Create(ctx context.Context, s Session) error
+	// Create adds s. ErrFull and ErrTooMany if there is no room within caps: what
+	// has expired takes none, and callers at the same time get no more than there
+	// is. ErrExists if another session has the id. The same session again is no
+	// error and changes nothing, so a caller that lost the answer may repeat the
+	// call. See Begin, which chooses the id.
+	Create(ctx context.Context, s Session, caps Caps) error
 
 	// Get returns the session and counts as a use of it. ErrNotFound.
 	Get(ctx context.Context, id ID) (Session, error)

@@ -7,7 +7,6 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,9 +18,6 @@ import (
 // Options configure a Store.
 type Options struct {
 	session.Timeouts
-	// MaxSessions bounds the live sessions; at least 1. As many expired ones may
-	// wait for Expired besides.
-	MaxSessions int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -37,6 +33,8 @@ type Store struct {
 	mu       sync.Mutex
 	sessions map[session.Key]*entry
 	byExpiry expiryHeap
+	// principals counts the sessions in the map above.
+	principals map[string]int
 	// swept are expired sessions that had to make room before Expired asked.
 	swept []session.Ended
 }
@@ -45,17 +43,13 @@ var _ session.Store = (*Store)(nil)
 
 // New returns an empty store.
 func New(o Options) (*Store, error) {
-	err := o.Timeouts.Validate()
-	if o.MaxSessions < 1 {
-		err = errors.Join(err, fmt.Errorf("maximum of %d sessions: want at least 1", o.MaxSessions))
-	}
-	if err != nil {
+	if err := o.Timeouts.Validate(); err != nil {
 		return nil, fmt.Errorf("memory session store: %w", err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{opts: o, sessions: make(map[session.Key]*entry)}, nil
+	return &Store{opts: o, sessions: make(map[session.Key]*entry), principals: make(map[string]int)}, nil
 }
 
 // entry is one session. The plain id is not in it.
@@ -78,7 +72,7 @@ type backend struct {
 }
 
 // Create implements session.Store.
-func (s *Store) Create(ctx context.Context, v session.Session) error {
+func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -96,12 +90,15 @@ func (s *Store) Create(ctx context.Context, v session.Session) error {
 		return nil
 	}
 	now := s.opts.Now()
-	if len(s.sessions) >= s.opts.MaxSessions && !s.makeRoom(now) {
-		return session.ErrFull
+	if err := s.makeRoom(now, v.Principal, caps); err != nil {
+		return err
 	}
 	e := &entry{key: key, session: v, end: now.Add(s.opts.Lifetime)}
 	e.deadline = earlier(now.Add(s.opts.Idle), e.end)
 	s.sessions[key] = e
+	if v.Principal != "" {
+		s.principals[v.Principal]++
+	}
 	heap.Push(&s.byExpiry, e)
 	return nil
 }
@@ -111,15 +108,28 @@ func same(a, b session.Session) bool {
 		bytes.Equal(a.ClientInfo, b.ClientInfo) && bytes.Equal(a.Capabilities, b.Capabilities)
 }
 
-// makeRoom sets the oldest expired session aside for Expired.
-func (s *Store) makeRoom(now time.Time) bool {
-	e := s.oldestExpired(now)
-	if e == nil || len(s.swept) >= s.opts.MaxSessions {
-		return false
+// makeRoom sets expired sessions aside for Expired, the oldest first, until there
+// is room for one more. As many as may live can wait there: then a sweeper that
+// does not keep up stops new sessions.
+func (s *Store) makeRoom(now time.Time, principal string, caps session.Caps) error {
+	for {
+		full := caps.Total > 0 && len(s.sessions) >= caps.Total
+		many := caps.Principal > 0 && principal != "" && s.principals[principal] >= caps.Principal
+		if !full && !many {
+			return nil
+		}
+		e := s.oldestExpired(now)
+		waits := caps.Total > 0 && len(s.swept) >= caps.Total
+		switch {
+		case e != nil && !waits:
+			s.remove(e)
+			s.swept = append(s.swept, session.Ended{Key: e.key, Backends: e.held()})
+		case full:
+			return session.ErrFull
+		default:
+			return session.ErrTooMany
+		}
 	}
-	s.remove(e)
-	s.swept = append(s.swept, session.Ended{Key: e.key, Backends: e.held()})
-	return true
 }
 
 // Get implements session.Store.
@@ -313,6 +323,11 @@ func (s *Store) oldestExpired(now time.Time) *entry {
 func (s *Store) remove(e *entry) {
 	heap.Remove(&s.byExpiry, e.index)
 	delete(s.sessions, e.key)
+	if p := e.session.Principal; p != "" {
+		if s.principals[p]--; s.principals[p] == 0 {
+			delete(s.principals, p)
+		}
+	}
 	s.events.Publish(session.Invalidation{Key: e.key})
 }
 

@@ -44,7 +44,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
 		c := newClock()
-		st := open(t, memory.Options{Timeouts: timeouts, MaxSessions: 1000, Now: c.Now})
+		st := open(t, memory.Options{Timeouts: timeouts, Now: c.Now})
 		return sessiontest.Fixture{
 			Open:    func(testing.TB) session.Store { return st },
 			Advance: c.Advance,
@@ -54,12 +54,10 @@ func TestConformance(t *testing.T) {
 
 func TestRefusesBadOptions(t *testing.T) {
 	t.Parallel()
-	good := session.Timeouts{Idle: time.Minute, Lifetime: time.Hour}
 	for name, o := range map[string]memory.Options{
-		"no bound":    {Timeouts: good},
-		"no idle":     {Timeouts: session.Timeouts{Lifetime: time.Hour}, MaxSessions: 1},
-		"no lifetime": {Timeouts: session.Timeouts{Idle: time.Hour}, MaxSessions: 1},
-		"negative":    {Timeouts: session.Timeouts{Idle: -1, Lifetime: time.Hour}, MaxSessions: 1},
+		"no idle":     {Timeouts: session.Timeouts{Lifetime: time.Hour}},
+		"no lifetime": {Timeouts: session.Timeouts{Idle: time.Hour}},
+		"negative":    {Timeouts: session.Timeouts{Idle: -1, Lifetime: time.Hour}},
 	} {
 		if _, err := memory.New(o); err == nil {
 			t.Errorf("%s: New accepted %+v", name, o)
@@ -71,13 +69,12 @@ func TestBound(t *testing.T) {
 	t.Parallel()
 	ctx, c := t.Context(), newClock()
 	st := open(t, memory.Options{
-		Timeouts:    session.Timeouts{Idle: time.Minute, Lifetime: time.Hour},
-		MaxSessions: 2,
-		Now:         c.Now,
+		Timeouts: session.Timeouts{Idle: time.Minute, Lifetime: time.Hour},
+		Now:      c.Now,
 	})
 	create := func() (session.ID, error) {
 		id := session.NewID()
-		return id, st.Create(ctx, session.Session{ID: id})
+		return id, st.Create(ctx, session.Session{ID: id}, session.Caps{Total: 2})
 	}
 	mustCreate := func() session.ID {
 		t.Helper()
@@ -97,7 +94,7 @@ func TestBound(t *testing.T) {
 	mustCreate()
 	id := mustCreate()
 	wantFull()
-	if err := st.Create(ctx, session.Session{ID: id}); err != nil {
+	if err := st.Create(ctx, session.Session{ID: id}, session.Caps{Total: 2}); err != nil {
 		t.Errorf("the same Create again, in a full store: %v", err)
 	}
 	if _, err := st.Delete(ctx, id); err != nil {
@@ -164,11 +161,10 @@ func BenchmarkHave(b *testing.B) {
 func warm(tb testing.TB) (*memory.Store, session.ID) {
 	tb.Helper()
 	st := open(tb, memory.Options{
-		Timeouts:    session.Timeouts{Idle: time.Hour, Lifetime: time.Hour},
-		MaxSessions: 10,
+		Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour},
 	})
 	ctx, id := tb.Context(), session.NewID()
-	if err := st.Create(ctx, session.Session{ID: id}); err != nil {
+	if err := st.Create(ctx, session.Session{ID: id}, session.Caps{}); err != nil {
 		tb.Fatal(err)
 	}
 	c, err := st.Claim(ctx, id, "weather", time.Minute)

@@ -34,7 +34,7 @@ func wantUnavailable(t *testing.T, name string, call func() error) {
 func calls(t *testing.T, st session.Store, id session.ID) map[string]func() error {
 	ctx := t.Context()
 	return map[string]func() error{
-		"Create":  func() error { return st.Create(ctx, session.Session{ID: session.NewID()}) },
+		"Create":  func() error { return st.Create(ctx, session.Session{ID: session.NewID()}, session.Caps{}) },
 		"Get":     func() error { _, err := st.Get(ctx, id); return err },
 		"Delete":  func() error { _, err := st.Delete(ctx, id); return err },
 		"Claim":   func() error { _, err := st.Claim(ctx, id, "cal", time.Minute); return err },
@@ -119,7 +119,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 	server.Restart()
 	wantFlush(t, events)
 	id := session.NewID()
-	eventually(t, func() error { return st.Create(t.Context(), session.Session{ID: id}) })
+	eventually(t, func() error { return st.Create(t.Context(), session.Session{ID: id}, session.Caps{}) })
 	wantBack(t, st, id)
 }
 

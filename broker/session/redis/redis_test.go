@@ -40,7 +40,7 @@ func open(tb testing.TB, o redis.Options) *redis.Store {
 func create(tb testing.TB, st session.Store) session.ID {
 	tb.Helper()
 	id := session.NewID()
-	if err := st.Create(tb.Context(), session.Session{ID: id, ClientInfo: []byte(`{"name":"x"}`)}); err != nil {
+	if err := st.Create(tb.Context(), session.Session{ID: id, ClientInfo: []byte(`{"name":"x"}`)}, session.Caps{}); err != nil {
 		tb.Fatal(err)
 	}
 	return id

@@ -24,7 +24,7 @@ func TestLostAnswer(t *testing.T) {
 	create(t, st) // connects and loads the script
 
 	s := session.Session{ID: session.NewID(), Version: "2025-11-25"}
-	line.cut(t, "Create", func() error { return st.Create(ctx, s) })
+	line.cut(t, "Create", func() error { return st.Create(ctx, s, session.Caps{}) })
 
 	warm := create(t, st)
 	commit(t, st, warm, "weather", session.Backend{ID: "b"})

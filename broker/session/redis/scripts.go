@@ -17,6 +17,7 @@ var luaFiles embed.FS
 type scripts struct {
 	create, get, claim, commit, abandon, drop, end       *goredis.Script
 	backends, settings, setLevel, subscribe, unsubscribe *goredis.Script
+	reserve                                              *goredis.Script
 }
 
 func newScripts() scripts {
@@ -38,6 +39,8 @@ func newScripts() scripts {
 		setLevel:    load("setlevel"),
 		subscribe:   load("subscribe"),
 		unsubscribe: load("unsubscribe"),
+
+		reserve: goredis.NewScript(luaSource("reserve")),
 	}
 }
 

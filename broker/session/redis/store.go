@@ -17,16 +17,36 @@ import (
 )
 
 // Create implements session.Store.
-func (s *Store) Create(ctx context.Context, v session.Session) error {
-	created, err := s.run(ctx, s.scripts.create, v.ID.Key(),
-		millis(s.timeouts.Lifetime), string(v.Version), v.Principal, document(v)).Bool()
+//
+// The place among the principal's sessions is taken first and given back if
+// nothing comes of it: what is lost on the way costs a place for a while, and
+// never lets a session in. After an error it stays, as the session may be there.
+func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
+	key := v.ID.Key()
+	var taken bool
+	if caps.Principal > 0 && v.Principal != "" {
+		var err error
+		if taken, err = s.reserve(ctx, v.Principal, key, caps.Principal); err != nil {
+			return err
+		}
+	}
+	reply, err := s.run(ctx, s.scripts.create, key, millis(s.timeouts.Lifetime),
+		string(v.Version), v.Principal, document(v), share(caps.Total, key[0])).Int()
 	if err != nil {
 		return failed(ctx, "create", err)
 	}
-	if !created {
-		return session.ErrExists
+	switch reply {
+	case 1:
+		return nil
+	case 2:
+		err = session.ErrFull
+	default:
+		err = session.ErrExists
 	}
-	return nil
+	if taken {
+		s.release(ctx, v.Principal, key)
+	}
+	return err
 }
 
 // Get implements session.Store.
@@ -122,7 +142,11 @@ func (s *Store) end(ctx context.Context, key session.Key, when string) ([]sessio
 	if err != nil {
 		return nil, failed(ctx, "end", err)
 	}
-	return parseHeld(f)
+	if len(f) == 0 {
+		return nil, malformed("end")
+	}
+	s.release(ctx, f[0], key)
+	return parseHeld(f[1:])
 }
 
 // parseHeld reads pairs of server and backend session.

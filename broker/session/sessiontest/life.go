@@ -38,7 +38,7 @@ func keepsSession(t *testing.T, f Fixture) {
 			ClientInfo: json.RawMessage(`"` + strings.Repeat("x", 64<<10) + `"`),
 		},
 	} {
-		must(t, a.Create(t.Context(), want))
+		must(t, a.Create(t.Context(), want, session.Caps{}))
 		got, err := b.Get(t.Context(), want.ID)
 		must(t, err)
 		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -49,7 +49,7 @@ func keepsSession(t *testing.T, f Fixture) {
 	// The caller's buffers are the caller's again.
 	s := aSession()
 	want := string(s.ClientInfo)
-	must(t, a.Create(t.Context(), s))
+	must(t, a.Create(t.Context(), s, session.Caps{}))
 	s.ClientInfo[0] = 'X'
 	got, err := a.Get(t.Context(), s.ID)
 	must(t, err)
@@ -61,10 +61,10 @@ func keepsSession(t *testing.T, f Fixture) {
 func createIsRepeatable(t *testing.T, f Fixture) {
 	st := f.Open(t)
 	s := aSession()
-	must(t, st.Create(t.Context(), s))
+	must(t, st.Create(t.Context(), s, session.Caps{}))
 	opened(t, st, s.ID, server, aBackend("b"))
 	f.Advance(idle - time.Second)
-	must(t, st.Create(t.Context(), s))
+	must(t, st.Create(t.Context(), s, session.Caps{}))
 	wantHave(t, st, s.ID, server, aBackend("b"))
 
 	for name, change := range map[string]func(*session.Session){
@@ -76,7 +76,7 @@ func createIsRepeatable(t *testing.T, f Fixture) {
 	} {
 		other := s
 		change(&other)
-		if err := st.Create(t.Context(), other); !errors.Is(err, session.ErrExists) {
+		if err := st.Create(t.Context(), other, session.Caps{}); !errors.Is(err, session.ErrExists) {
 			t.Errorf("Create with another %s: got error %v, want ErrExists", name, err)
 		}
 	}
@@ -325,7 +325,7 @@ func canceledContext(t *testing.T, f Fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"Create":  func() error { return st.Create(ctx, aSession()) },
+		"Create":  func() error { return st.Create(ctx, aSession(), session.Caps{}) },
 		"Get":     func() error { _, err := st.Get(ctx, id); return err },
 		"Delete":  func() error { _, err := st.Delete(ctx, id); return err },
 		"Claim":   func() error { _, err := st.Claim(ctx, id, server, lease); return err },

@@ -28,8 +28,7 @@ type Fixture struct {
 	SendsBlindly bool
 }
 
-// NewFixture makes a Fixture whose handles have the timeouts and which takes at
-// least a thousand sessions.
+// NewFixture makes a Fixture whose handles have the timeouts.
 type NewFixture func(*testing.T, session.Timeouts) Fixture
 
 const (
@@ -59,6 +58,12 @@ func Run(t *testing.T, newFixture NewFixture) {
 		"ExpiredHandsOutOnce":              expiredHandsOutOnce,
 		"ExpiredKeepsLimit":                expiredKeepsLimit,
 		"ExpiredSparesUsedSession":         expiredSparesUsedSession,
+		"CapOfPrincipal":                   capOfPrincipal,
+		"CapOfPrincipalSparesUsedSession":  capSparesUsedSession,
+		"CapOfPrincipalFreedByExpired":     capFreedByExpired,
+		"CapIsThatOfTheCall":               capIsThatOfTheCall,
+		"CapOfAllSessions":                 capOfAllSessions,
+		"RacingCreatesKeepCaps":            racingCreatesKeepCaps,
 		"NoPlainIDInStore":                 noPlainID,
 		"CanceledContext":                  canceledContext,
 		"ClaimWaitCommitHave":              claimWaitCommitHave,
@@ -117,7 +122,7 @@ func aBackend(id string) session.Backend {
 func create(t *testing.T, st session.Store) session.ID {
 	t.Helper()
 	s := aSession()
-	must(t, st.Create(t.Context(), s))
+	must(t, st.Create(t.Context(), s, session.Caps{}))
 	return s.ID
 }
 

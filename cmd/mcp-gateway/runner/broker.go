@@ -23,8 +23,6 @@ import (
 )
 
 const (
-	// maxMemorySessions bounds the sessions in memory, about 1 KB each.
-	maxMemorySessions = 100_000
 	// brokerGrace is how long requests to the broker may take to end.
 	brokerGrace = 1500 * time.Millisecond
 	// stopPatience bounds the end of everything, so that a whole run ends within
@@ -187,7 +185,7 @@ func (b *brokerService) close() {
 func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error) {
 	timeouts := session.Timeouts{Idle: time.Duration(c.IdleTimeout), Lifetime: time.Duration(c.Lifetime)}
 	if c.Store == gateway.StoreMemory {
-		return memory.New(memory.Options{Timeouts: timeouts, MaxSessions: maxMemorySessions})
+		return memory.New(memory.Options{Timeouts: timeouts})
 	}
 	redis.LogTo(log.Named("redis"))
 	return redis.New(redis.Options{Timeouts: timeouts, URL: c.Store})

@@ -1,6 +1,6 @@
 -- ARGV 6 'live' to end a session before its deadline, 'due' to end it after
--- Server and '<revision>:<backend id>' of each backend session; nil if there is
--- no such session.
+-- The principal, then server and '<revision>:<backend id>' of each backend
+-- session; nil if there is no such session.
 local x = deadline()
 if not x then
   redis.call('ZREM', KEYS[3], member)
@@ -8,6 +8,7 @@ if not x then
 end
 if (now < x) ~= (ARGV[6] == 'live') then return false end
 local all = held()
+table.insert(all, 1, redis.call('HGET', KEYS[1], 'p') or '')
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[4])
 redis.call('ZREM', KEYS[3], member)
 redis.call('PUBLISH', channel, member)
