@@ -54,20 +54,25 @@ func (c *changes) take() kinds {
 // once, when the first attempt has succeeded or failed. What changes while no
 // stream is open goes unnoticed, so each opening counts as a change of
 // everything; so does each attempt that fails, because a listing will tell
-// whether the server is down.
+// whether the server is down, and one that finds no stream where there was one,
+// because another version of the server may be there now.
 func (l *link) watch(ctx context.Context, t timing, changed *changes, settled func()) error {
 	retry := backoff.Backoff{Min: t.retryMin, Max: t.retryMax}
 	settle := sync.OnceFunc(settled)
 	defer settle()
+	had := false
 	for {
 		began, opened := time.Now(), false
 		pause, err := l.announcements(ctx, func() {
-			opened = true
+			opened, had = true, true
 			changed.add(everything)
 			settle()
 		})
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if had && errors.Is(err, ErrNoStream) {
+			changed.add(everything)
 		}
 		if errors.Is(err, ErrNoStream) || errors.Is(err, ErrSessionGone) {
 			return err

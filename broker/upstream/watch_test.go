@@ -337,3 +337,38 @@ func (c count) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.n.Add(1)
 	return c.RoundTripper.RoundTrip(r)
 }
+
+// Another version may be there now, which speaks otherwise.
+func TestServerThatHasNoStreamAnyMoreIsLookedAtAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		events := rawserver.NewFeed()
+		var without atomic.Bool
+		sc := &rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Session: "s", Results: rawserver.Empty()}
+		sc.Stream = func(w http.ResponseWriter, r *http.Request) {
+			if without.Load() {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return
+			}
+			events.ServeHTTP(w, r)
+		}
+		transport, _ := rawserver.Serve(t, sc)
+		start(t, transport, nil)
+		synctest.Wait()
+		if n := len(sc.Requests("POST", "tools/list")); n != 1 {
+			t.Fatalf("%d listings", n)
+		}
+		without.Store(true)
+		events.Out <- rawserver.End
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := len(sc.Requests("POST", "tools/list")); n != 2 {
+			t.Errorf("%d listings, want 2", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(sc.Requests("POST", "tools/list")); n != 2 {
+			t.Errorf("%d listings a minute later, want 2", n)
+		}
+	})
+}
