@@ -8,10 +8,19 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/backoff"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+)
+
+// A server that takes a subscription no more, although the client was promised to
+// be told, is asked again after pauses between these: it may be on its way to
+// another version, or a proxy before it may have answered in its place.
+const (
+	resubscribeMin = 30 * time.Second
+	resubscribeMax = 5 * time.Minute
 )
 
 // part is what one server does for a subscription.
@@ -19,6 +28,8 @@ type part struct {
 	server string
 	up     *upstream.Server
 	label  string
+	// modern tells how the server is asked: it may come to speak otherwise.
+	modern bool
 	cancel context.CancelFunc
 	// settled is closed when the server has acknowledged or will not; settle does.
 	settled chan struct{}
@@ -28,7 +39,7 @@ type part struct {
 	// the server, as it knows them; once acknowledged what the client was promised.
 	uris, tasks []string
 	// opened tells that the server has acknowledged before the client was told, and
-	// then what; over that it never will.
+	// then what; over that it had refused by then.
 	opened, over bool
 	honoured     wanted
 }
@@ -62,7 +73,7 @@ func (p *part) promise() {
 
 // same reports whether p asks the same of the same server as other does.
 func (p *part) same(other *part) bool {
-	return p.up == other.up && p.label == other.label && slices.Equal(p.uris, other.uris) && slices.Equal(p.tasks, other.tasks)
+	return p.up == other.up && p.modern == other.modern && p.label == other.label && slices.Equal(p.uris, other.uris) && slices.Equal(p.tasks, other.tasks)
 }
 
 // follow has the servers that own what is wanted, as the view has it, tell of it,
@@ -77,11 +88,15 @@ func (s *listening) follow(ctx context.Context, v *view) {
 	next := map[string]*part{}
 	of := func(server string) *part {
 		up := v.servers[server]
-		if up == nil || !tells(up.Snapshot()) {
+		if up == nil {
 			return &part{} // which nobody runs
 		}
+		now := up.Snapshot()
+		if !tells(now) {
+			return &part{}
+		}
 		if next[server] == nil {
-			next[server] = &part{server: server, up: up, label: v.label(server)}
+			next[server] = &part{server: server, up: up, modern: now.Modern, label: v.label(server)}
 		}
 		return next[server]
 	}
@@ -128,19 +143,35 @@ func (s *listening) start(ctx context.Context, p *part) {
 	}
 	s.running.Go(func() {
 		defer p.settle()
-		var err error
-		if p.up.Snapshot().Modern {
-			err = p.up.Watch(ctx, watching)
-		} else {
-			err = s.broker.watchPooled(ctx, p.up, s.client.principal, watching)
-		}
-		s.mu.Lock()
-		p.over = true
-		s.mu.Unlock()
-		if ctx.Err() == nil {
+		again := backoff.Backoff{Min: resubscribeMin, Max: resubscribeMax}
+		for {
+			err := s.watch(ctx, p, watching)
+			if ctx.Err() != nil {
+				return
+			}
 			s.broker.log.Debug("server takes no subscription", zap.String("server", p.server), zap.Error(err))
+			if !s.promised(p) || again.Wait(ctx) != nil {
+				return
+			}
 		}
 	})
+}
+
+// watch has the server tell until it refuses, or ctx ends.
+func (s *listening) watch(ctx context.Context, p *part, w upstream.Watching) error {
+	if p.modern {
+		return p.up.Watch(ctx, w)
+	}
+	return s.broker.watchPooled(ctx, p.up, s.client.principal, w)
+}
+
+// promised reports whether the client relies on a part that the server has
+// refused. If it was not told yet, it will not be promised.
+func (s *listening) promised(p *part) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.over = !s.acknowledged
+	return s.acknowledged
 }
 
 // settle waits until all servers have said what they honour, but not for long.

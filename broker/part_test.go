@@ -22,7 +22,9 @@ type teller struct {
 	late time.Duration
 	// out takes what to say on the open stream, with ID for the subscription's id;
 	// or rawserver.End.
-	out    chan string
+	out chan string
+	// lists takes rawserver.End for a stream on which lists are announced.
+	lists  chan string
 	opened atomic.Int32
 	open   atomic.Int32
 	asked  atomic.Value // the last raw filter
@@ -31,7 +33,7 @@ type teller struct {
 const subscribable = `{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"extensions":{"io.modelcontextprotocol/tasks":{}}}`
 
 func newTeller() *teller {
-	s := &teller{out: make(chan string)}
+	s := &teller{out: make(chan string), lists: make(chan string)}
 	s.Server = &rawserver.Server{
 		Discover: rawserver.Discovery(subscribable), Stateless: true, Results: rawserver.Empty(), Listen: s.listen,
 	}
@@ -47,7 +49,10 @@ func (s *teller) listen(w http.ResponseWriter, r *http.Request, id, filter strin
 	concerned := strings.Contains(filter, "resourceSubscriptions") || strings.Contains(filter, "taskIds")
 	if !concerned { // the gateway's own, for lists
 		say(acknowledged("ID", filter))
-		<-r.Context().Done()
+		select {
+		case <-s.lists:
+		case <-r.Context().Done():
+		}
 		return
 	}
 	s.asked.Store(filter)
