@@ -14,7 +14,7 @@ import (
 // the way of the calls it uses no proxy, and it asks for no compression: a
 // compressing peer could hold events back. Connect bounds the TCP handshake.
 func NewTransport(connect time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
+	dialer := newDialer(connect)
 	return &http.Transport{
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
@@ -24,6 +24,10 @@ func NewTransport(connect time.Duration) *http.Transport {
 		TLSHandshakeTimeout:    5 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
+}
+
+func newDialer(connect time.Duration) net.Dialer {
+	return net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
 }
 
 // Client makes requests. It follows no redirect: a peer that redirects must be

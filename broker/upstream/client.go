@@ -33,7 +33,9 @@ var ErrSessionGone = errors.New("the server has ended the session")
 // client sends HTTP requests to one server: its URL, Host and headers, and
 // bounds on what may come back. It knows sessions only as headers.
 type client struct {
-	http    *outbound.Client
+	http *outbound.Client
+	// lasting makes the requests for event streams.
+	lasting *outbound.Client
 	url     *url.URL
 	host    string
 	headers map[string]string
@@ -51,7 +53,7 @@ type client struct {
 	origin string
 }
 
-func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit int) (*client, error) {
+func newClient(cfg gatewayconfig.Server, transport, lasting http.RoundTripper, bodyLimit int) (*client, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("server %s: url is no http or https URL", cfg.Name)
@@ -62,6 +64,7 @@ func newClient(cfg gatewayconfig.Server, transport http.RoundTripper, bodyLimit 
 	}
 	return &client{
 		http:       outbound.NewClient(transport),
+		lasting:    outbound.NewClient(lasting),
 		url:        u,
 		host:       cfg.Host,
 		headers:    cfg.Headers,
@@ -92,6 +95,8 @@ type outgoing struct {
 	once bool
 	// own tells that it is the broker's, and not sent for a client.
 	own bool
+	// lasts tells that the answer is to be an event stream that stays open.
+	lasts bool
 }
 
 // send makes one request. The caller closes the body of the answer. Statuses
@@ -136,7 +141,11 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 		req.Header["Idempotency-Key"] = []string{}
 	}
 
-	resp, err := c.http.Do(req)
+	by := c.http
+	if o.lasts {
+		by = c.lasting
+	}
+	resp, err := by.Do(req)
 	if err != nil {
 		return nil, unreachable{err}
 	}

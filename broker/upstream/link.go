@@ -187,15 +187,26 @@ func (l *link) streamed(ctx context.Context, body io.Reader, id []byte) ([]byte,
 	return nil, err
 }
 
+// smallChunk is read at once of a stream that says little, as most do: each waits
+// with one in hand. Of one that says much largeChunk is read.
+const smallChunk, largeChunk = 1 << 10, 16 << 10
+
 // events calls f for each event of a stream until that ends (io.EOF) or f fails.
 // The event is valid during the call only.
 func (l *link) events(body io.Reader, f func(sse.Event) error) error {
 	parser := sse.Parser{Limit: l.bodyLimit}
-	chunk := make([]byte, 16<<10)
+	small := make([]byte, smallChunk)
+	chunk := small
 	for {
 		n, readErr := body.Read(chunk)
 		if err := parser.Feed(chunk[:n], f); err != nil {
 			return err
+		}
+		switch {
+		case n <= smallChunk/2:
+			chunk = small
+		case n == len(chunk) && n < largeChunk:
+			chunk = make([]byte, largeChunk)
 		}
 		if readErr != nil {
 			return readErr

@@ -157,11 +157,12 @@ type Server struct {
 // New returns a Server that does nothing until Run. It fails for a URL that is
 // none.
 func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
-	transport := o.Transport
+	transport, lasting := o.Transport, o.Transport
 	if transport == nil {
 		transport = outbound.NewTransport(connectTimeout)
+		lasting = outbound.NewLasting(connectTimeout, transport)
 	}
-	c, err := newClient(cfg, transport, 16<<20)
+	c, err := newClient(cfg, transport, lasting, 16<<20)
 	if err != nil {
 		return nil, err
 	}

@@ -143,7 +143,7 @@ func (l *link) stream(ctx context.Context, o streaming) (pause time.Duration, er
 		begun := o.opened
 		o.opened = func() { slow.Stop(); begun() }
 	}
-	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, after: o.after})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, after: o.after, lasts: true})
 	if err != nil {
 		return 0, cause(ctx, err)
 	}
