@@ -64,6 +64,7 @@ type Broker struct {
 	hub     *hub
 	endings *endings
 	errands errands
+	streams streams
 	mail    *mail
 
 	crossings *crossings
@@ -139,6 +140,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.stop()
 	b.mu.Unlock()
 	b.errands.end()
+	b.streams.end()
 	b.running.Wait()
 	wg.Wait()
 	return nil

@@ -76,7 +76,10 @@ type stream struct {
 	endpoint string
 	pending  changes       // guarded by hub.mu
 	wake     chan struct{} // holds a token while pending may not be empty
-	done     chan struct{} // closed when the session has ended, or another stream took over
+	// open ends, by end, when the client has left, the session or the broker has
+	// ended, or another stream took over.
+	open context.Context
+	end  context.CancelFunc
 	// before is left of the stream whose place this one takes; nil for none.
 	before <-chan struct{}
 	// left is closed when nothing is heard of servers for this stream any more.
@@ -99,25 +102,25 @@ func newHub() *hub {
 	}
 }
 
-// open registers a stream, in the place of the session's if it has one, which
+// open registers a stream that ends with life, in the place of the session's if it has one, which
 // ends: a client that comes again has lost it, whether that was noticed or not.
 // What has changed meanwhile is not known for sure, since what was written may
 // not have arrived, so to a session that had a stream, and if anew says that it
 // had one elsewhere perhaps, all lists count as changed. A first stream is told
 // nothing.
-func (h *hub) open(k session.Key, endpoint string, lists changes, anew bool) *stream {
+func (h *hub) open(life context.Context, k session.Key, endpoint string, lists changes, anew bool) *stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := &stream{
 		endpoint: endpoint,
-		wake:     make(chan struct{}, 1), done: make(chan struct{}), left: make(chan struct{}),
+		wake:     make(chan struct{}, 1), left: make(chan struct{}),
 		look: make(chan struct{}, 1), events: make(chan []byte),
-		joins: make(map[heldKey]chan struct{}),
 	}
+	s.open, s.end = context.WithCancel(life)
 	if before := h.streams[k]; before != nil {
 		anew = true
 		s.before, s.pending = before.left, before.pending
-		close(before.done)
+		before.end()
 	}
 	if _, had := h.absent[k]; had || anew {
 		s.pending |= lists
@@ -162,6 +165,9 @@ type heldKey struct{ server, id string }
 func (h *hub) join(s *stream, k heldKey) chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if s.joins == nil {
+		s.joins = make(map[heldKey]chan struct{})
+	}
 	if s.joins[k] == nil {
 		s.joins[k] = make(chan struct{})
 	}
@@ -206,7 +212,7 @@ func (h *hub) awaitJoin(ctx context.Context, client session.Key, k heldKey) {
 	defer late.Stop()
 	select {
 	case <-h.join(s, k):
-	case <-s.done:
+	case <-s.open.Done():
 	case <-late.C:
 	case <-ctx.Done():
 	}
@@ -255,7 +261,7 @@ func (h *hub) end(k session.Key) {
 	delete(h.absent, k)
 	if s := h.streams[k]; s != nil {
 		delete(h.streams, k)
-		close(s.done)
+		s.end()
 	}
 }
 
@@ -270,7 +276,7 @@ func (h *hub) announce(at map[string]changes) {
 		switch {
 		case !there:
 			delete(h.streams, k)
-			close(s.done)
+			s.end()
 		case c != 0:
 			s.pending |= c
 			wakeUp(s.wake)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -45,42 +46,70 @@ func (b *Broker) get(c *call) {
 	}
 	key := c.session.ID.Key()
 	server, id, merged, marked := tag.CutEvent([]byte(c.session.ID), c.r.Header.Get("Last-Event-ID"))
-	resumes := merged && marked
 	anew := c.r.Header.Get("Last-Event-ID") != ""
-	s := b.hub.open(key, c.session.Endpoint, c.offers().lists(), anew)
-	defer b.hub.close(key, s)
-	write := b.beginStream(c)
-	ctx, cancel := context.WithCancel(c.r.Context())
+	s := b.hub.open(b.life, key, c.session.Endpoint, c.offers().lists(), anew)
 	m := &merge{broker: b, session: c.session, stream: s}
-	if resumes {
+	if merged && marked {
 		m.resume = map[string]string{server: id}
 	}
+	eventHeader(c.w.Header())
+	if !b.streams.enter() {
+		// The broker ends. The handler says so by ending the answer.
+		b.hub.close(key, s)
+		return
+	}
+	if d, ok := detach(c.w, c.r, s.open, s.end); ok {
+		go b.serveDetached(m, d)
+		return
+	}
+	defer b.streams.leave()
+	context.AfterFunc(c.r.Context(), s.end)
+	b.serveStream(m, b.beginStream(c))
+}
+
+// serveDetached is serveStream beyond the recovery of any HTTP server.
+func (b *Broker) serveDetached(m *merge, d *detached) {
+	defer b.streams.leave()
+	defer func() {
+		if v := recover(); v != nil {
+			b.log.Error("event stream panicked", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+			_ = d.conn.Close() // cut off, so that nobody takes it for complete
+		}
+	}()
+	b.serveStream(m, func(text []byte) bool {
+		err := d.write(text)
+		b.logUnread(err)
+		return err == nil
+	})
+	d.close()
+}
+
+// serveStream merges and writes until the stream ends.
+func (b *Broker) serveStream(m *merge, write func(text []byte) bool) {
+	s := m.stream
+	defer b.hub.close(m.session.ID.Key(), s)
 	var merging sync.WaitGroup
+	defer merging.Wait()
+	defer s.end()
 	merging.Go(func() {
 		defer close(s.left)
 		s.awaitTurn()
-		m.run(ctx)
+		m.run(s.open)
 	})
-	// At once, though the writing to a dead client may hang for a while.
-	merging.Go(func() {
-		defer cancel()
-		select {
-		case <-s.done:
-		case <-ctx.Done():
-		}
-	})
-	defer merging.Wait()
-	defer cancel()
-	b.stream(c, s, write)
+	b.stream(m.session.ID, s, write)
+}
+
+// eventHeader sets the header of an event stream.
+func eventHeader(header http.Header) {
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no")
 }
 
 // beginStream begins the answer as an event stream. What it returns writes text
 // on it at once; false if the client is gone, or does not read.
 func (b *Broker) beginStream(c *call) (write func(text []byte) bool) {
-	header := c.w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-cache, no-transform")
-	header.Set("X-Accel-Buffering", "no")
+	eventHeader(c.w.Header())
 	c.w.WriteHeader(http.StatusOK)
 	control := http.NewResponseController(c.w)
 	return func(text []byte) bool {
@@ -91,10 +120,15 @@ func (b *Broker) beginStream(c *call) (write func(text []byte) bool) {
 		if err == nil {
 			err = control.Flush()
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			b.log.Warn("client does not read its event stream, ending it", zap.Duration("waited", writeTimeout))
-		}
+		b.logUnread(err)
 		return err == nil
+	}
+}
+
+// logUnread tells of a client that did not read.
+func (b *Broker) logUnread(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.log.Warn("client does not read its event stream, ending it", zap.Duration("waited", writeTimeout))
 	}
 }
 
@@ -102,18 +136,14 @@ func (b *Broker) beginStream(c *call) (write func(text []byte) bool) {
 var keepAlive = sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
 
 // stream writes the events of a stream until it ends.
-func (b *Broker) stream(c *call, s *stream, write func(text []byte) bool) {
+func (b *Broker) stream(id session.ID, s *stream, write func(text []byte) bool) {
 	tick := time.NewTicker(keepAliveEvery)
 	defer tick.Stop()
 	var gathered <-chan time.Time // nil while nothing is to be told
 	touched := time.Now()
 	for alive := write(nil); alive; {
 		select {
-		case <-c.r.Context().Done():
-			return
-		case <-b.life.Done():
-			return
-		case <-s.done:
+		case <-s.open.Done():
 			return
 		case text := <-s.events:
 			alive = write(text)
@@ -129,7 +159,7 @@ func (b *Broker) stream(c *call, s *stream, write func(text []byte) bool) {
 		case <-tick.C:
 			if time.Since(touched) >= touchEvery {
 				touched = time.Now()
-				if _, err := b.store.Get(c.r.Context(), c.session.ID); errors.Is(err, session.ErrNotFound) {
+				if _, err := b.store.Get(s.open, id); errors.Is(err, session.ErrNotFound) {
 					return
 				}
 			}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -143,10 +144,10 @@ func TestHubKeepsWhatTheStreamBeforeWasToTell(t *testing.T) {
 	t.Parallel()
 	h := newHub()
 	key := session.ID("x").Key()
-	first := h.open(key, "", toolsChanged, false)
+	first := h.open(context.Background(), key, "", toolsChanged, false)
 	h.announce(map[string]changes{"": promptsChanged})
-	second := h.open(key, "", toolsChanged, false)
-	<-first.done
+	second := h.open(context.Background(), key, "", toolsChanged, false)
+	<-first.open.Done()
 	<-second.wake
 	if got := h.take(second); got != toolsChanged|promptsChanged {
 		t.Errorf("to tell: %b", got)
@@ -158,7 +159,7 @@ func TestHubRemembersABoundedNumber(t *testing.T) {
 	h := newHub()
 	for i := range maxAbsent + 10 {
 		key := session.ID(fmt.Sprint(i)).Key()
-		h.close(key, h.open(key, "", toolsChanged, false))
+		h.close(key, h.open(context.Background(), key, "", toolsChanged, false))
 	}
 	if len(h.absent) != maxAbsent || h.count() != 0 {
 		t.Errorf("%d remembered, %d open", len(h.absent), h.count())
@@ -171,15 +172,15 @@ func TestStreamWaitsForItsTurn(t *testing.T) {
 		h := newHub()
 		key := session.ID("x").Key()
 		began := time.Now()
-		first := h.open(key, "", 0, false)
+		first := h.open(context.Background(), key, "", 0, false)
 		first.awaitTurn()
-		second := h.open(key, "", 0, false)
+		second := h.open(context.Background(), key, "", 0, false)
 		time.AfterFunc(time.Second, func() { close(first.left) })
 		second.awaitTurn()
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("waited %v for the first", waited)
 		}
-		third := h.open(key, "", 0, false) // the second one never leaves
+		third := h.open(context.Background(), key, "", 0, false) // the second one never leaves
 		third.awaitTurn()
 		if waited := time.Since(began); waited != time.Second+turnWithin {
 			t.Errorf("waited %v in all", waited)
@@ -240,7 +241,7 @@ func TestSlowClientGetsOneNotificationForEachList(t *testing.T) {
 	t.Parallel()
 	h := newHub()
 	key := session.ID("x").Key()
-	s := h.open(key, "", toolsChanged, false)
+	s := h.open(context.Background(), key, "", toolsChanged, false)
 	for range 1000 {
 		h.announce(map[string]changes{"": toolsChanged})
 		h.announce(map[string]changes{"": resourcesChanged})

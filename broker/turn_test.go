@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ func TestMergeWaitsForItsTurn(t *testing.T) {
 		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
 		id := g.open()
 		g.join(id, "one")
-		g.broker.hub.open(session.ID(id).Key(), "", 0, false) // it never leaves
+		g.broker.hub.open(context.Background(), session.ID(id).Key(), "", 0, false) // it never leaves
 		g.listen(id)
 		synctest.Wait()
 		if n := one.clients.Opened.Load(); n != 0 {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -305,20 +306,20 @@ func TestWithoutAddresses(t *testing.T) {
 func TestStreamsBelongToTheirEndpoint(t *testing.T) {
 	t.Parallel()
 	h := newHub()
-	own := h.open(session.ID("own").Key(), "", toolsChanged, false)
-	team := h.open(session.ID("team").Key(), "team", toolsChanged, false)
+	own := h.open(context.Background(), session.ID("own").Key(), "", toolsChanged, false)
+	team := h.open(context.Background(), session.ID("team").Key(), "team", toolsChanged, false)
 	h.announce(map[string]changes{"": toolsChanged, "team": 0})
 	if h.take(own) != toolsChanged || h.take(team) != 0 {
 		t.Error("told of another endpoint's change")
 	}
 	h.announce(map[string]changes{"": 0})
 	select {
-	case <-team.done:
+	case <-team.open.Done():
 	default:
 		t.Error("the stream outlives its endpoint")
 	}
 	select {
-	case <-own.done:
+	case <-own.open.Done():
 		t.Error("the other stream ended too")
 	default:
 	}

@@ -50,13 +50,14 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // Serve runs a handler on a network without sockets until the test ends or stop
-// is called, which waits for its connections to end. The transport reaches it
+// is called, which waits for its connections to end, but for those that the
+// handler has taken. The transport reaches it
 // under any address; after stop it reports refused connections.
 func Serve(t testing.TB, handler http.Handler) (transport *http.Transport, stop func()) {
 	t.Helper()
 	p := newPipes()
 	server := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
+		if state == http.StateClosed || state == http.StateHijacked {
 			p.open.Done()
 		}
 	}}
