@@ -79,13 +79,8 @@ func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
 		case errors.Is(err, ErrNoStream):
 			return ErrNoStream
 		case errors.Is(err, ErrSessionGone):
-			// Some servers answer 404 instead of 405. A ping tells.
-			_, err := l.call(ctx, mcp.MethodPing, nil)
-			if errors.Is(err, ErrSessionGone) {
-				return ErrSessionGone
-			}
-			if err == nil || errors.As(err, new(*rpcError)) {
-				return ErrNoStream
+			if why := l.withoutStream(ctx); why != nil {
+				return why
 			}
 		case errors.Is(err, sse.ErrTooLarge):
 			s.log.Warn("server sends a client an event that is too large, going on behind it", zap.Int("limit", l.bodyLimit))

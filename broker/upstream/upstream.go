@@ -244,9 +244,17 @@ func (s *Server) Changed() {
 func (s *Server) Run(ctx context.Context) {
 	retry := backoff.Backoff{Min: s.timing.retryMin, Max: s.timing.retryMax}
 	for ctx.Err() == nil {
-		err := s.serve(ctx, retry.Reset)
+		var listed time.Time
+		err := s.serve(ctx, func() {
+			if listed.IsZero() {
+				listed = time.Now()
+			}
+		})
 		if ctx.Err() != nil {
 			break
+		}
+		if !listed.IsZero() && time.Since(listed) > s.timing.retryMax {
+			retry.Reset() // it lived; a server that is lost after each listing must not
 		}
 		switch {
 		case errors.Is(err, ErrSessionGone):

@@ -71,6 +71,9 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if errors.Is(err, ErrSessionGone) {
+			err = l.withoutStream(ctx)
+		}
 		if had && errors.Is(err, ErrNoStream) {
 			changed.add(everything)
 		}
@@ -88,6 +91,20 @@ func (l *link) watch(ctx context.Context, t timing, changed *changes, settled fu
 			return err
 		}
 	}
+}
+
+// withoutStream tells what a refusal of the event stream means that looks like
+// one of the session, since some servers answer 404 instead of 405: ErrNoStream,
+// ErrSessionGone, or nil if a ping does not tell either.
+func (l *link) withoutStream(ctx context.Context) error {
+	_, err := l.call(ctx, mcp.MethodPing, nil)
+	switch {
+	case errors.Is(err, ErrSessionGone):
+		return ErrSessionGone
+	case err == nil, errors.As(err, new(*rpcError)):
+		return ErrNoStream
+	}
+	return nil
 }
 
 // announcements reads one stream to its end: that of the session (2025-11-25,
