@@ -155,12 +155,17 @@ func (s *Server) Bridged() bool { return len(s.Command) > 0 || s.Transport == Tr
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {
-	// Store is "memory" or a redis:// or rediss:// URL. The URL may hold a
-	// password: never log it.
+	// Store is StoreMemory or the address of a Redis, see redisaddr.Forms. It may
+	// hold a password: never log it.
 	Store string
+	// Redis is what there is to say of a Redis besides its address. Secrets.
+	Redis gatewayconfig.Redis
 	// IdleTimeout ends a session that was not used so long, Lifetime any.
 	IdleTimeout time.Duration
 	Lifetime    time.Duration
+	// Keys seal what a Redis keeps: the first seals, all open; none leaves it
+	// readable. Secrets: never log them.
+	Keys []string
 }
 
 // StoreMemory keeps sessions in the broker's memory.

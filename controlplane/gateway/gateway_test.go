@@ -59,7 +59,6 @@ func TestValidate(t *testing.T) {
 		"origin with path":             {gateway: func(g *Gateway) { g.AllowedOrigins = []string{"https://a/"} }, want: "gateway.allowedOrigins[0]"},
 		"origin of an editor":          {gateway: func(g *Gateway) { g.AllowedOrigins = []string{"vscode-webview://abc"} }},
 		"origin without scheme":        {gateway: func(g *Gateway) { g.AllowedOrigins = []string{"a.example"} }, want: "gateway.allowedOrigins[0]"},
-		"store of another kind":        {gateway: func(g *Gateway) { g.Sessions.Store = "disk" }, want: "sessions.store"},
 		"store with TLS":               {gateway: func(g *Gateway) { g.Sessions.Store = "rediss://u:p@redis:6380/1" }},
 		"session idle beyond its life": {gateway: func(g *Gateway) { g.Sessions.IdleTimeout = 200 * time.Hour }, want: "sessions.idleTimeout", warning: true},
 		"access log to a file":         {gateway: func(g *Gateway) { g.AccessLog = "/var/log/mcp.log" }},

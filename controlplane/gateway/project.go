@@ -32,6 +32,8 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 		Servers:      []gatewayconfig.Server{},
 		Sessions: gatewayconfig.Sessions{
 			Store:       g.Sessions.Store,
+			Redis:       g.Sessions.Redis,
+			Keys:        slices.Clone(g.Sessions.Keys),
 			IdleTimeout: gatewayconfig.Duration(g.Sessions.IdleTimeout),
 			Lifetime:    gatewayconfig.Duration(g.Sessions.Lifetime),
 		},

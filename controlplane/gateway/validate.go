@@ -141,28 +141,6 @@ func (v *validation) duration(path string, d time.Duration, zero bool) {
 	}
 }
 
-func (v *validation) sessions(s *Sessions) {
-	if why := badStore(s.Store); why != "" {
-		v.errorf("sessions.store", "%s", why)
-	}
-	v.duration("sessions.idleTimeout", s.IdleTimeout, false)
-	v.duration("sessions.lifetime", s.Lifetime, false)
-	if s.Lifetime > 0 && s.IdleTimeout > s.Lifetime {
-		v.warnf("sessions.idleTimeout", "%s has no effect: lifetime (%s) ends every session sooner", s.IdleTimeout, s.Lifetime)
-	}
-}
-
-func badStore(store string) string {
-	if store == StoreMemory {
-		return ""
-	}
-	u, err := url.Parse(store)
-	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Host == "" {
-		return "want memory, or a URL as redis://host:6379 or rediss://user:password@host:6380/0"
-	}
-	return ""
-}
-
 func (v *validation) servers(g *Gateway) {
 	enabled := len(g.EnabledServers())
 	if enabled == 0 {

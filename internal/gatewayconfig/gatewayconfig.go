@@ -109,11 +109,37 @@ type Server struct {
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {
-	// Store is "memory" or a redis:// or rediss:// URL.
+	// Store is "memory" or the address of a Redis, see redisaddr.Forms.
 	Store string `json:"store"`
+	// Redis is what there is to say of a Redis besides its address.
+	Redis Redis `json:"redis,omitzero"`
 	// IdleTimeout ends a session that was not used so long; Lifetime ends any.
 	IdleTimeout Duration `json:"idleTimeout"`
 	Lifetime    Duration `json:"lifetime"`
+	// Keys seal what the store keeps: the first seals, all open. Empty for a store
+	// that keeps everything as it is. Secrets.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// Redis says how to log in to a Redis, and how to speak TLS to it.
+type Redis struct {
+	// Username and Password are those of an ACL user, in place of any in the
+	// address. Sentinels have users of their own. Secrets.
+	Username         string `json:"username,omitempty"`
+	Password         string `json:"password,omitempty"`
+	SentinelUsername string `json:"sentinelUsername,omitempty"`
+	SentinelPassword string `json:"sentinelPassword,omitempty"`
+
+	TLS RedisTLS `json:"tls,omitzero"`
+}
+
+// RedisTLS has the fields of redisaddr.TLS.
+type RedisTLS struct {
+	CA          string `json:"ca,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"` // a secret
+	ServerName  string `json:"serverName,omitempty"`
+	SkipVerify  bool   `json:"skipVerify,omitempty"`
 }
 
 // Filter is the static configuration of the filter in Envoy. It changes only

@@ -1,13 +1,7 @@
 package redis_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -135,7 +129,7 @@ func eventually(t *testing.T, call func() error) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.Now().Add(10 * time.Second); ; <-tick.C {
+	for limit := time.Now().Add(patient); ; <-tick.C {
 		err := call()
 		if err == nil {
 			return
@@ -161,15 +155,4 @@ func wantEvent(t *testing.T, ch <-chan session.Invalidation, want session.Invali
 	case <-time.After(20 * time.Second):
 		t.Fatalf("invalidation: none arrived, want %+v", want)
 	}
-}
-
-// selfSigned makes a certificate that nobody trusts.
-func selfSigned() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }

@@ -1,6 +1,6 @@
 // Package redis keeps sessions in Redis, so that every replica of the broker
-// serves every session and none is lost with a replica. Redis 7.0 and later,
-// a single server or a cluster.
+// serves every session and none is lost with a replica. Redis 7.0 and later:
+// a single server, one that Sentinels name, or a cluster.
 //
 // A session is a hash plus a string with the client's own description, both
 // with a TTL; prelude.lua has the layout. Each step of the contract is one Lua
@@ -13,17 +13,17 @@ package redis
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/redisaddr"
 )
 
 const (
@@ -40,11 +40,14 @@ const (
 // Options configure a Store.
 type Options struct {
 	session.Timeouts
-	// URL is redis://user:password@host:6379/0, rediss:// for TLS, or
-	// unix:///path. With a query parameter addr=host:port, given once or more,
-	// the addresses are the seed nodes of a Redis Cluster. Pool sizes are set by
-	// parameters too, as pool_size=50.
+	// URL is the address, as redisaddr.Parse reads it.
 	URL string
+	// Username and Password are those of an ACL user, in place of any in the URL;
+	// the others those of the Sentinels, which have users of their own.
+	Username, Password                 string
+	SentinelUsername, SentinelPassword string
+	// TLS counts where the URL asks for it.
+	TLS redisaddr.TLS
 	// Prefix starts every key and channel; empty means "mcp:". No braces.
 	Prefix string
 	// Timeout bounds every operation, with its retry and its wait for a
@@ -54,6 +57,8 @@ type Options struct {
 	// Now is the clock; nil means that of the Redis server, which all replicas
 	// share.
 	Now func() time.Time
+	// Log gets what an operator should know of the Redis; nil means nobody does.
+	Log *zap.Logger
 }
 
 // Store implements session.Store.
@@ -67,6 +72,10 @@ type Store struct {
 	// cluster: PUBLISH counts the receivers at one node only.
 	cluster bool
 	now     func() time.Time
+	log     *zap.Logger
+
+	stop    context.CancelFunc // ends what runs beside the calls
+	running sync.WaitGroup
 
 	idleMillis, graceMillis string // arguments of every script
 }
@@ -84,12 +93,13 @@ func New(o Options) (*Store, error) {
 		return nil, fmt.Errorf("redis session store: prefix %q: no braces allowed, they mark the hash slot", prefix)
 	}
 	timeout := cmp.Or(o.Timeout, defaultTimeout)
-	client, err := connect(o.URL, timeout)
+	client, err := connect(o, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("redis session store: %w", err)
 	}
 	_, cluster := client.(*goredis.ClusterClient)
-	return &Store{
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Store{
 		client:      client,
 		cluster:     cluster,
 		scripts:     newScripts(),
@@ -98,67 +108,24 @@ func New(o Options) (*Store, error) {
 		prefix:      prefix,
 		channel:     prefix + "invalidations",
 		now:         o.Now,
+		log:         cmp.Or(o.Log, zap.NewNop()),
+		stop:        stop,
 		idleMillis:  millis(o.Idle),
 		graceMillis: millis(grace),
-	}, nil
+	}
+	if o.TLS.SkipVerify {
+		s.log.Warn("no certificate of Redis is looked at (skipVerify): whoever is on the way can read and change every session")
+	}
+	s.running.Go(func() { s.inspect(ctx) })
+	return s, nil
 }
 
 // Close ends all connections.
-func (s *Store) Close() error { return s.client.Close() }
-
-// connect makes a client of one server or of a cluster. It tries twice within
-// the timeout, which is safe: every script answers the same when it is run again.
-func connect(rawURL string, timeout time.Duration) (goredis.UniversalClient, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("URL: %w", withoutURL(err))
-	}
-	// Upgrades announced by the server are a feature of newer servers.
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	if u.Query().Has("addr") {
-		o, err := goredis.ParseClusterURL(rawURL)
-		if err != nil {
-			return nil, fmt.Errorf("URL: %w", withoutURL(err))
-		}
-		o.MaxRetries = cmp.Or(o.MaxRetries, 1)
-		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
-		o.DialTimeout = cmp.Or(o.DialTimeout, timeout/2)
-		o.ReadTimeout = cmp.Or(o.ReadTimeout, timeout/2)
-		o.WriteTimeout = cmp.Or(o.WriteTimeout, timeout/2)
-		o.PoolTimeout = cmp.Or(o.PoolTimeout, timeout)
-		o.ContextTimeoutEnabled = true
-		o.MaintNotificationsConfig = quiet
-		return goredis.NewClusterClient(o), nil
-	}
-	o, err := goredis.ParseURL(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("URL: %w", withoutURL(err))
-	}
-	o.MaxRetries = cmp.Or(o.MaxRetries, 1)
-	o.DialerRetries = cmp.Or(o.DialerRetries, 1)
-	o.DialTimeout = cmp.Or(o.DialTimeout, timeout/2)
-	o.ReadTimeout = cmp.Or(o.ReadTimeout, timeout/2)
-	o.WriteTimeout = cmp.Or(o.WriteTimeout, timeout/2)
-	o.PoolTimeout = cmp.Or(o.PoolTimeout, timeout)
-	o.ContextTimeoutEnabled = true
-	o.MaintNotificationsConfig = quiet
-	return goredis.NewClient(o), nil
-}
-
-// withoutURL strips the URL, and the password in it, from an error of net/url.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
+func (s *Store) Close() error {
+	s.stop()
+	err := s.client.Close()
+	s.running.Wait()
 	return err
-}
-
-// failed turns an error of the client into one of the contract's.
-func failed(ctx context.Context, op string, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("redis session store: %s: %w", op, ctx.Err())
-	}
-	return fmt.Errorf("redis session store: %s: %w: %w", op, session.ErrUnavailable, err)
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

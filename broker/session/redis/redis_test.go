@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"mcp-gateway/broker/session/redis"
 	"mcp-gateway/broker/session/redis/redistest"
 	"mcp-gateway/broker/session/sessiontest"
+	"mcp-gateway/internal/redisaddr"
 )
 
 // patient is for tests whose load a busy machine does not answer in time.
@@ -89,28 +89,28 @@ func TestConformanceMiniredis(t *testing.T) {
 func TestConformanceRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	conformance(t, server.URL(), false, server)
+	conformance(t, redis.Options{URL: server.URL()}, false, server)
 }
 
 // TestConformanceCluster shows that no script leaves its hash slot.
 func TestConformanceCluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
-	conformance(t, nodes[0].URL()+"?addr="+nodes[1].Addr(), true, nodes...)
+	conformance(t, redis.Options{URL: nodes[0].URL() + "?addr=" + nodes[1].Addr()}, true, nodes...)
 }
 
 // conformance uses one Redis for all tests, by prefix, and a clock of its own.
-func conformance(t *testing.T, url string, cluster bool, servers ...*redistest.Server) {
+func conformance(t *testing.T, o redis.Options, cluster bool, servers ...*redistest.Server) {
 	var fixtures atomic.Int64
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
 		prefix := fmt.Sprintf("test%d:", fixtures.Add(1))
 		var passed atomic.Int64
 		return sessiontest.Fixture{
 			Open: func(tb testing.TB) session.Store {
-				return open(tb, redis.Options{
-					Timeouts: timeouts, URL: url, Prefix: prefix, Timeout: patient,
-					Now: func() time.Time { return time.Unix(1_700_000_000, passed.Load()) },
-				})
+				o := o
+				o.Timeouts, o.Prefix, o.Timeout = timeouts, prefix, patient
+				o.Now = func() time.Time { return time.Unix(1_700_000_000, passed.Load()) }
+				return open(tb, o)
 			},
 			Advance:      func(d time.Duration) { passed.Add(int64(d)) },
 			SendsBlindly: cluster,
@@ -123,6 +123,18 @@ func conformance(t *testing.T, url string, cluster bool, servers ...*redistest.S
 			},
 		}
 	})
+}
+
+// clusterKeys are the keys of a node that begin with prefix.
+func clusterKeys(t *testing.T, s *redistest.Server, prefix string) []string {
+	t.Helper()
+	c := goredis.NewClient(&goredis.Options{Addr: s.Addr()})
+	defer c.Close()
+	keys, err := c.Keys(t.Context(), prefix+"*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // dump writes all keys and values.
@@ -282,30 +294,6 @@ func TestWarmUseWritesNothing(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	server := miniredis.NewMiniRedis()
-	certificate, err := selfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.StartTLS(&tls.Config{Certificates: []tls.Certificate{certificate}}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	server.RequireUserAuth("gateway", "secret")
-
-	create(t, open(t, redis.Options{Timeouts: usual, URL: "rediss://gateway:secret@" + server.Addr() + "?skip_verify=true"}))
-	for name, url := range map[string]string{
-		"unknown certificate": "rediss://gateway:secret@" + server.Addr(),
-		"wrong password":      "rediss://gateway:wrong@" + server.Addr() + "?skip_verify=true",
-		"plain":               "redis://gateway:secret@" + server.Addr(),
-	} {
-		st := open(t, redis.Options{Timeouts: usual, URL: url})
-		wantUnavailable(t, name, func() error { _, err := st.Get(t.Context(), session.NewID()); return err })
-	}
-}
-
 func TestRefusesBadOptions(t *testing.T) {
 	t.Parallel()
 	const url = "redis://user:hunter2@127.0.0.1:1"
@@ -317,7 +305,8 @@ func TestRefusesBadOptions(t *testing.T) {
 		"broken URL":      {Timeouts: usual, URL: "redis://user:hunter2@127.0.0.1:port"},
 		"control byte":    {Timeouts: usual, URL: url + "\x7f"},
 		"unknown option":  {Timeouts: usual, URL: url + "?poolsize=5"},
-		"broken node":     {Timeouts: usual, URL: url + "?addr=nowhere"},
+		"broken node":     {Timeouts: usual, URL: url + "?addr=nowhere:x"},
+		"broken CA":       {Timeouts: usual, URL: "rediss://u:hunter2@r", TLS: redisaddr.TLS{CA: "hunter2"}},
 		"cluster scheme":  {Timeouts: usual, URL: "http://user:hunter2@127.0.0.1:1?addr=127.0.0.1:2"},
 		"database number": {Timeouts: usual, URL: url + "/x"},
 	} {

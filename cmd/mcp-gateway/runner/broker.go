@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"mcp-gateway/broker/session/redis"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/redisaddr"
 )
 
 const (
@@ -131,7 +133,7 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.broker != nil {
-		if c.Sessions != b.sessions {
+		if !reflect.DeepEqual(c.Sessions, b.sessions) {
 			b.log.Warn("the settings of sessions changed; that takes effect with the next start")
 		}
 		return b.broker.Apply(c)
@@ -188,7 +190,14 @@ func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error)
 		return memory.New(memory.Options{Timeouts: timeouts})
 	}
 	redis.LogTo(log.Named("redis"))
-	return redis.New(redis.Options{Timeouts: timeouts, URL: c.Store})
+	return redis.New(redis.Options{
+		Timeouts: timeouts,
+		Log:      log,
+		URL:      c.Store,
+		Username: c.Redis.Username, Password: c.Redis.Password,
+		SentinelUsername: c.Redis.SentinelUsername, SentinelPassword: c.Redis.SentinelPassword,
+		TLS: redisaddr.TLS(c.Redis.TLS),
+	})
 }
 
 func closeStore(s session.Store) error {

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // decode turns YAML into a valid gateway. read opens a file that a header
@@ -177,8 +178,29 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 func (d *decoder) sessions(s *gateway.Sessions) fields {
 	return fields{
 		"store":       d.text(&s.Store),
+		"redis":       func(n *yaml.Node, at string) { d.object(n, at, d.redis(&s.Redis)) },
 		"idleTimeout": d.duration(&s.IdleTimeout),
 		"lifetime":    d.duration(&s.Lifetime),
+	}
+}
+
+func (d *decoder) redis(r *gatewayconfig.Redis) fields {
+	return fields{
+		"username":         d.secret(&r.Username),
+		"password":         d.secret(&r.Password),
+		"sentinelUsername": d.secret(&r.SentinelUsername),
+		"sentinelPassword": d.secret(&r.SentinelPassword),
+		"tls":              func(n *yaml.Node, at string) { d.object(n, at, d.redisTLS(&r.TLS)) },
+	}
+}
+
+func (d *decoder) redisTLS(t *gatewayconfig.RedisTLS) fields {
+	return fields{
+		"ca":          d.secret(&t.CA),
+		"certificate": d.secret(&t.Certificate),
+		"key":         d.secret(&t.Key),
+		"serverName":  d.text(&t.ServerName),
+		"skipVerify":  d.boolean(&t.SkipVerify),
 	}
 }
 

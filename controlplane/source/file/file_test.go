@@ -20,7 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-var testEnv = map[string]string{"API_KEY": "k3y", "CAL_HOST": "cal.example.com", "OLD": "false"}
+var testEnv = map[string]string{"API_KEY": "k3y", "CAL_HOST": "cal.example.com", "OLD": "false",
+	"SESSION_KEY": "hunter2-hunter2-hunter2-hunter2-hunter2"}
 
 func env(name string) (string, bool) {
 	v, ok := testEnv[name]
@@ -257,6 +258,7 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"{servers: [], virtualServers: [{name: a, tools: [b]}]}",
 		"{servers: [], virtualServers: [{}]}",
 		"{servers: [], sessions: {lifetime: long}}",
+		"{servers: [], sessions: {redis: {tls: {verify: true}}}}",
 	} {
 		if err := accepts(s, []byte(data)); err == nil {
 			t.Errorf("accepted: %s", data)
@@ -283,6 +285,8 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 		"items":     {root.Properties["servers"].Items2020.Ref.Properties["tools"].Ref, d.itemsFields(&s.Tools)},
 		"rules":     {root.Properties["servers"].Items2020.Ref.Properties["resources"].Ref, d.rulesFields(&s.Resources)},
 		"sessions":  {root.Properties["sessions"], d.sessions(&g.Sessions)},
+		"redis":     {root.Properties["sessions"].Properties["redis"], d.redis(&g.Sessions.Redis)},
+		"redis TLS": {root.Properties["sessions"].Properties["redis"].Properties["tls"], d.redisTLS(&g.Sessions.Redis.TLS)},
 		"server":    {root.Properties["servers"].Items2020.Ref, d.server(&s, &text)},
 		"reference": {root.Properties["servers"].Items2020.Ref.Properties["headers"].AdditionalProperties.(*jsonschema.Schema).Ref.AnyOf[1].Ref, d.referenceFields(&text, &text)},
 	} {

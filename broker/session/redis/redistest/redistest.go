@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,30 +30,37 @@ type Server struct {
 	dir  string
 	port int
 	args []string
+	// file is the configuration of a Sentinel, ready what its log says when it
+	// serves; empty for a Redis.
+	file, ready string
 
 	process *exec.Cmd
 	log     *log
 }
 
-// Start runs a Redis until the test ends.
-func Start(tb testing.TB) *Server {
-	tb.Helper()
-	return start(tb)
-}
-
-func start(tb testing.TB, args ...string) *Server {
+// Start runs a Redis until the test ends. The args go to it behind its own, as
+// "--maxmemory", "5mb"; {port} in one is its port.
+func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, path: program(tb), dir: tb.TempDir(), args: args}
 	tb.Cleanup(s.Kill)
+	s.start()
+	return s
+}
+
+// Log is what the process has written so far.
+func (s *Server) Log() string { return s.log.String() }
+
+func (s *Server) start() {
+	s.tb.Helper()
 	// Another process may take the port between freePort and the start.
 	for range 5 {
-		s.port = freePort(tb)
+		s.port = freePort(s.tb)
 		if s.run() {
-			return s
+			return
 		}
 	}
-	tb.Fatalf("redis-server does not start:\n%s", s.log)
-	return nil
+	s.tb.Fatalf("redis-server does not start:\n%s", s.log)
 }
 
 // Addr is host:port.
@@ -97,11 +103,17 @@ func (s *Server) signal(sig syscall.Signal) {
 // run starts the process and reports whether it came to serve.
 func (s *Server) run() bool {
 	s.tb.Helper()
-	args := append([]string{
-		"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "no", // enough for a killed process
-		"--daemonize", "no", "--loglevel", "notice",
-	}, s.args...)
+	args := []string{"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir, "--daemonize", "no", "--loglevel", "notice"}
+	ready := "Ready to accept connections"
+	if s.file != "" {
+		args, ready = append([]string{s.file, "--sentinel"}, args...), s.ready
+	} else {
+		args = append(args, "--save", "", "--appendonly", "yes", "--appendfsync", "no") // enough for a killed process
+	}
+	args = append(args, s.args...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "{port}", fmt.Sprint(s.port))
+	}
 	cmd := exec.Command(s.path, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -125,63 +137,11 @@ func (s *Server) run() bool {
 		s.tb.Fatalf("run redis-server: %v", err)
 	}
 	s.process, s.log = cmd, follow(bufio.NewScanner(out), ended)
-	if s.log.await("Ready to accept connections") {
+	if s.log.await(ready) {
 		return true
 	}
 	s.Kill()
 	return false
-}
-
-// command sends one command of plain words and returns the first line of the
-// answer.
-func (s *Server) command(words ...string) string {
-	s.tb.Helper()
-	conn, err := net.DialTimeout("tcp", s.Addr(), patience)
-	if err != nil {
-		s.tb.Fatalf("redis-server: %v", err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := fmt.Fprintf(conn, "%s\r\n", strings.Join(words, " ")); err != nil {
-		s.tb.Fatalf("redis-server: %v", err)
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		s.tb.Fatalf("redis-server: %s: %v", words[0], err)
-	}
-	return strings.TrimSpace(line)
-}
-
-// StartCluster runs a Redis Cluster of two nodes, each with half of the slots,
-// until the test ends.
-func StartCluster(tb testing.TB) []*Server {
-	tb.Helper()
-	nodes := make([]*Server, 2)
-	buses := make([]string, 2)
-	for i := range nodes {
-		buses[i] = fmt.Sprint(freePort(tb))
-		nodes[i] = start(tb, "--cluster-enabled", "yes", "--cluster-port", buses[i])
-	}
-	for _, c := range [][]string{
-		{"CLUSTER", "ADDSLOTSRANGE", "0", "8191"},
-		{"CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[1].port), buses[1]},
-	} {
-		nodes[0].mustCommand(c...)
-	}
-	nodes[1].mustCommand("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
-	for _, n := range nodes {
-		if !n.log.await("Cluster state changed: ok") {
-			tb.Fatalf("the cluster does not form:\n%s", n.log)
-		}
-	}
-	return nodes
-}
-
-func (s *Server) mustCommand(words ...string) {
-	s.tb.Helper()
-	if got := s.command(words...); got != "+OK" {
-		s.tb.Fatalf("redis-server: %s: %s", strings.Join(words, " "), got)
-	}
 }
 
 // program finds redis-server.
@@ -216,58 +176,4 @@ func freePort(tb testing.TB) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
-}
-
-// log is the output of one process.
-type log struct {
-	ended chan struct{} // closed at the end of the output
-
-	mu    sync.Mutex
-	lines []string
-	more  chan struct{} // closed and replaced at each line
-}
-
-// follow collects the lines of in and closes ended after the last.
-func follow(in *bufio.Scanner, ended chan struct{}) *log {
-	l := &log{ended: ended, more: make(chan struct{})}
-	go func() {
-		defer close(l.ended)
-		for in.Scan() {
-			l.mu.Lock()
-			l.lines = append(l.lines, in.Text())
-			close(l.more)
-			l.more = make(chan struct{})
-			l.mu.Unlock()
-		}
-	}()
-	return l
-}
-
-// await waits for a line with the text, past or to come.
-func (l *log) await(text string) bool {
-	limit := time.After(patience)
-	for seen := 0; ; {
-		l.mu.Lock()
-		lines, more := l.lines, l.more
-		l.mu.Unlock()
-		for ; seen < len(lines); seen++ {
-			if strings.Contains(lines[seen], text) {
-				return true
-			}
-		}
-		select {
-		case <-more:
-		case <-l.ended:
-			return false
-		case <-limit:
-			return false
-		}
-	}
-}
-
-// String returns the output so far.
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
 }

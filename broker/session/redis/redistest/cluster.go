@@ -1,0 +1,58 @@
+package redistest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// slots is how many a cluster has.
+const slots = 16384
+
+// StartCluster runs a Redis Cluster of two nodes, each with half of the slots,
+// until the test ends.
+func StartCluster(tb testing.TB) []*Server {
+	tb.Helper()
+	return startCluster(tb, 2)
+}
+
+// StartClusterWithReplica runs a Redis Cluster of three nodes and a replica of the
+// first, the last of the four, until the test ends. It takes a second for the
+// replica to replace the first node once that is gone.
+func StartClusterWithReplica(tb testing.TB) []*Server {
+	tb.Helper()
+	nodes := startCluster(tb, 3)
+	bus := fmt.Sprint(freePort(tb))
+	replica := startNode(tb, bus)
+	nodes[0].Must("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(replica.port), bus)
+	id := nodes[0].Command("CLUSTER", "MYID")
+	replica.Await(func(answer string) bool { return answer == "+OK" }, "CLUSTER", "REPLICATE", id)
+	replica.Await(func(info string) bool { return strings.Contains(info, "master_link_status:up") }, "INFO", "replication")
+	for _, n := range nodes {
+		n.Await(func(known string) bool { return strings.Count(known, " slave ") == 1 }, "CLUSTER", "NODES")
+	}
+	return append(nodes, replica)
+}
+
+func startNode(tb testing.TB, bus string) *Server {
+	return Start(tb, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000")
+}
+
+func startCluster(tb testing.TB, n int) []*Server {
+	tb.Helper()
+	nodes := make([]*Server, n)
+	for i := range nodes {
+		bus := fmt.Sprint(freePort(tb))
+		nodes[i] = startNode(tb, bus)
+		nodes[i].Must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/n), fmt.Sprint((i+1)*slots/n-1))
+		if i > 0 {
+			nodes[0].Must("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[i].port), bus)
+		}
+	}
+	for _, node := range nodes {
+		node.Await(func(info string) bool {
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384")
+		}, "CLUSTER", "INFO")
+	}
+	return nodes
+}
