@@ -210,9 +210,14 @@ func (b *Broker) dispatch(c *call) {
 func (b *Broker) ping(c *call) { c.reply([]byte(`,"result":{}}`)) }
 
 // notRouted answers the calls that the filter sends to their server. They come
-// here only if there is no filter in front.
+// here if there is no filter in front, or if the server has come to speak another
+// era since the filter's table was made, which is a second old at most.
 func (b *Broker) notRouted(c *call) {
-	c.fail(http.StatusOK, mcp.CodeInternalError, c.method+" was not routed to a server: the gateway's filter is not active")
+	why := "the gateway's filter is not active"
+	if c.r.Header.Get(mcp.HeaderLong) != "" { // which is the filter's to set
+		why = "the protocol version of its server has just changed, call again"
+	}
+	c.fail(http.StatusOK, mcp.CodeInternalError, c.method+" was not routed to a server: "+why)
 }
 
 // delete ends a session: here at once, at the servers in the background.
