@@ -219,8 +219,13 @@ func (s *Stream) rewrite(body []byte) {
 	if bytes.Equal(s.answer.buf, body) {
 		return
 	}
-	s.d.Replace, s.d.Body = true, s.answer.buf
-	s.length = strconv.AppendInt(s.length[:0], int64(len(s.answer.buf)), 10)
+	s.replaceAnswer(s.answer.buf)
+}
+
+// replaceAnswer has the client get body in place of the whole answer.
+func (s *Stream) replaceAnswer(body []byte) {
+	s.d.Replace, s.d.Body = true, body
+	s.length = strconv.AppendInt(s.length[:0], int64(len(body)), 10)
 	s.set("content-length", s.length)
 }
 
@@ -254,7 +259,16 @@ func (s *Stream) serverError(body []byte) *Decision {
 	// 2026-07-28, basic/index, Error Codes: clients look at these two, so an error
 	// under one of them needs no id.
 	tells := s.stateless && (status == 400 || status == 404)
-	answered := m.Scan(body) == nil && m.Kind == jsonrpc.Response &&
+	read := m.Scan(body) == nil
+	if !read && tells && len(s.id) > 0 {
+		// It may have none at all, which no other message does without. The client
+		// knows its requests by their ids, so it gets this one's.
+		if named := appendNamed(s.reply[:0], body, s.id); m.Scan(named) == nil && m.Kind == jsonrpc.Response {
+			s.reply, body, read = named, named, true
+			s.replaceAnswer(named)
+		}
+	}
+	answered := read && m.Kind == jsonrpc.Response &&
 		(sameID(m.ID.Of(body), s.id) || tells && string(m.ID.Of(body)) == "null")
 	switch {
 	case len(s.backend.id) > 0 && mcp.LostSession(status, body, answered):
@@ -268,4 +282,15 @@ func (s *Stream) serverError(body []byte) *Decision {
 	}
 	s.rewrite(body)
 	return &s.d
+}
+
+// appendNamed appends a message with the id put first into it; what is no object
+// stays as it is.
+func appendNamed(dst, message, id []byte) []byte {
+	inside, ok := bytes.CutPrefix(bytes.TrimLeft(message, " \t\r\n"), []byte{'{'})
+	if !ok {
+		return append(dst, message...)
+	}
+	dst = append(append(dst, `{"id":`...), id...)
+	return append(append(dst, ','), inside...)
 }
