@@ -66,6 +66,7 @@ test: ## set up everything, then lint, layout, unit, race and end-to-end on thre
 .PHONY: unit
 unit: ## tests of every package, without cgo
 	@CGO_ENABLED=0 scripts/gotest.sh unit -timeout 5m $(PACKAGES)
+	@CGO_ENABLED=0 scripts/gotest.sh unit-panics -timeout 1m -tags panics ./internal/fault
 
 .PHONY: race
 race: ## the same under the race detector

@@ -62,6 +62,9 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 		return s.fromServer(a, end)
 	case phaseBroker:
 		return s.fromBroker(a.status, a.contentType)
+	case phaseAskTable, phaseAskName, phaseAskSession, phaseAskClient:
+		// The host has given the request up while the broker was asked.
+		return s.fail("given_up", "the request took too long")
 	}
 	s.d.Done = true
 	return &s.d

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -12,6 +13,7 @@ import (
 // event appends one event of a server as the client may see it. Its id says
 // whose stream it is, for a GET that takes the stream up again.
 func (s *Stream) event(e sse.Event) error {
+	fault.At("event")
 	if len(e.ID) > 0 && !s.stateless {
 		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
 		e.ID = s.answer.id

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -91,6 +92,7 @@ func (g *Gateway) TableQuestion() Question {
 // TakeTable takes the broker's answer to TableQuestion: 200 with a new table,
 // 304 for no change. On any error the old table stays.
 func (g *Gateway) TakeTable(status int, body []byte) error {
+	fault.At("table")
 	switch status {
 	case 304:
 		return nil
@@ -111,6 +113,9 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 		return fmt.Errorf("routing table: the broker answered %d", status)
 	}
 }
+
+// CachedSessions is the number of client sessions that the Gateway knows.
+func (g *Gateway) CachedSessions() int { return g.sessions.size() }
 
 // begin claims the right to fetch the table now, if the last fetch began at
 // least every nanoseconds ago.

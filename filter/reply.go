@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -45,9 +46,13 @@ func (s *Stream) fail(reason, message string) *Decision {
 	return d
 }
 
-// Panicked is for a host that recovered a panic in a call on s.
+// Panicked is for a host that recovered a panic in a call on s, which takes no
+// other call after this. What the panic left half done is not looked at, and a
+// message that waits for no result fails, too: nobody has taken it.
 func (s *Stream) Panicked() *Decision {
-	s.d.reset()
+	fault.At("panicked")
+	s.d = Decision{}
+	s.oneWay = false
 	return s.fail("panic", "internal error")
 }
 

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -18,6 +19,7 @@ const (
 
 // route finds the owner of s.name and goes on with its session.
 func (s *Stream) route(now int64) *Decision {
+	fault.At("route")
 	t := s.g.table.Load()
 	if t == nil {
 		if s.phase == phaseAskTable {

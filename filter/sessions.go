@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -56,6 +57,7 @@ func (s *sessions) get(id []byte, server string, now int64) (backend, bool) {
 	sh := s.shard(id)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
+	fault.At("sessions")
 	for _, b := range sh.m[string(id)] {
 		if b.server == server {
 			return b, now < b.expires
@@ -69,6 +71,7 @@ func (s *sessions) known(id []byte, now int64) bool {
 	sh := s.shard(id)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
+	fault.At("sessions")
 	for _, b := range sh.m[string(id)] {
 		if now < b.expires {
 			return true
@@ -81,6 +84,7 @@ func (s *sessions) put(id []byte, b backend) {
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	fault.At("sessions")
 	old := sh.m[string(id)]
 	for i := range old {
 		if old[i].server == b.server {
@@ -102,6 +106,7 @@ func (s *sessions) forget(id []byte) {
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	fault.At("sessions")
 	delete(sh.m, string(id))
 }
 
@@ -111,10 +116,26 @@ func (s *sessions) spoil(id []byte, server string, backendID []byte) {
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	fault.At("sessions")
 	list := sh.m[string(id)]
 	for i := range list {
 		if list[i].server == server && string(list[i].id) == string(backendID) {
 			list[i].stale, list[i].expires = true, 0
 		}
 	}
+}
+
+// size is the number of client sessions known.
+func (s *sessions) size() int {
+	n := 0
+	for i := range s.shards {
+		n += s.shards[i].size()
+	}
+	return n
+}
+
+func (sh *sessionShard) size() int {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return len(sh.m)
 }

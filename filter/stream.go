@@ -311,9 +311,11 @@ func (s *Stream) noteTarget() {
 	}
 }
 
-// Trim lets go of buffers larger than limit bytes, so that one large request
-// does not stay with a stream that is kept for reuse.
+// Trim ends a use of s, which is kept for another one after Reset: it lets go of
+// its gateway, which may be replaced meanwhile, and of buffers larger than limit
+// bytes.
 func (s *Stream) Trim(limit int) {
+	s.g, s.target, s.backend = nil, target{}, backend{}
 	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil

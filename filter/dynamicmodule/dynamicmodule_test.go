@@ -3,7 +3,6 @@ package dynamicmodule
 import (
 	"encoding/binary"
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,51 +120,5 @@ func TestConfigIsStrict(t *testing.T) {
 		if _, err := NewConfig([]byte(text), ""); err == nil {
 			t.Errorf("%s: accepted", text)
 		}
-	}
-}
-
-func TestStaleNumbersFindNothing(t *testing.T) {
-	t.Parallel()
-	var s Streams
-	c := newConfig(t, "")
-	st, first := s.Acquire(c)
-	if first == 0 || s.Get(first) != st {
-		t.Fatalf("number %d finds %p, want %p", first, s.Get(first), st)
-	}
-	s.Release(st)
-	if s.Get(first) != nil {
-		t.Error("a released stream is found")
-	}
-	again, second := s.Acquire(c)
-	if again != st {
-		t.Error("a released stream is not used again")
-	}
-	if second == first || s.Get(first) != nil || s.Get(second) != again {
-		t.Error("an old number finds the new use")
-	}
-	if s.Get(0) != nil || s.Get(^uint64(0)) != nil {
-		t.Error("a number that was never given finds a stream")
-	}
-}
-
-func TestStreamsOfManyWorkers(t *testing.T) {
-	t.Parallel()
-	var s Streams
-	c := newConfig(t, "")
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 5000 {
-				st, n := s.Acquire(c)
-				if s.Get(n) != st {
-					t.Error("a stream is not found under its number")
-				}
-				s.Release(st)
-			}
-		})
-	}
-	wg.Wait()
-	if s.next > 8 {
-		t.Errorf("%d streams were made for 8 at a time", s.next)
 	}
 }
