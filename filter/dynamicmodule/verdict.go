@@ -30,6 +30,7 @@ const (
 	recordBody   = 4
 	recordNote   = 5
 	recordCount  = 6
+	recordPanic  = 7
 )
 
 // Encode appends the records of d to dst: per record three uint32 in the

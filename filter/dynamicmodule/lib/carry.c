@@ -6,12 +6,25 @@
 
 static __thread uint64_t spent[SPENT];
 static __thread size_t spent_count;
+static __thread size_t filters;  // on this thread
+
+// The streams that Go holds have changed by n.
+static void count_streams(const mcp_filter* f, int64_t n) {
+  if (n > 0)
+    CALLBACK(http_filter_increment_gauge)(f->envoy, f->config->streams, NULL, 0, (uint64_t)n);
+  if (n < 0)
+    CALLBACK(http_filter_decrement_gauge)(f->envoy, f->config->streams, NULL, 0, (uint64_t)-n);
+}
+
+static void close_spent(mcp_filter* f) {
+  if (spent_count == 0) return;
+  mcpClose(spent, spent_count);
+  count_streams(f, -(int64_t)spent_count);
+  spent_count = 0;
+}
 
 void spend(mcp_filter* f) {
-  if (spent_count == SPENT) {
-    mcpClose(spent, spent_count);
-    spent_count = 0;
-  }
+  if (spent_count == SPENT) close_spent(f);
   spent[spent_count++] = f->handle;
   f->handle = 0;
 }
@@ -24,9 +37,25 @@ size_t take_spent(const uint64_t** list) {
   return n;
 }
 
+void entered(const mcp_filter* f, size_t closed) {
+  count_streams(f, (f->handle != 0) - (int64_t)closed);
+}
+
+void filter_opened(void) { filters++; }
+
+void filter_closed(mcp_filter* f) {
+  if (f->handle != 0) spend(f);
+  // The last one: there may be no next entry into Go for long.
+  if (--filters == 0) close_spent(f);
+}
+
 static void count(mcp_filter* f, envoy_bytes reason, envoy_bytes server) {
   envoy_bytes values[MCP_COUNTERS] = {reason, server.length ? server : bytes("-", 1)};
   CALLBACK(http_filter_increment_counter)(f->envoy, f->config->answers, values, MCP_COUNTERS, 1);
+}
+
+static void recovered(mcp_filter* f, envoy_bytes phase) {
+  CALLBACK(http_filter_increment_counter)(f->envoy, f->config->panics, &phase, 1, 1);
 }
 
 static void note(mcp_filter* f, envoy_bytes key, envoy_bytes value) {
@@ -62,29 +91,11 @@ static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_recor
       case MCP_COUNT:
         count(f, key, value);
         break;
+      case MCP_PANIC:
+        recovered(f, key);
+        break;
     }
   }
-}
-
-static void reply(mcp_filter* f, const mcp_out* out) {
-  envoy_header headers[MAX_EDITS];
-  size_t n = 0;
-  envoy_bytes key, value, body = bytes(NULL, 0), reason = bytes("mcp", 3);
-  mcp_record r;
-  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
-    if (r.kind == MCP_SET && n < MAX_EDITS) {
-      headers[n++] = (envoy_header){key.ptr, key.length, value.ptr, value.length};
-    } else if (r.kind == MCP_BODY) {
-      body = value;
-    } else if (r.kind == MCP_NOTE) {
-      note(f, key, value);
-    } else if (r.kind == MCP_COUNT) {
-      reason = key;
-      count(f, key, value);
-    }
-  }
-  f->replied = true;
-  CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
 }
 
 static bool ask(mcp_filter* f, const mcp_out* out) {
@@ -97,13 +108,63 @@ static bool ask(mcp_filter* f, const mcp_out* out) {
              out->timeout_ms ? out->timeout_ms : f->config->ask_timeout_ms) == CALLOUT_SUCCESS;
 }
 
-static void finish(mcp_filter* f, int verdict, mcp_out* out) {
+// Tells what the module uses, and of panics that no stream has counted.
+static void tell_stats(mcp_filter* f) {
+  mcp_stats stats = {0};
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  mcpStats(f->config->handle, &stats, &out);
+  CALLBACK(http_filter_set_gauge)(f->envoy, f->config->heap, NULL, 0, stats.heap);
+  CALLBACK(http_filter_set_gauge)(f->envoy, f->config->sessions, NULL, 0, stats.sessions);
+  mcp_record r;
+  envoy_bytes key, value;
+  for (size_t at = 0; next_record(&out, &at, &r, &key, &value);) {
+    if (r.kind == MCP_PANIC) recovered(f, key);
+  }
+  free(out.large);
+}
+
+// What is to be done whatever the action is.
+static void settle(mcp_filter* f, int verdict) {
   if (verdict & MCP_REVALIDATE) {
     CALLBACK(http_filter_config_scheduler_commit)(f->config->scheduler, 1);
+    tell_stats(f);
   }
   if (verdict & MCP_PLAIN) f->plain = true;
   if (verdict & MCP_PLAIN_JSON) f->plain_json = true;
   if ((verdict & MCP_DONE) && f->handle != 0) spend(f);
+}
+
+static void finish(mcp_filter* f, int verdict, mcp_out* out) {
+  settle(f, verdict);
+  free(out->large);
+}
+
+// Ends the stream. Envoy may destroy the filter, f, before the call that sends
+// the reply returns: that comes last.
+static void reply(mcp_filter* f, int verdict, mcp_out* out) {
+  envoy_header headers[MAX_EDITS];
+  size_t n = 0;
+  envoy_bytes key, value, body = bytes(NULL, 0), reason = bytes("mcp", 3);
+  mcp_record r;
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    if (r.kind == MCP_SET && n < MAX_EDITS) {
+      headers[n++] = (envoy_header){key.ptr, key.length, value.ptr, value.length};
+    } else if (r.kind == MCP_BODY) {
+      body = value;
+    } else if (r.kind == MCP_NOTE) {
+      note(f, key, value);
+    } else if (r.kind == MCP_PANIC) {
+      recovered(f, key);
+    } else if (r.kind == MCP_COUNT) {
+      reason = key;
+      count(f, key, value);
+    }
+  }
+  f->replied = true;
+  settle(f, verdict);
+  CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
   free(out->large);
 }
 
@@ -124,8 +185,7 @@ enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w,
   for (;;) {
     switch (verdict & MCP_ACTION_MASK) {
       case MCP_REPLY:
-        reply(f, out);
-        finish(f, verdict, out);
+        reply(f, verdict, out);
         return ENDED;
       case MCP_NEED_BODY:
         finish(f, verdict, out);
@@ -170,8 +230,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
   }
   switch (verdict & MCP_ACTION_MASK) {
     case MCP_REPLY:
-      reply(f, out);
-      finish(f, verdict, out);
+      reply(f, verdict, out);
       return ENDED;
     case MCP_NEED_BODY: {
       finish(f, verdict, out);

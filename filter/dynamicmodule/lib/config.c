@@ -12,6 +12,10 @@ const char* ON(program_init)(void) {
   return "v0.1.0";
 }
 
+void mcp_log(envoy_enum level, char* text, size_t length) {
+  if (CALLBACK(log_enabled)(level)) CALLBACK(log)(level, bytes(text, length));
+}
+
 const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_bytes text) {
   mcp_config* c = calloc(1, sizeof *c);
   char room[OUT_ROOM];
@@ -19,14 +23,24 @@ const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_byte
   out_init(&out, room);
   c->envoy = envoy;
   if (!mcpConfigNew((char*)text.ptr, text.length, c, &out)) {
-    CALLBACK(log)(LOG_ERROR, bytes(out_bytes(&out), out.length));
+    // Empty after a panic, which is logged already.
+    if (out.length > 0) CALLBACK(log)(LOG_ERROR, bytes(out_bytes(&out), out.length));
     free(out.large);
     free(c);
     return NULL;
   }
   envoy_bytes labels[MCP_COUNTERS] = {bytes("reason", 6), bytes("server", 6)};
+  envoy_bytes phase = bytes("phase", 5);
   CALLBACK(http_filter_config_define_counter)
   (envoy, bytes("mcp_gateway_errors", 18), labels, MCP_COUNTERS, &c->answers);
+  CALLBACK(http_filter_config_define_counter)
+  (envoy, bytes("mcp_gateway_panics", 18), &phase, 1, &c->panics);
+  CALLBACK(http_filter_config_define_gauge)
+  (envoy, bytes("mcp_gateway_streams", 19), NULL, 0, &c->streams);
+  CALLBACK(http_filter_config_define_gauge)
+  (envoy, bytes("mcp_gateway_heap_bytes", 22), NULL, 0, &c->heap);
+  CALLBACK(http_filter_config_define_gauge)
+  (envoy, bytes("mcp_gateway_cached_sessions", 27), NULL, 0, &c->sessions);
   c->scheduler = CALLBACK(http_filter_config_scheduler_new)(envoy);
   return c;
 }
@@ -51,8 +65,10 @@ void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t 
   mcpTableQuestion(c->handle, &out);
   size_t n = question(&out, headers, &body);
   uint64_t id;
-  CALLBACK(http_filter_config_http_callout)
-  (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
+  if (n > 0) {
+    CALLBACK(http_filter_config_http_callout)
+    (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
+  }
   free(out.large);
 }
 
@@ -67,7 +83,7 @@ void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, u
   out_init(&out, room);
   whole w = join_chunks(chunks, chunk_count);
   if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, &out)) {
-    CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
+    if (out.length > 0) CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
     free(out.large);
   }
 }

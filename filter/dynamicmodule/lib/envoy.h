@@ -31,10 +31,11 @@ enum { RECEIVED_REQUEST = 0, BUFFERED_REQUEST = 1, RECEIVED_RESPONSE = 2, BUFFER
 enum { HEADERS_CONTINUE = 0, HEADERS_STOP = 1 };
 enum { BODY_CONTINUE = 0, BODY_STOP_AND_BUFFER = 1, BODY_STOP_NO_BUFFER = 3 };
 enum { TRAILERS_CONTINUE = 0, TRAILERS_STOP = 1 };
-enum { LOG_WARN = 3, LOG_ERROR = 4 };
+enum { LOG_DEBUG = 1, LOG_WARN = 3, LOG_ERROR = 4 };
 enum { CALLOUT_SUCCESS = 0 };
 
 void CALLBACK(log)(envoy_enum level, envoy_bytes message);
+bool CALLBACK(log_enabled)(envoy_enum level);
 uint32_t CALLBACK(get_concurrency)(void);
 
 bool CALLBACK(http_get_header)(void* filter, envoy_enum which, envoy_bytes key, envoy_bytes* out,
@@ -76,3 +77,12 @@ envoy_enum CALLBACK(http_filter_config_define_counter)(void* config, envoy_bytes
                                                        size_t* id);
 envoy_enum CALLBACK(http_filter_increment_counter)(void* filter, size_t id, envoy_bytes* values,
                                                    size_t count, uint64_t by);
+envoy_enum CALLBACK(http_filter_config_define_gauge)(void* config, envoy_bytes name,
+                                                     envoy_bytes* labels, size_t count,
+                                                     size_t* id);
+envoy_enum CALLBACK(http_filter_set_gauge)(void* filter, size_t id, envoy_bytes* values,
+                                           size_t count, uint64_t value);
+envoy_enum CALLBACK(http_filter_increment_gauge)(void* filter, size_t id, envoy_bytes* values,
+                                                 size_t count, uint64_t by);
+envoy_enum CALLBACK(http_filter_decrement_gauge)(void* filter, size_t id, envoy_bytes* values,
+                                                 size_t count, uint64_t by);

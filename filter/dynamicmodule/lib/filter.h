@@ -44,10 +44,17 @@ void spend(mcp_filter* f);
 // The streams spent on this thread since the last call.
 size_t take_spent(const uint64_t** list);
 
+// Counts a first entry into Go, which also closed so many spent streams.
+void entered(const mcp_filter* f, size_t closed);
+
+// A filter of this thread begins and ends.
+void filter_opened(void);
+void filter_closed(mcp_filter* f);
+
 // Holds the request back until its body is complete.
 void hold_request(mcp_filter* f);
 
-// Carries out the verdict on a request. w is the whole body, NULL if there is
+// Carries out the verdict on a request. Once it has ENDED, f may be gone. w is the whole body, NULL if there is
 // none; both tells that it stands partly in the received buffer. What out holds
 // is freed.
 enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w, bool both);

@@ -45,6 +45,7 @@ enum {
   MCP_BODY = 4,    // value: new body, or body of the reply or the question
   MCP_NOTE = 5,    // dynamic metadata
   MCP_COUNT = 6,   // key: reason; value: server
+  MCP_PANIC = 7,   // key: the phase in which one was recovered
 };
 
 // The first entry of a request into Go.
@@ -61,11 +62,22 @@ typedef struct {
 
 enum { MCP_COUNTERS = 2 };
 
+// What the module uses.
+typedef struct {
+  uint64_t heap;      // bytes that the last garbage collection left
+  uint64_t sessions;  // client sessions that the filter knows
+} mcp_stats;
+
+// Logs through Envoy.
+void mcp_log(envoy_enum level, char* text, size_t length);
+
 typedef struct {
   uint64_t handle;      // of the Go configuration
   void* envoy;
   void* scheduler;      // to the main thread
   size_t answers;       // counter of errors by reason and server
+  size_t panics;        // counter of recovered panics by phase
+  size_t streams, heap, sessions;  // gauges
   uint64_t body_limit;
   uint64_t response_limit;
   uint64_t ask_timeout_ms;

@@ -1,7 +1,7 @@
 // Command lib is the Envoy dynamic module libmcp_gateway.so, built with
 // -buildmode=c-shared. stream.c and config.c have Envoy's callbacks; this file is what they
 // call. Each entry reads host memory, asks the core and writes a verdict into
-// memory of C; none keeps host memory, and none lets a panic out.
+// memory of C; none keeps host memory, and none lets a panic out (rescue.go).
 package main
 
 /*
@@ -23,6 +23,7 @@ import (
 
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/dynamicmodule"
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -55,6 +56,7 @@ func give(out *C.mcp_out, b []byte) {
 }
 
 func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int {
+	fault.At("encode")
 	b, v := st.Config.Encode(room(out), d)
 	out.status = C.uint32_t(d.Status)
 	if d.Action == filter.Ask {
@@ -64,18 +66,12 @@ func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int 
 	return C.int(v)
 }
 
-// rescue turns a panic of the core into a JSON-RPC error under the request's id.
-func rescue(st *dynamicmodule.Stream, out *C.mcp_out, verdict *C.int) {
-	if r := recover(); r != nil {
-		*verdict = finish(st, st.Panicked(), out)
-	}
-}
-
 // gone is the verdict on a stream that Go does not know: end it, fail closed.
 func gone(out *C.mcp_out) C.int {
-	out.status = 500
-	out.length = 0
-	return C.int(filter.Reply)
+	b, v := dynamicmodule.AppendInternalError(room(out))
+	out.status = 503
+	give(out, b)
+	return C.int(v)
 }
 
 // headers is the array of C as it stands: an envoy_header is two pointers with
@@ -105,9 +101,14 @@ func mcpInit(workers C.uint32_t) {
 func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok C.int) {
 	defer func() {
 		if r := recover(); r != nil {
+			report(dynamicmodule.PhaseConfig, r)
+			uncounted.Add(dynamicmodule.PhaseConfig)
+			discard(out)
 			ok = 0
 		}
 	}()
+	armAtStart()
+	fault.At("config")
 	config, err := dynamicmodule.NewConfig(host(text, n), os.Getenv(gatewayconfig.SecretEnv))
 	if err != nil {
 		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
@@ -132,10 +133,29 @@ func configOf(handle C.uint64_t) *dynamicmodule.Config {
 }
 
 //export mcpConfigClose
-func mcpConfigClose(handle C.uint64_t) { configs.Delete(uint64(handle)) }
+func mcpConfigClose(handle C.uint64_t) {
+	defer func() {
+		if r := recover(); r != nil {
+			report(dynamicmodule.PhaseConfig, r)
+			uncounted.Add(dynamicmodule.PhaseConfig)
+		}
+	}()
+	fault.At("config_close")
+	configs.Delete(uint64(handle))
+}
 
+// mcpTableQuestion writes nothing if there is nothing to ask.
+//
 //export mcpTableQuestion
 func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
+	defer func() {
+		if r := recover(); r != nil {
+			report(dynamicmodule.PhaseTable, r)
+			uncounted.Add(dynamicmodule.PhaseTable)
+			discard(out)
+		}
+	}()
+	fault.At("table_question")
 	if c := configOf(handle); c != nil {
 		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
 	}
@@ -145,6 +165,9 @@ func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
 func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
 	defer func() {
 		if r := recover(); r != nil {
+			report(dynamicmodule.PhaseTable, r)
+			uncounted.Add(dynamicmodule.PhaseTable)
+			discard(out)
 			ok = 0
 		}
 	}()
@@ -165,6 +188,14 @@ func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, ou
 //export mcpRequest
 func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uint64_t) (verdict C.int) {
 	release(e.spent, e.spent_count)
+	var st *dynamicmodule.Stream
+	phase := dynamicmodule.PhaseRequest
+	defer func() {
+		if r := recover(); r != nil {
+			verdict = panicked(st, phase, r, out)
+		}
+	}()
+	arm(headers(e.headers, e.header_count))
 	c := configOf(config)
 	if c == nil {
 		return gone(out)
@@ -174,9 +205,11 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 		return gone(out)
 	}
 	*handle = C.uint64_t(number)
-	defer rescue(st, out, &verdict)
+	fault.At("request")
 	d := st.RequestHeaders(headers(e.headers, e.header_count), bool(e.end), int64(e.now))
 	if d.Action == filter.NeedBody && e.body != nil {
+		phase = dynamicmodule.PhaseRequestBody
+		fault.At("request_body")
 		d = st.RequestBody(host(e.body, e.body_length), int64(e.now))
 	}
 	return finish(st, d, out)
@@ -188,7 +221,8 @@ func mcpRequestBody(handle C.uint64_t, body *C.char, n C.size_t, now C.int64_t, 
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseRequestBody, out, &verdict)
+	fault.At("request_body")
 	return finish(st, st.RequestBody(host(body, n), int64(now)), out)
 }
 
@@ -198,7 +232,8 @@ func mcpBodyTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseRequestBody, out, &verdict)
+	fault.At("request_body")
 	return finish(st, st.BodyTooLarge(), out)
 }
 
@@ -208,7 +243,8 @@ func mcpAnswer(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, n
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseAnswer, out, &verdict)
+	fault.At("answer")
 	return finish(st, st.Answer(int(status), host(body, n), int64(now)), out)
 }
 
@@ -218,7 +254,8 @@ func mcpReplayed(handle C.uint64_t, list *C.envoy_header, n C.size_t, body *C.ch
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseReplayed, out, &verdict)
+	fault.At("replayed")
 	return finish(st, st.Replayed(headers(list, n), host(body, length)), out)
 }
 
@@ -228,7 +265,8 @@ func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseResponse, out, &verdict)
+	fault.At("response")
 	return finish(st, st.ResponseHeaders(headers(list, n), end != 0), out)
 }
 
@@ -238,7 +276,8 @@ func mcpResponseBody(handle C.uint64_t, body *C.char, n C.size_t, end C.int, out
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseResponseBody, out, &verdict)
+	fault.At("response_body")
 	return finish(st, st.ResponseBody(host(body, n), end != 0), out)
 }
 
@@ -248,7 +287,8 @@ func mcpAnswerTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, out, &verdict)
+	defer rescue(st, dynamicmodule.PhaseResponseBody, out, &verdict)
+	fault.At("response_body")
 	return finish(st, st.AnswerTooLarge(), out)
 }
 
@@ -257,9 +297,19 @@ func mcpClose(handles *C.uint64_t, n C.size_t) { release(handles, n) }
 
 func release(handles *C.uint64_t, n C.size_t) {
 	for _, h := range unsafe.Slice(handles, int(n)) {
-		if st := streams.Get(uint64(h)); st != nil {
-			streams.Release(st)
+		releaseOne(uint64(h))
+	}
+}
+
+func releaseOne(handle uint64) {
+	defer func() {
+		if r := recover(); r != nil {
+			report(dynamicmodule.PhaseRelease, r)
+			uncounted.Add(dynamicmodule.PhaseRelease)
 		}
+	}()
+	if st := streams.Get(handle); st != nil {
+		streams.Release(st)
 	}
 }
 

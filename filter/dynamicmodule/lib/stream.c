@@ -48,6 +48,7 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
   };
   entry.spent_count = take_spent(&entry.spent);
   int verdict = mcpRequest(f->config->handle, &entry, out, &f->handle);
+  entered(f, entry.spent_count);
   free(large);
   return verdict;
 }
@@ -188,6 +189,8 @@ static bool ordinary(void* envoy, bool events) {
 
 envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
+  // Envoy has answered a request that it did not wait for the end of.
+  if (f->need_request) f->replied = true;
   if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
   if ((f->plain || f->plain_json) && !end && ordinary(envoy, f->plain)) {
     spend(f);
@@ -252,11 +255,12 @@ const void* ON(http_filter_new)(const void* config, void* envoy) {
   mcp_filter* f = calloc(1, sizeof *f);
   f->envoy = envoy;
   f->config = (mcp_config*)config;
+  filter_opened();
   return f;
 }
 
 void ON(http_filter_destroy)(const void* module) {
   mcp_filter* f = (mcp_filter*)module;
-  if (f->handle != 0) spend(f);
+  filter_closed(f);
   free(f);
 }
