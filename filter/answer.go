@@ -28,6 +28,8 @@ type answerState struct {
 	parser sse.Parser
 	buf    []byte
 	id     []byte // of an event
+	// given: the response was among the events.
+	given  bool
 	marker tag.Marker
 }
 
@@ -118,7 +120,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 		s.d.Action = NeedBody
 		return &s.d
 	case a.status == 200 && isEvents:
-		s.answer.mode = answerEvents
+		s.answer.mode, s.answer.given = answerEvents, false
 		s.answer.parser.Reset(s.g.cfg.ResponseLimit)
 		if a.length != "" {
 			s.remove("content-length")
@@ -191,6 +193,9 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 		if err != nil {
 			// The stream is broken for a client too; it learns so by its end.
 			return s.fail("bad_answer", "server "+s.target.server.name+" sent an event over the limit")
+		}
+		if end && s.stateless && !s.answer.given {
+			s.endUnanswered()
 		}
 		s.d.Replace, s.d.Body = true, s.answer.buf
 		s.d.Done = end

@@ -27,6 +27,7 @@ func (s *Stream) event(e sse.Event) error {
 		// The id stays: the stream goes on behind it.
 		e.Name, e.Data, e.HasData = nil, nil, false
 	case s.msg.Kind == 0:
+		s.answer.given = true
 		s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
 			"server "+s.target.server.name+" sent a message that is no JSON-RPC", nil)
 		e.Data = s.reply
@@ -36,6 +37,17 @@ func (s *Stream) event(e sse.Event) error {
 	}
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
 	return nil
+}
+
+// endUnanswered answers in the place of a stateless server that has ended its
+// events without doing so: nobody can take the stream up again (2026-07-28,
+// basic/transports/streamable-http), and there are clients that would wait on.
+func (s *Stream) endUnanswered() {
+	name := s.target.server.name
+	s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError, "server "+name+" ended without an answer", nil)
+	s.answer.buf = sse.AppendEvent(s.answer.buf, sse.Event{Name: []byte("message"), Data: s.reply, HasData: true})
+	s.d.Reason, s.d.Server = "bad_answer", name
+	s.note("error", []byte("bad_answer"))
 }
 
 // admitted reads a message into s.msg, whose Kind stays 0 if it is none, and
@@ -49,7 +61,9 @@ func (s *Stream) admitted(message []byte) bool {
 	}
 	switch s.msg.Kind {
 	case jsonrpc.Response:
-		return s.resume || sameID(s.msg.ID.Of(message), s.id)
+		mine := sameID(s.msg.ID.Of(message), s.id)
+		s.answer.given = s.answer.given || mine
+		return s.resume || mine
 	case jsonrpc.Request:
 		return !s.stateless // stateless servers have no requests (2026-07-28, basic/patterns/mrtr)
 	case jsonrpc.Notification:

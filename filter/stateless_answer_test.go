@@ -80,6 +80,34 @@ func TestStatelessEvents(t *testing.T) {
 	}
 }
 
+// A stateless client cannot take a stream up again: it is told that no answer comes.
+func TestStatelessEventsWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	const progress = `data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":3}}` + "\n\n"
+	const told = "event: message\ndata: " + `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"server now ended without an answer"}}` + "\n\n"
+	const answer = `data: {"jsonrpc":"2.0","id":1,"result":{}}` + "\n\n"
+	for name, tt := range map[string]struct{ in, want string }{
+		"Nothing":   {"", told},
+		"Progress":  {progress, progress + told},
+		"OfAnother": {strings.Replace(answer, `"id":1`, `"id":2`, 1), told},
+		"Cut":       {strings.TrimSuffix(answer, "\n\n"), told},
+		"Answered":  {progress + answer, progress + answer},
+		"After":     {answer + progress, answer + progress},
+	} {
+		s := statelessCall(t, "tools/call", `"name":"now_add"`, "now_add", false)
+		s.ResponseHeaders(headersOf("200", "text/event-stream"), false)
+		got := string(s.ResponseBody([]byte(tt.in), false).Body)
+		if d := s.ResponseBody(nil, true); !d.Replace {
+			t.Errorf("%s: %+v", name, d)
+		} else {
+			got += string(d.Body)
+		}
+		if got != tt.want {
+			t.Errorf("%s:\n got %q\nwant %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestStatelessErrorAnswer(t *testing.T) {
 	t.Parallel()
 	const mine = `{"jsonrpc":"2.0","id":1,"error":{"code":-32020,"message":"x","data":{"uri":"a:b"}}}`
