@@ -231,6 +231,47 @@ func TestModernStreams(t *testing.T) {
 	}
 }
 
+// A server that ends its events without an answer leaves nobody waiting.
+func TestModernStreamWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	a := modernServer(t, "a", mcpserver.Modern)
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a")}})
+	a.Handle("tools/call", "tool", func(x *mcpserver.Exchange) { x.Stream().Progress([]byte(`"p"`), 1, 2) })
+	s := modernClient(harness.NewClient(t, g.URL), "tools/call", "a_tool").Open(http.MethodPost, modernBody("tools/call", `"name":"a_tool"`))
+	if got := s.Next(); !strings.Contains(got, "notifications/progress") {
+		t.Errorf("first event: %s", got)
+	}
+	if rest := s.End(); len(rest) != 1 || !strings.HasPrefix(rest[0], `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,`) {
+		t.Errorf("then: %q", rest)
+	}
+}
+
+// What of a client's headers is the gateway's to set steers nothing and reaches
+// no server.
+func TestModernForgedHeaders(t *testing.T) {
+	t.Parallel()
+	a, b := modernServer(t, "a", mcpserver.Modern), modernServer(t, "b", mcpserver.Legacy)
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(b, "b")}})
+	c := harness.NewClient(t, g.URL)
+	forged := []string{"X-Mcp-Server: b", "X-Mcp-Long: 1", "X-Mcp-Other: x", "X-Envoy-Upstream-Rq-Timeout-Ms: 1", "Mcp-Session-Id: x"}
+	// As the first request it waits for the table.
+	large := `"arguments":{"x":"` + strings.Repeat("y", 3<<20) + `"},"name":"a_tool"`
+	r := modernClient(c, "tools/call", "a_tool", forged...).Post(modernBody("tools/call", large))
+	got := a.Last("tools/call")
+	if want := modernBody("tools/call", strings.Replace(large, "a_tool", "tool", 1)); !ok(r) || string(got.Body) != want {
+		t.Errorf("%s; the server got %d bytes", r, len(got.Body))
+	}
+	for _, header := range forged {
+		if name, _, _ := strings.Cut(header, ":"); got.Header.Get(name) != "" {
+			t.Errorf("the server got %s", header)
+		}
+	}
+	forged[0] = "X-Mcp-Server: a"
+	if r := modernClient(c, "tools/call", "b_tool", forged...).Post(modernBody("tools/call", `"name":"b_tool"`)); !ok(r) || len(b.Received("tools/call")) != 1 || len(a.Received("tools/call")) != 1 {
+		t.Errorf("between the eras: %s", r)
+	}
+}
+
 // The id of a task finds its server again.
 func TestModernTasks(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,15 @@ static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_
   return have + n;
 }
 
+static char* room_for(size_t length) {
+  if (length > scratch_size) {
+    free(scratch);
+    scratch_size = length + length / 2;
+    scratch = malloc(scratch_size);
+  }
+  return scratch;
+}
+
 whole join_chunks(const envoy_bytes* list, size_t n) {
   whole w = {.ptr = ""};
   size_t filled = 0;
@@ -33,12 +42,7 @@ whole join_chunks(const envoy_bytes* list, size_t n) {
     w.ptr = only->ptr;
     return w;
   }
-  if (w.length > scratch_size) {
-    free(scratch);
-    scratch_size = w.length + w.length / 2;
-    scratch = malloc(scratch_size);
-  }
-  char* p = scratch;
+  char* p = room_for(w.length);
   for (size_t i = 0; i < n; i++) {
     memcpy(p, list[i].ptr, list[i].length);
     p += list[i].length;
@@ -84,7 +88,12 @@ void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t 
     }
     return;
   }
-  envoy_bytes parts[3] = {bytes(w->ptr, start), with, bytes(w->ptr + end, w->length - end)};
+  const char* all = w->ptr;
+  if (!both && all != scratch) {
+    // It is drained before it is written again, see rewrite.
+    all = memcpy(room_for(w->length), all, w->length);
+  }
+  envoy_bytes parts[3] = {bytes(all, start), with, bytes(all + end, w->length - end)};
   rewrite(envoy, BUFFERED_REQUEST, RECEIVED_REQUEST, both, parts, 3);
 }
 
@@ -92,6 +101,12 @@ void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
                     const envoy_bytes* parts, int n) {
   envoy_enum target = both ? received : buffered;
   size_t old = CALLBACK(http_get_body_size)(envoy, target);
+  if (!both && old > 0) {
+    // Old and new together may be over the limit of what is buffered: Envoy would
+    // answer 413 from within and destroy the stream.
+    CALLBACK(http_drain_body)(envoy, target, old);
+    old = 0;
+  }
   for (int i = 0; i < n; i++) {
     if (parts[i].length > 0) CALLBACK(http_append_body)(envoy, target, parts[i]);
   }

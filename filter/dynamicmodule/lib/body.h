@@ -33,9 +33,9 @@ whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
 // anew.
 void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with);
 
-// Writes a new body of n parts in place of the old one. The parts may be Envoy's
-// own memory of the old body: appending moves nothing, and the old bytes are
-// drained last.
+// Writes a new body of n parts in place of the old one. If both, the parts may be
+// Envoy's own memory of the old body: appending moves nothing, and the old bytes
+// are drained last. Else they must not be: the old bytes are drained first.
 void rewrite(void* envoy, envoy_enum buffered, envoy_enum received, bool both,
              const envoy_bytes* parts, int n);
 
