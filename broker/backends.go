@@ -30,6 +30,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 	var told session.Settings // of the attempt, if it is this caller's
 	return b.opener.Open(ctx, session.Request{
 		ID: id, Server: r.Server, Stale: r.Stale,
+		Enter: func(ctx context.Context, wait bool) (func(), bool, error) { return takeTurn(ctx, up, wait) },
 		Open: func(ctx context.Context) (session.Backend, error) {
 			client, err := b.store.Get(ctx, id)
 			if err != nil {
@@ -39,7 +40,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 				return session.Backend{}, err
 			}
 			sole := len(b.view.Load().config.Servers) == 1
-			opened, err := up.OpenSession(ctx, upstream.Client{
+			opened, err := up.OpenInTurn(ctx, upstream.Client{
 				Version: client.Version, Info: client.ClientInfo,
 				Capabilities: declaredTo(client.Capabilities, sole),
 				Level:        told.Level, Subscriptions: urisAt(r.Server, told.Subscriptions),
@@ -52,6 +53,24 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 		},
 		Discard: func(backend session.Backend) { b.endings.add(up, backend) },
 	})
+}
+
+// turnPatience bounds the wait for a turn to open a backend session. With what
+// opening it takes after that it is still less than the filter waits for the
+// answer, so that who has waited in vain is told why.
+const turnPatience = 15 * time.Second
+
+// takeTurn is session.Request.Enter. The error is upstream.ErrBusy if it is not to
+// be expected that the turn comes soon.
+func takeTurn(ctx context.Context, up *upstream.Server, wait bool) (leave func(), ok bool, err error) {
+	if !wait {
+		turn, ok := up.TryTurn()
+		return turn.Leave, ok, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, turnPatience, upstream.ErrBusy)
+	defer cancel()
+	turn, err := up.Turn(ctx)
+	return turn.Leave, err == nil, err
 }
 
 // urisAt returns the subscriptions at one server.

@@ -89,7 +89,7 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 		http.Error(w, "the server has no sessions", http.StatusConflict)
 		return nil, backend, false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), openLease)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), turnPatience+openLease)
 	defer cancel()
 	backend, err := b.openBackend(ctx, up, question)
 	switch {
@@ -102,6 +102,9 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 	case errors.Is(err, session.ErrUnavailable):
 		b.log.Warn("session store fails", zap.Error(err))
 		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
+	case errors.Is(err, upstream.ErrBusy):
+		b.log.Warn("too many sessions are being opened at a server", zap.String("server", question.Server))
+		http.Error(w, "too many sessions are being opened at the server", http.StatusTooManyRequests)
 	default:
 		b.log.Warn("server opens no session", zap.String("server", question.Server), zap.Error(err))
 		http.Error(w, "the server opens no session", http.StatusBadGateway)

@@ -83,6 +83,8 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 		return s.byEra(now) // of which the table does not tell yet
 	case 410:
 		return s.unknown(now)
+	case 429:
+		return s.busy()
 	case 502:
 		return s.fail("server_down", "server "+srv.name+" could not be reached")
 	default:
@@ -98,6 +100,16 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 	}
 	s.g.sessions.put(s.session, s.backend)
 	return s.forward(now)
+}
+
+// busy tells that the server has too many sessions to open, and that the same
+// request may succeed soon.
+func (s *Stream) busy() *Decision {
+	d := s.fail("server_busy", "server "+s.target.server.name+" has too many sessions to open: call again")
+	if d.Status == 200 {
+		s.set("retry-after", retryAfter)
+	}
+	return d
 }
 
 // withoutBroker goes on with the backend session that was known last, if there

@@ -45,6 +45,7 @@ func TestResolveFailures(t *testing.T) {
 		{404, ``, 404, "-32600"},
 		{410, ``, 200, "-32602"},
 		{502, `connect 10.1.1.2:9001 refused`, 200, "-32603"},
+		{429, `many`, 200, "-32603"},
 		{503, ``, 200, "-32603"},
 		{0, ``, 200, "-32603"},
 		{200, `{"session":"x","unknown":1}`, 200, "-32603"},
@@ -61,6 +62,9 @@ func TestResolveFailures(t *testing.T) {
 		}
 		if strings.Contains(string(d.Body), "10.1.1.2") {
 			t.Errorf("%d: the answer names an address: %s", tt.answer, d.Body)
+		}
+		if later := edits(d)["retry-after"]; (later != "") != (tt.answer == 429) {
+			t.Errorf("%d: retry-after %q", tt.answer, later)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 var (
 	jsonType   = []byte("application/json")
 	eventsType = []byte("text/event-stream")
+	retryAfter = []byte("5") // seconds
 )
 
 // refuse ends the stream with a JSON-RPC error under the request's id. reason
@@ -41,7 +42,7 @@ func (s *Stream) fail(reason, message string) *Decision {
 	}
 	d := s.refuse(status, mcp.CodeInternalError, message, reason)
 	if status == 503 {
-		d.Edits = append(d.Edits, Edit{Name: "retry-after", Value: []byte("5")})
+		d.Edits = append(d.Edits, Edit{Name: "retry-after", Value: retryAfter})
 	}
 	return d
 }

@@ -47,6 +47,11 @@ type Request struct {
 	// last caller has left. If it fails it leaves nothing open at the server.
 	// Callers that share an attempt share the Open of the first of them.
 	Open func(context.Context) (Backend, error)
+	// Enter takes a place among those who open a session at the server, to be given
+	// back by leave; false if none is free now and the caller does not want to
+	// wait. Nobody waits with a claim in hand, so that the lease is for Open alone.
+	// Nil where there are places for all.
+	Enter func(ctx context.Context, wait bool) (leave func(), ok bool, err error)
 	// Opened is called with what Open returned once that is recorded, before any
 	// caller gets it; nil for nothing to do. What is news to the store from then
 	// on finds the backend session there.
@@ -143,6 +148,8 @@ func (o *Opener) forgetLocked(key flightKey, f *flight) {
 // run goes through the claim protocol to its end.
 func (o *Opener) run(ctx context.Context, r Request) (Backend, error) {
 	pause := firstPause
+	place := place{enter: r.Enter}
+	defer place.leave()
 	for {
 		deadline := time.Now().Add(o.lease) // no later than the store's
 		c, err := o.store.Claim(ctx, r.ID, r.Server, o.lease)
@@ -153,12 +160,23 @@ func (o *Opener) run(ctx context.Context, r Request) (Backend, error) {
 		case Have:
 			return c.Backend, nil
 		case Wait:
+			place.leave()
 			if err := sleep(ctx, min(c.Wait, pause)); err != nil {
 				return Backend{}, err
 			}
 			pause = min(2*pause, longestPause)
 		case Claimed:
-			b, won, err := o.settle(ctx, r, c.Token, deadline)
+			if ok, err := place.take(ctx, false); err != nil || !ok {
+				o.abandon(ctx, r, c.Token)
+				if err == nil {
+					_, err = place.take(ctx, true)
+				}
+				if err != nil {
+					return Backend{}, err
+				}
+				continue
+			}
+			b, won, err := o.settle(ctx, r, c.Token, deadline, &place)
 			if err != nil || won {
 				return b, err
 			}
@@ -168,19 +186,50 @@ func (o *Opener) run(ctx context.Context, r Request) (Backend, error) {
 	}
 }
 
-// settle opens a backend session under a claim and records it. Won is false if
-// somebody else's counts, or the client session ended meanwhile.
-func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.Time) (b Backend, won bool, err error) {
-	b, err = openWithin(ctx, deadline, r)
+// place is one among those who open a session at a server, or none yet.
+type place struct {
+	enter func(ctx context.Context, wait bool) (leave func(), ok bool, err error)
+	left  func() // nil for none
+}
 
+// take takes a place, if there is none in hand.
+func (p *place) take(ctx context.Context, wait bool) (ok bool, err error) {
+	if p.enter == nil || p.left != nil {
+		return true, nil
+	}
+	leave, ok, err := p.enter(ctx, wait)
+	if ok && err == nil {
+		p.left = leave
+	}
+	return ok, err
+}
+
+func (p *place) leave() {
+	if p.left != nil {
+		p.left()
+		p.left = nil
+	}
+}
+
+// abandon gives a claim back. If that fails, the lease frees it.
+func (o *Opener) abandon(ctx context.Context, r Request, t Token) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
+	_ = o.store.Abandon(ctx, r.ID, r.Server, t)
+}
+
+// settle opens a backend session under a claim and records it. Won is false if
+// somebody else's counts, or the client session ended meanwhile. It leaves its
+// place.
+func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.Time, in *place) (b Backend, won bool, err error) {
+	b, err = openWithin(ctx, deadline, r)
+	in.leave()
 	if err != nil {
-		// If giving back fails, the lease frees the claim; the caller needs to
-		// know why there is no session, not that.
-		_ = o.store.Abandon(ctx, r.ID, r.Server, t)
+		o.abandon(ctx, r, t) // the caller needs to know why there is no session
 		return Backend{}, false, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
 	won, err = o.store.Commit(ctx, r.ID, r.Server, t, b)
 	if err != nil || !won {
 		// After an error the store may name b nevertheless. Its next user gets

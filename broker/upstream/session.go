@@ -46,16 +46,21 @@ type Client struct {
 // OpenSession opens a session for a client of the gateway, and tells the server
 // what the client has set. What the server refuses of that is left out: a
 // resource may be gone. End the session with EndSession. The error is
-// ErrNoSessions for a server that was found to have none.
+// ErrNoSessions for a server that was found to have none, ErrBusy if too many
+// wait for a turn.
 func (s *Server) OpenSession(ctx context.Context, c Client) (Session, error) {
+	turn, err := s.Turn(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	defer turn.Leave()
+	return s.OpenInTurn(ctx, c)
+}
+
+// OpenInTurn is OpenSession for who has a Turn.
+func (s *Server) OpenInTurn(ctx context.Context, c Client) (Session, error) {
 	if now := s.Snapshot(); now.Modern && !now.Legacy {
 		return Session{}, ErrNoSessions
-	}
-	select {
-	case s.opening <- struct{}{}:
-		defer func() { <-s.opening }()
-	case <-ctx.Done():
-		return Session{}, fmt.Errorf("wait for a free place to initialize: %w", context.Cause(ctx))
 	}
 	as := self{offer: c.Version, info: c.Info, capabilities: c.Capabilities, shared: true}
 	if len(as.info) == 0 {

@@ -30,8 +30,6 @@ const (
 	connectTimeout = 5 * time.Second
 	// budget is how many request timeouts reading all lists may take.
 	budget = 10
-	// openings is how many client sessions may be opened at one server at once.
-	openings = 16
 	// tellings is how many notifications of clients may be on their way to one
 	// server at once.
 	tellings = 64
@@ -142,8 +140,8 @@ type Server struct {
 	changed func()
 	limits  limits
 	timing  timing
-	opening chan struct{} // holds a token for each session being opened
-	telling chan struct{} // and for each notification on its way
+	opening queue         // of sessions being opened
+	telling chan struct{} // holds a token for each notification on its way
 
 	state     atomic.Pointer[Snapshot] // written by Run only
 	known     kinds                    // lists that were read once; Run's
@@ -187,7 +185,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 			retryMin: 500 * time.Millisecond,
 			retryMax: 30 * time.Second,
 		},
-		opening: make(chan struct{}, openings),
+		opening: queue{places: DefaultOpenings, room: DefaultWaiting},
 		telling: make(chan struct{}, tellings),
 		recheck: make(chan struct{}, 1),
 	}

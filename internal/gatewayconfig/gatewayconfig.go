@@ -187,8 +187,8 @@ type ResolveRequest struct {
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client
 // session, 409 the server speaks stateless revisions only, 410 no such server,
-// 502 the server could not be reached or refused initialize, 503 the session
-// store is away.
+// 429 too many sessions are being opened at the server, 502 the server could not
+// be reached or refused initialize, 503 the session store is away.
 type ResolveResponse struct {
 	// Session is the backend's session id; empty for a server without sessions.
 	Session string `json:"session"`
