@@ -37,9 +37,16 @@ func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 }
 
 // Answer takes the broker's answer to the last Ask; status 0 means that none
-// came. The request's body is not needed again.
+// came. The request's body is not needed again. A broker that is away or cannot
+// answer is asked once more, as another replica may: no question does harm twice.
+// Not where the stream can go on without.
 func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
+	question := s.d.Question
 	s.d.reset()
+	if (status == 0 || status == 503) && !s.repeated && question.Timeout == 0 {
+		s.repeated = true
+		return s.ask(s.phase, question)
+	}
 	switch s.phase {
 	case phaseAskTable, phaseAskName:
 		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {

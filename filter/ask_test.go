@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func TestResolveFailures(t *testing.T) {
 	}
 	for _, tt := range tests {
 		s, _ := post(newGateway(t), call("search"), "mcp-session-id", "cold")
-		d := s.Answer(tt.answer, []byte(tt.body), second)
+		d := finally(t, s, tt.answer, tt.body, second)
 		if tt.answer == 410 {
 			d = s.Answer(200, []byte(`{"session":"","version":"2025-11-25","ttlMs":1}`), second)
 		}
@@ -65,6 +66,35 @@ func TestResolveFailures(t *testing.T) {
 		}
 		if later := edits(d)["retry-after"]; (later != "") != (tt.answer == 429) {
 			t.Errorf("%d: retry-after %q", tt.answer, later)
+		}
+	}
+}
+
+// finally gives an answer to the last question, and again if it is asked once more,
+// which it is of a broker that is away or cannot answer, and of no other.
+func finally(t *testing.T, s *Stream, status int, body string, now int64) *Decision {
+	t.Helper()
+	question := s.d.Question
+	d := s.Answer(status, []byte(body), now)
+	if again := status == 0 || status == 503; again != (d.Action == Ask && reflect.DeepEqual(d.Question, question)) {
+		t.Errorf("after the answer %d: %+v", status, d)
+	} else if again {
+		d = s.Answer(status, []byte(body), now)
+	}
+	return d
+}
+
+// What one replica of the broker cannot answer another one can.
+func TestAnotherReplicaIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{0, 503} {
+		s, d := post(newGateway(t), call("search"), "mcp-session-id", "cold")
+		question := string(d.Question.Body)
+		if d = s.Answer(status, nil, second); d.Action != Ask || string(d.Question.Body) != question {
+			t.Fatalf("%d: %+v", status, d)
+		}
+		if d = s.Answer(200, []byte(resolved), second); d.Action != Pass || !d.Reroute {
+			t.Errorf("%d: %+v", status, d)
 		}
 	}
 }
@@ -92,7 +122,7 @@ func TestFirstTableIsWaitedFor(t *testing.T) {
 	if d.Action != Ask || d.Question.Path != "/v1/table" || d.Question.ETag != "" {
 		t.Fatalf("question %+v", d.Question)
 	}
-	if d = s.Answer(0, nil, second); d.Action != Reply || d.Status != 200 {
+	if d = finally(t, s, 0, "", second); d.Action != Reply || d.Status != 200 {
 		t.Fatalf("without broker: %+v", d)
 	}
 	s, _ = post(g, call("search"))
@@ -209,7 +239,7 @@ func TestUnknownSessionComesBeforeUnknownName(t *testing.T) {
 			t.Errorf("%s: asked again at once", body)
 		}
 		s, _ = post(newGateway(t), body, "mcp-session-id", "cold")
-		if d = s.Answer(0, nil, second); d.Status != 200 {
+		if d = finally(t, s, 0, "", second); d.Status != 200 {
 			t.Errorf("%s: without broker: %d %s", body, d.Status, d.Body)
 		}
 	}
@@ -217,18 +247,18 @@ func TestUnknownSessionComesBeforeUnknownName(t *testing.T) {
 
 func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 	t.Parallel()
-	late := func(g *Gateway, answer int) *Decision {
+	late := func(g *Gateway, answer int) (*Stream, *Decision) {
 		s := new(Stream)
 		s.Reset(g)
 		s.RequestHeaders(postHeaders(), false, second)
 		if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask || (d.Question.Timeout != 0) != (d.Question.Body != nil && !strings.Contains(string(d.Question.Body), "stale")) {
 			t.Fatalf("%+v", d)
 		}
-		return s.Answer(answer, nil, 31*second)
+		return s, s.Answer(answer, nil, 31*second)
 	}
 	for _, answer := range []int{0, 500, 503} {
 		g := newGateway(t)
-		if d := late(g, answer); d.Action != Pass || edits(d)["mcp-session-id"] != "b-docs" {
+		if _, d := late(g, answer); d.Action != Pass || edits(d)["mcp-session-id"] != "b-docs" {
 			t.Errorf("%d: %d %s", answer, d.Status, d.Body)
 		}
 		s := new(Stream)
@@ -238,12 +268,16 @@ func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 			t.Errorf("%d: the broker is asked again at once", answer)
 		}
 	}
-	if d := late(newGateway(t), 404); d.Status != 404 {
+	if _, d := late(newGateway(t), 404); d.Status != 404 {
 		t.Errorf("an ended session goes on: %+v", d)
 	}
 	g := newGateway(t)
 	g.sessions.spoil([]byte("s1"), "docs", []byte("b-docs"))
-	if d := late(g, 0); d.Action != Reply {
+	s, d := late(g, 0)
+	if d.Action == Ask {
+		d = s.Answer(0, nil, 31*second)
+	}
+	if d.Action != Reply {
 		t.Errorf("a lost session goes on: %+v", d)
 	}
 }

@@ -70,7 +70,7 @@ func TestMessageWithoutResultNeedsASession(t *testing.T) {
 	}
 	for status, want := range map[int]int{404: 404, 502: 202, 0: 202} {
 		s, _ = post(newGateway(t), body, "mcp-session-id", "cold")
-		if d = s.Answer(status, nil, second); d.Action != Reply || d.Status != want || want == 202 && (len(d.Body) > 0 || d.Reason == "") {
+		if d = finally(t, s, status, "", second); d.Action != Reply || d.Status != want || want == 202 && (len(d.Body) > 0 || d.Reason == "") {
 			t.Errorf("%d: %+v %s", status, d, d.Body)
 		}
 	}

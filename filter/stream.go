@@ -58,7 +58,9 @@ type Stream struct {
 	span    jsonrpc.Span
 	scratch []byte
 	oneWay  bool // a response or notification for a server
-	resume  bool // a GET for a server
+	// repeated: a question got no answer and was asked once more.
+	repeated bool
+	resume   bool // a GET for a server
 	// Of a stateless revision: nothing is done for a session of its client.
 	stateless bool
 	mayBeTask bool // its answer, if stateless
