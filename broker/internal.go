@@ -29,7 +29,7 @@ func (b *Broker) Internal() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", b.readyz)
+	mux.HandleFunc("GET "+gatewayconfig.PathReady, b.readyz)
 	return mux
 }
 
@@ -50,6 +50,12 @@ func (b *Broker) table(w http.ResponseWriter, r *http.Request) {
 	v := b.view.Load()
 	if !v.configured {
 		http.Error(w, "no configuration yet", http.StatusServiceUnavailable)
+		return
+	}
+	if !b.isReady() && r.Header.Get("If-None-Match") != "" {
+		// Of what this replica has not looked at yet the other replicas know: a
+		// filter that has a table keeps it.
+		http.Error(w, "not every server was tried yet", http.StatusServiceUnavailable)
 		return
 	}
 	tag := `"` + v.catalog.Table().Version + `"`

@@ -327,9 +327,17 @@ func TestReadyOnceEveryServerWasTried(t *testing.T) {
 		if got := g.inside("GET", gatewayconfig.PathTable, "", nil); got.status != 200 || ready() != 503 {
 			t.Errorf("in the beginning: table %d, ready %d", got.status, ready())
 		}
+		// Who has a table, of another replica, keeps it.
+		known := map[string]string{"If-None-Match": `"other"`}
+		if got := g.inside("GET", gatewayconfig.PathTable, "", known); got.status != 503 {
+			t.Errorf("in the beginning, to who has a table: %d", got.status)
+		}
 		time.Sleep(11 * time.Second) // a list timeout for server/discover, one for initialize
 		if ready() != 200 {
 			t.Error("not ready although every server was tried")
+		}
+		if got := g.inside("GET", gatewayconfig.PathTable, "", known); got.status != 200 {
+			t.Errorf("ready, to who has a table: %d", got.status)
 		}
 		g.apply(config("one", "hang", "hang2"))
 		if ready() != 200 {

@@ -19,6 +19,7 @@ import (
 // Paths of the broker's internal API. It listens apart from the public
 // endpoint: on a unix socket, or on TCP guarded by a shared secret.
 const (
+	PathReady   = "/readyz"     // GET; 200 while the broker takes requests
 	PathTable   = "/v1/table"   // GET, ETag and If-None-Match; answers Table
 	PathResolve = "/v1/resolve" // POST ResolveRequest; answers ResolveResponse
 	PathReplay  = "/v1/replay"  // POST ResolveRequest, newline, message; answers as the server, or 202
