@@ -53,6 +53,7 @@ func clusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 			// again, for all others the choice is random.
 			c.LbPolicy = clusterv3.Cluster_RING_HASH
 		}
+		watchReplicas(c, p)
 		list = append(list, c)
 	}
 	for _, s := range g.EnabledServers() {

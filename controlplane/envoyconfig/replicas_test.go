@@ -68,6 +68,43 @@ func TestEnvoyKeepsOldClientsAtOneReplica(t *testing.T) {
 	})
 }
 
+// Replicas behind one name are asked whether they are ready, at their internal
+// listener; a broker at one address has no other to go to.
+func TestEnvoyWatchesReplicas(t *testing.T) {
+	t.Parallel()
+	g := parse(t, "gateway: {listen: '127.0.0.1:0'}\nservers: []\n")
+	for _, tt := range []struct {
+		public, internal string
+		watched          map[string]bool
+	}{
+		{"broker:8890", "broker:8891", map[string]bool{envoyconfig.ClusterBroker: true, envoyconfig.ClusterInternal: true}},
+		{"broker:8890", "other:8891", nil},
+		{"127.0.0.1:8890", "127.0.0.1:8891", nil},
+		{"unix:/tmp/a", "unix:/tmp/b", nil},
+	} {
+		r, err := envoyconfig.Build(g, envoyconfig.Params{BrokerPublic: tt.public, BrokerInternal: tt.internal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Clusters {
+			checks := c.GetHealthChecks()
+			if len(checks) > 0 != tt.watched[c.Name] {
+				t.Errorf("%s at %s and %s: %d checks", c.Name, tt.public, tt.internal, len(checks))
+			}
+			if len(checks) == 0 {
+				continue
+			}
+			port := c.LoadAssignment.Endpoints[0].LbEndpoints[0].GetEndpoint().GetHealthCheckConfig().GetPortValue()
+			if path := checks[0].GetHttpHealthCheck().GetPath(); path != "/readyz" || port != 8891 {
+				t.Errorf("%s: asked at port %d for %s", c.Name, port, path)
+			}
+			if got := c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue(); got == 0 {
+				t.Errorf("%s: if no replica answers, none is tried", c.Name)
+			}
+		}
+	}
+}
+
 // resolve does what DNS would: the name has several addresses.
 func resolve(t *testing.T, c *clusterv3.Cluster, addresses []*url.URL) {
 	t.Helper()
