@@ -82,6 +82,12 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 	select {
 	case <-ctx.Done():
 		err = nil
+		c.Log.Info("draining", zap.Duration("for", drainTime))
+		b.drain.begin()
+		select {
+		case <-time.After(drainTime):
+		case err = <-services.failed:
+		}
 	case err = <-services.failed:
 	}
 	if !services.stop(stopPatience) {
@@ -98,6 +104,7 @@ type brokerService struct {
 	services *group
 	public   net.Listener
 	secret   string
+	drain    drain
 
 	handler atomic.Pointer[http.Handler] // of the internal API
 
@@ -110,7 +117,7 @@ type brokerService struct {
 func newBrokerService(log *zap.Logger, services *group, public, internal net.Listener, secret string) *brokerService {
 	b := &brokerService{log: log.Named("broker"), services: services, public: public, secret: secret}
 	services.start("broker's internal API", func(ctx context.Context) error {
-		return serveHTTP(ctx, b.log, internal, http.HandlerFunc(b.serveInternal), brokerGrace)
+		return serveHTTP(ctx, b.log, internal, b.drain.wrap(http.HandlerFunc(b.serveInternal)), brokerGrace)
 	})
 	return b
 }
@@ -151,7 +158,7 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	b.handler.Store(&internal)
 	b.services.start("broker", created.Run)
 	b.services.start("broker's public listener", func(ctx context.Context) error {
-		return serveHTTP(ctx, b.log, b.public, created.Public(), brokerGrace)
+		return serveHTTP(ctx, b.log, b.public, b.drain.wrap(created.Public()), brokerGrace)
 	})
 	return nil
 }
