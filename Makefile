@@ -12,10 +12,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LISTEN ?= 127.0.0.1:8888
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -94,6 +95,12 @@ conformance: build ## the protocol's conformance suite, directly and through the
 	@rm -f dist/conformance.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh conformance -count=1 -timeout 14m ./test/conformance || status=$$?; \
 	  cat dist/conformance.txt; exit $$status
+
+.PHONY: chaos
+chaos: build tools ## faults under load, every call checked; CHAOS_CALLS=1000000 is the long form
+	@rm -f dist/chaos.txt; status=0; CHAOS=1 ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	  scripts/gotest.sh chaos -count=1 -timeout $(CHAOS_LIMIT) ./test/chaos || status=$$?; \
+	  cat dist/chaos.txt; exit $$status
 
 .PHONY: compose
 compose: ## docker compose up with a real daemon, as a client sees it; skipped where none can run

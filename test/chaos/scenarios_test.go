@@ -1,0 +1,189 @@
+package chaos
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"mcp-gateway/test/chaos/check"
+	"mcp-gateway/test/chaos/link"
+)
+
+// How long faults last: longer than a call's limit (4 s) where something hangs.
+const (
+	short = 2 * time.Second
+	long  = 6 * time.Second
+)
+
+// to is calls to a server, directly or by way of the broker.
+func to(server string) func(*check.Call) bool {
+	return func(c *check.Call) bool { return c.Server == server }
+}
+
+func needsBroker(c *check.Call) bool { return c.NeedsBroker() }
+
+// stays is calls that need the broker, of sessions that go on.
+func stays(c *check.Call) bool { return c.NeedsBroker() && c.Status != http.StatusNotFound }
+
+// at is calls at an Envoy, and those that others answer by way of its streams.
+func at(envoy string) func(*check.Call) bool {
+	return func(c *check.Call) bool { return c.Envoy == envoy || c.Path == check.Push }
+}
+
+func push(c *check.Call) bool { return c.Path == check.Push }
+
+func any(of ...func(*check.Call) bool) func(*check.Call) bool {
+	return func(c *check.Call) bool {
+		return slices.ContainsFunc(of, func(f func(*check.Call) bool) bool { return f(c) })
+	}
+}
+
+// brokers are their names; each has two links.
+var brokers = []string{"broker1", "broker2"}
+
+// late is what becomes of what goes over a stream that has ended.
+var late = []check.Outcome{check.Late}
+
+// gone is what clients see of an Envoy that ends without a word.
+var gone = []check.Outcome{check.Late, check.Refused, check.Reset, check.Broken, check.Hang}
+
+func scenarios() []scenario {
+	return slices.Concat(
+		[]scenario{{name: "no fault", run: func(w *world) { wait(w.t, short) }, sees: "nothing"}},
+		serverFaults(), brokerFaults(), redisFaults(), otherFaults(), cuts(), restarts(),
+	)
+}
+
+// dies kills parts and starts them again.
+func dies(d time.Duration, names ...string) func(*world) {
+	return func(w *world) {
+		for _, name := range names {
+			w.kill(name)
+			w.lost(name)
+		}
+		wait(w.t, d)
+		for _, name := range names {
+			w.up(name)
+		}
+	}
+}
+
+// hangs stops parts for a while.
+func hangs(d time.Duration, names ...string) func(*world) {
+	return func(w *world) {
+		for _, name := range names {
+			w.hang(name)
+		}
+		wait(w.t, d)
+		for _, name := range names {
+			w.resume(name)
+		}
+	}
+}
+
+// breaks breaks links for what comes from a process.
+func breaks(f link.Fault, d time.Duration, from string, links ...string) func(*world) {
+	return func(w *world) {
+		for _, name := range links {
+			w.links[name].Set(from, f)
+		}
+		wait(w.t, d)
+		for _, name := range links {
+			w.links[name].Set(from, link.None)
+		}
+	}
+}
+
+func serverFaults() []scenario {
+	return []scenario{
+		{name: "server killed", may: to("cid"), as: late, bound: 3 * time.Second, run: dies(short, "cid")},
+		{name: "server hangs", may: to("cid"), as: late, bound: 5 * time.Second, run: hangs(long, "cid")},
+		{name: "stateless server killed", may: to("mod"), bound: 3 * time.Second, run: dies(short, "mod")},
+		{name: "stateless server hangs", may: to("mod"), bound: 5 * time.Second, run: hangs(long, "mod")},
+	}
+}
+
+func brokerFaults() []scenario {
+	return []scenario{
+		{name: "one broker killed", may: needsBroker, as: late, within: time.Second, run: dies(short, "broker1")},
+		{name: "both brokers killed", may: needsBroker, as: late, bound: 3 * time.Second, run: dies(long, brokers...)},
+		{name: "one broker hangs", may: needsBroker, as: late, within: 13 * time.Second, bound: 3 * time.Second, run: hangs(long, "broker2")},
+		{name: "both brokers hang", may: needsBroker, as: late, bound: 5 * time.Second, run: hangs(long, brokers...)},
+	}
+}
+
+func redisFaults() []scenario {
+	return []scenario{
+		{name: "redis killed", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+			w.redis.Kill()
+			wait(w.t, long)
+			w.redis.Restart()
+		}},
+		{name: "redis hangs", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+			w.redis.Pause()
+			wait(w.t, long)
+			w.redis.Resume()
+		}},
+		{name: "redis full", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+			w.tellRedis("CONFIG", "SET", "maxmemory", "1mb")
+			wait(w.t, long)
+			w.tellRedis("CONFIG", "SET", "maxmemory", "0")
+		}},
+		{name: "redis loses everything", may: func(*check.Call) bool { return true }, as: late, bound: 5 * time.Second, run: func(w *world) {
+			w.tellRedis("FLUSHALL")
+			wait(w.t, short)
+		}},
+	}
+}
+
+func otherFaults() []scenario {
+	return []scenario{
+		{name: "control planes killed", run: dies(long, "plane1", "plane2")},
+		{name: "control planes hang", run: hangs(long, "plane1", "plane2")},
+		{name: "envoy killed", may: at("envoy1"), as: gone, bound: 3 * time.Second, run: func(w *world) {
+			dies(short, "envoy1")(w)
+			w.env.Envoys[0].Runs.Add(1)
+		}},
+		{name: "envoy hangs", may: at("envoy2"), as: gone, bound: 3 * time.Second, run: hangs(long, "envoy2")},
+	}
+}
+
+func cuts() []scenario {
+	envoyToServer := func(c *check.Call) bool { return c.Server == "cid" && (c.Envoy == "envoy1" || c.Path == check.Push) }
+	brokerToServer := func(c *check.Call) bool { return c.Server == "cid" && c.NeedsBroker() }
+	return []scenario{
+		{name: "envoy-server cut", may: envoyToServer, as: late, bound: time.Second, run: breaks(link.Cut, short, "envoy1", "cid")},
+		{name: "envoy-server silent", may: envoyToServer, as: late, bound: 5 * time.Second, run: breaks(link.Silent, long, "envoy1", "cid")},
+		{name: "broker-server cut", may: brokerToServer, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "cid")},
+		{name: "broker-server silent", may: brokerToServer, as: late, bound: 5 * time.Second, run: breaks(link.Silent, long, "broker1", "cid")},
+		{name: "envoy-broker cut", may: needsBroker, as: late, within: time.Second, run: breaks(link.Cut, short, "envoy1", "broker1", "broker1-internal")},
+		{
+			name: "envoy-broker silent", may: needsBroker, as: late, within: 13 * time.Second, bound: 3 * time.Second,
+			run: breaks(link.Silent, long, "envoy1", "broker1", "broker1-internal"),
+		},
+		{name: "broker-redis cut", may: stays, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "redis")},
+		{name: "broker-redis silent", may: stays, as: late, bound: 3 * time.Second, run: breaks(link.Silent, long, "broker1", "redis")},
+		{name: "envoy-plane cut", run: breaks(link.Cut, short, "", "plane1-xds")},
+		{name: "broker-plane silent", run: breaks(link.Silent, short, "", "plane1-config", "plane2-config")},
+	}
+}
+
+func restarts() []scenario {
+	return []scenario{
+		{name: "brokers restarted in turn", may: push, as: late, run: func(w *world) {
+			for _, name := range brokers {
+				w.restart(name)
+			}
+		}},
+		{name: "control planes restarted", run: func(w *world) {
+			for _, name := range []string{"plane1", "plane2"} {
+				w.restart(name)
+			}
+		}},
+		{name: "envoys restarted in turn", may: push, as: late, run: func(w *world) {
+			for _, e := range w.env.Envoys {
+				w.drain(e)
+			}
+		}},
+	}
+}
