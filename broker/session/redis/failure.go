@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"mcp-gateway/broker/session"
 )
 
@@ -14,3 +16,7 @@ func failed(ctx context.Context, op string, err error) error {
 	}
 	return fmt.Errorf("redis session store: %s: %w: %w", op, session.ErrUnavailable, err)
 }
+
+// full reports whether Redis has no memory for what was to be written. Whatever
+// else keeps it from writing (READONLY, MISCONF, LOADING) passes by itself.
+func full(err error) bool { return goredis.HasErrorPrefix(err, "OOM") }

@@ -22,6 +22,14 @@ import (
 // nothing comes of it: what is lost on the way costs a place for a while, and
 // never lets a session in. After an error it stays, as the session may be there.
 func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
+	err := s.create(ctx, v, caps)
+	if full(err) {
+		return fmt.Errorf("redis session store: create: %w: Redis has no memory left", session.ErrFull)
+	}
+	return err
+}
+
+func (s *Store) create(ctx context.Context, v session.Session, caps session.Caps) error {
 	key := v.ID.Key()
 	var taken bool
 	if caps.Principal > 0 && v.Principal != "" {

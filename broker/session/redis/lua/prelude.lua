@@ -48,14 +48,17 @@ local function live()
   return x ~= nil and now < x
 end
 
--- use is live and moves the idle deadline when less than half is left.
+-- use is live and moves the idle deadline when less than half is left. A Redis
+-- that takes nothing now, being full or a replica, does not keep a session from
+-- being used until its deadline as it stands: the first write tells, before
+-- anything has changed.
 local function use()
   local f = redis.call('HMGET', KEYS[1], 'x', 'm')
   local x, m = tonumber(f[1]), tonumber(f[2])
   if not x or now >= x then return false end
   if x - now < idle / 2 then
     local later = math.min(now + idle, m)
-    if later > x then schedule(later) end
+    if later > x and type(redis.pcall('HSET', KEYS[1], 'x', int(later))) == 'number' then schedule(later) end
   end
   return true
 end

@@ -7,12 +7,14 @@ package redistest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,8 +32,8 @@ type Server struct {
 	dir  string
 	port int
 	args []string
-	// file is the configuration of a Sentinel, ready what its log says when it
-	// serves; empty for a Redis.
+	// file is the configuration of a Sentinel; empty for a Redis. ready is what the
+	// log says when it serves, if not the usual.
 	file, ready string
 
 	process *exec.Cmd
@@ -88,6 +90,17 @@ func (s *Server) Restart() {
 	}
 }
 
+// RestartSlowly is Restart for a Redis that takes a while to load its data: it
+// returns while that goes on. Each command of the log takes the pause.
+func (s *Server) RestartSlowly(pause time.Duration) {
+	s.tb.Helper()
+	args := s.args
+	s.args = append(slices.Clone(args), "--key-load-delay", fmt.Sprint(pause.Microseconds()))
+	s.ready = "Server initialized"
+	s.Restart()
+	s.args, s.ready = args, ""
+}
+
 // Pause stops the process without closing its connections, as a machine that
 // hangs; Resume lets it go on.
 func (s *Server) Pause()  { s.signal(syscall.SIGSTOP) }
@@ -104,9 +117,8 @@ func (s *Server) signal(sig syscall.Signal) {
 func (s *Server) run() bool {
 	s.tb.Helper()
 	args := []string{"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir, "--daemonize", "no", "--loglevel", "notice"}
-	ready := "Ready to accept connections"
 	if s.file != "" {
-		args, ready = append([]string{s.file, "--sentinel"}, args...), s.ready
+		args = append([]string{s.file, "--sentinel"}, args...)
 	} else {
 		args = append(args, "--save", "", "--appendonly", "yes", "--appendfsync", "no") // enough for a killed process
 	}
@@ -137,7 +149,7 @@ func (s *Server) run() bool {
 		s.tb.Fatalf("run redis-server: %v", err)
 	}
 	s.process, s.log = cmd, follow(bufio.NewScanner(out), ended)
-	if s.log.await(ready) {
+	if s.log.await(cmp.Or(s.ready, "Ready to accept connections")) {
 		return true
 	}
 	s.Kill()
