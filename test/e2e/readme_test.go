@@ -150,7 +150,8 @@ func TestReadmeConfigurations(t *testing.T) {
 		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := harness.Start(t, "validate", harness.Built(t, "mcp-gateway"), []string{"validate", file}, "GITHUB_AUTHORIZATION=Bearer x")
+		p := harness.Start(t, "validate", harness.Built(t, "mcp-gateway"), []string{"validate", file}, "GITHUB_AUTHORIZATION=Bearer x",
+			"REDIS_PASSWORD=x", "SESSION_KEY="+strings.Repeat("k", 32), "OLD_SESSION_KEY="+strings.Repeat("o", 32))
 		if code := p.ExitCode(harness.Patience); code != 0 {
 			t.Errorf("README.md:%d: not valid", b.line)
 		}

@@ -41,7 +41,7 @@ var rules = []rule{
 
 	// The aggregation path. Only one package knows Redis.
 	{of: "broker/session/redis/redistest"},
-	{of: "broker/session/redis", may: []string{"broker/session", "internal/...", "go.uber.org/zap", "github.com/redis/go-redis/v9/..."}},
+	{of: "broker/session/redis", may: []string{"broker/session", "broker/session/seal", "internal/...", "go.uber.org/zap", "github.com/redis/go-redis/v9/..."}},
 	{of: "broker/session/sessiontest", may: []string{"broker/session", "internal/...", "github.com/google/go-cmp/..."}},
 	{of: "broker/session/...", may: []string{"broker/session", "internal/..."}},
 	{of: "broker/outbound", not: []string{"os", "os/exec"}},

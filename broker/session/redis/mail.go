@@ -19,7 +19,8 @@ func (s *Store) Send(ctx context.Context, mailbox string, message []byte) (bool,
 	}
 	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	publish := goredis.NewIntCmd(within, "publish", s.mailChannel(mailbox), message)
+	sealed := s.ring.Seal(recordOfMail(mailbox), "", string(message))
+	publish := goredis.NewIntCmd(within, "publish", s.mailChannel(mailbox), sealed)
 	publish.SetFirstKeyPos(1)
 	_ = s.client.Process(within, publish) // the command has the error as well
 	receivers, err := publish.Result()
@@ -45,8 +46,13 @@ func (s *Store) Mail(ctx context.Context, mailbox string) <-chan []byte {
 				if !ok {
 					return
 				}
+				message, err := s.ring.Open(recordOfMail(mailbox), "", m.Payload)
+				if err != nil {
+					_ = s.notOpened("a message", err)
+					continue
+				}
 				select {
-				case out <- []byte(m.Payload):
+				case out <- []byte(message):
 				case <-ctx.Done():
 					return
 				}

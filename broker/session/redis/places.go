@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"strconv"
 
@@ -34,15 +32,15 @@ func share(total int, b byte) int {
 	return n
 }
 
-// reserve takes a place for a session among those of its principal; taken is
-// false if it had one. ErrTooMany.
+// reserve takes a place for a session among those of its principal, which place
+// names; taken is false if it had one. ErrTooMany.
 //
 // A place belongs to a session only as long as that lives, but the two are in
 // different slots. So each says until when its session lives at least; at that
 // time, if there is need of a place, it is looked for.
-func (s *Store) reserve(ctx context.Context, principal string, key session.Key, most int) (taken bool, err error) {
+func (s *Store) reserve(ctx context.Context, place string, key session.Key, most int) (taken bool, err error) {
 	for range rounds {
-		reply, err := s.askPlace(ctx, principal, key, most)
+		reply, err := s.askPlace(ctx, place, key, most)
 		if err != nil {
 			return false, failed(ctx, "create", err)
 		}
@@ -58,23 +56,23 @@ func (s *Store) reserve(ctx context.Context, principal string, key session.Key, 
 		if len(reply) == 1 {
 			break
 		}
-		if err := s.recheck(ctx, principal, reply[1:]); err != nil {
+		if err := s.recheck(ctx, place, reply[1:]); err != nil {
 			return false, failed(ctx, "create", err)
 		}
 	}
 	return false, session.ErrTooMany
 }
 
-func (s *Store) askPlace(ctx context.Context, principal string, key session.Key, most int) ([]any, error) {
+func (s *Store) askPlace(ctx context.Context, place string, key session.Key, most int) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.scripts.reserve.Run(ctx, s.client, []string{s.places(principal)}, key[:], s.clock(),
+	return s.scripts.reserve.Run(ctx, s.client, []string{s.places(place)}, key[:], s.clock(),
 		millis(min(s.timeouts.Idle, s.timeouts.Lifetime)), millis(s.timeouts.Lifetime+grace), most, placesPerRound).Slice()
 }
 
 // recheck frees the places of sessions that are over and notes until when the
 // others live at least.
-func (s *Store) recheck(ctx context.Context, principal string, due []any) error {
+func (s *Store) recheck(ctx context.Context, place string, due []any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	now, err := s.millis(ctx)
@@ -89,7 +87,7 @@ func (s *Store) recheck(ctx context.Context, principal string, due []any) error 
 		}
 		return nil
 	})
-	places := s.places(principal)
+	places := s.places(place)
 	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for i, cmd := range deadlines {
 			deadline, err := cmd.(*goredis.StringCmd).Int64()
@@ -114,20 +112,17 @@ func (s *Store) recordOf(place any) string {
 }
 
 // release gives a place back. If that fails it comes free later, see reserve.
-func (s *Store) release(ctx context.Context, principal string, key session.Key) {
-	if principal == "" {
+func (s *Store) release(ctx context.Context, place string, key session.Key) {
+	if place == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
-	_ = s.client.ZRem(ctx, s.places(principal), key[:]).Err()
+	_ = s.client.ZRem(ctx, s.places(place), key[:]).Err()
 }
 
 // places is the key of the set of a principal's places.
-func (s *Store) places(principal string) string {
-	sum := sha256.Sum256([]byte(principal))
-	return s.prefix + "p:" + base64.RawURLEncoding.EncodeToString(sum[:16])
-}
+func (s *Store) places(place string) string { return s.prefix + "p:" + place }
 
 // millis returns the store's clock in milliseconds since 1970.
 func (s *Store) millis(ctx context.Context) (int64, error) {

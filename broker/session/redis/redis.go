@@ -17,12 +17,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/session/seal"
 	"mcp-gateway/internal/redisaddr"
 )
 
@@ -54,6 +56,9 @@ type Options struct {
 	// connection; zero means 700 ms. More than that breaks the contract of
 	// session.Store, which may be right for a Redis far away.
 	Timeout time.Duration
+	// Keys seal what is in Redis: the first seals, all open. None leaves it
+	// readable. Secrets.
+	Keys []string
 	// Now is the clock; nil means that of the Redis server, which all replicas
 	// share.
 	Now func() time.Time
@@ -73,6 +78,9 @@ type Store struct {
 	cluster bool
 	now     func() time.Time
 	log     *zap.Logger
+	ring    *seal.Ring
+	// unreadable paces the log: Unix time in seconds of its last line.
+	unreadable atomic.Int64
 
 	stop    context.CancelFunc // ends what runs beside the calls
 	running sync.WaitGroup
@@ -93,6 +101,10 @@ func New(o Options) (*Store, error) {
 		return nil, fmt.Errorf("redis session store: prefix %q: no braces allowed, they mark the hash slot", prefix)
 	}
 	timeout := cmp.Or(o.Timeout, defaultTimeout)
+	ring, err := seal.New(o.Keys...)
+	if err != nil {
+		return nil, fmt.Errorf("redis session store: %w", err)
+	}
 	client, err := connect(o, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("redis session store: %w", err)
@@ -109,6 +121,7 @@ func New(o Options) (*Store, error) {
 		channel:     prefix + "invalidations",
 		now:         o.Now,
 		log:         cmp.Or(o.Log, zap.NewNop()),
+		ring:        ring,
 		stop:        stop,
 		idleMillis:  millis(o.Idle),
 		graceMillis: millis(grace),

@@ -89,18 +89,18 @@ func TestConformanceMiniredis(t *testing.T) {
 func TestConformanceRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	conformance(t, redis.Options{URL: server.URL()}, false, server)
+	conformance(t, redis.Options{URL: server.URL()}, []*redistest.Server{server})
 }
 
 // TestConformanceCluster shows that no script leaves its hash slot.
 func TestConformanceCluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
-	conformance(t, redis.Options{URL: nodes[0].URL() + "?addr=" + nodes[1].Addr()}, true, nodes...)
+	conformance(t, redis.Options{URL: nodes[0].URL() + "?addr=" + nodes[1].Addr()}, nodes)
 }
 
 // conformance uses one Redis for all tests, by prefix, and a clock of its own.
-func conformance(t *testing.T, o redis.Options, cluster bool, servers ...*redistest.Server) {
+func conformance(t *testing.T, o redis.Options, servers []*redistest.Server, each ...func(*redis.Options)) {
 	var fixtures atomic.Int64
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
 		prefix := fmt.Sprintf("test%d:", fixtures.Add(1))
@@ -110,10 +110,13 @@ func conformance(t *testing.T, o redis.Options, cluster bool, servers ...*redist
 				o := o
 				o.Timeouts, o.Prefix, o.Timeout = timeouts, prefix, patient
 				o.Now = func() time.Time { return time.Unix(1_700_000_000, passed.Load()) }
+				for _, change := range each {
+					change(&o)
+				}
 				return open(tb, o)
 			},
 			Advance:      func(d time.Duration) { passed.Add(int64(d)) },
-			SendsBlindly: cluster,
+			SendsBlindly: len(servers) > 1,
 			Dump: func(tb testing.TB) string {
 				var out strings.Builder
 				for _, s := range servers {

@@ -159,7 +159,7 @@ func TestConformanceACL(t *testing.T) {
 	server := redistest.Start(t)
 	server.Must(acl...)
 	server.Must(append([]string{"ACL", "SETUSER", "gateway"}, "resetkeys", "~test*", "resetchannels", "&test*")...)
-	conformance(t, redis.Options{URL: server.URL(), Username: "gateway", Password: "secret/@"}, false, server)
+	conformance(t, redis.Options{URL: server.URL(), Username: "gateway", Password: "secret/@"}, []*redistest.Server{server})
 }
 
 func TestACL(t *testing.T) {

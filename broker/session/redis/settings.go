@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -20,7 +18,11 @@ func (s *Store) Backends(ctx context.Context, id session.ID) ([]session.Held, er
 	if err != nil {
 		return nil, failed(ctx, "backends", err)
 	}
-	return parseHeld(f)
+	held, err := s.parseHeld(id.Key(), f)
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
 }
 
 // Settings implements session.Store.
@@ -37,7 +39,7 @@ func (s *Store) Settings(ctx context.Context, id session.ID) (session.Settings, 
 	}
 	out := session.Settings{Level: f[0]}
 	for _, v := range f[1:] {
-		sub, err := parseSubscription(v)
+		sub, err := s.openSubscription(id.Key(), v)
 		if err != nil {
 			return session.Settings{}, err
 		}
@@ -58,7 +60,8 @@ func (s *Store) Subscribe(ctx context.Context, id session.ID, sub session.Subscr
 	if len(sub.URI) > session.LongestURI {
 		limit = 0 // the answer for a session that is gone stays the same
 	}
-	answer, err := s.run(ctx, s.scripts.subscribe, id.Key(), formatSubscription(sub), limit).Int()
+	args := append([]any{limit}, s.sealSubscription(id.Key(), sub)...)
+	answer, err := s.run(ctx, s.scripts.subscribe, id.Key(), args...).Int()
 	switch {
 	case err != nil:
 		return false, failed(ctx, "subscribe", err)
@@ -72,7 +75,7 @@ func (s *Store) Subscribe(ctx context.Context, id session.ID, sub session.Subscr
 
 // Unsubscribe implements session.Store.
 func (s *Store) Unsubscribe(ctx context.Context, id session.ID, sub session.Subscription) error {
-	found, err := s.run(ctx, s.scripts.unsubscribe, id.Key(), formatSubscription(sub)).Bool()
+	found, err := s.run(ctx, s.scripts.unsubscribe, id.Key(), s.sealSubscription(id.Key(), sub)...).Bool()
 	return s.changed(ctx, "unsubscribe", found, err)
 }
 
@@ -85,19 +88,4 @@ func (s *Store) changed(ctx context.Context, op string, found bool, err error) e
 		return session.ErrNotFound
 	}
 	return nil
-}
-
-// A subscription is stored as "<length of the server's name>:<server><uri>".
-
-func formatSubscription(s session.Subscription) string {
-	return strconv.Itoa(len(s.Server)) + ":" + s.Server + s.URI
-}
-
-func parseSubscription(v string) (session.Subscription, error) {
-	length, rest, _ := strings.Cut(v, ":")
-	n, err := strconv.Atoi(length)
-	if err != nil || n < 0 || n > len(rest) {
-		return session.Subscription{}, malformed("subscription")
-	}
-	return session.Subscription{Server: rest[:n], URI: rest[n:]}, nil
 }

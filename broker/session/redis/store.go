@@ -13,7 +13,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"mcp-gateway/broker/session"
-	"mcp-gateway/internal/mcp"
 )
 
 // Create implements session.Store.
@@ -34,12 +33,16 @@ func (s *Store) create(ctx context.Context, v session.Session, caps session.Caps
 	var taken bool
 	if caps.Principal > 0 && v.Principal != "" {
 		var err error
-		if taken, err = s.reserve(ctx, v.Principal, key, caps.Principal); err != nil {
+		if taken, err = s.reserve(ctx, s.place(v.Principal), key, caps.Principal); err != nil {
 			return err
 		}
 	}
-	reply, err := s.run(ctx, s.scripts.create, key, millis(s.timeouts.Lifetime),
-		string(v.Version), v.Principal, document(v), share(caps.Total, key[0])).Int()
+	principal, docs := s.sealDocument(v, key)
+	args := []any{millis(s.timeouts.Lifetime), string(v.Version), principal, docs[0], share(caps.Total, key[0])}
+	for _, doc := range docs[1:] {
+		args = append(args, doc)
+	}
+	reply, err := s.run(ctx, s.scripts.create, key, args...).Int()
 	if err != nil {
 		return failed(ctx, "create", err)
 	}
@@ -52,7 +55,7 @@ func (s *Store) create(ctx context.Context, v session.Session, caps session.Caps
 		err = session.ErrExists
 	}
 	if taken {
-		s.release(ctx, v.Principal, key)
+		s.release(ctx, s.place(v.Principal), key)
 	}
 	return err
 }
@@ -69,10 +72,11 @@ func (s *Store) Get(ctx context.Context, id session.ID) (session.Session, error)
 	if len(f) != 3 {
 		return session.Session{}, malformed("get")
 	}
-	v := session.Session{ID: id, Version: mcp.Revision(f[0]), Principal: f[1]}
-	if err := readDocument(&v, f[2]); err != nil {
+	v, err := s.openDocument(id.Key(), f[0], f[1], f[2])
+	if err != nil {
 		return session.Session{}, err
 	}
+	v.ID = id
 	return v, nil
 }
 
@@ -100,7 +104,10 @@ func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease t
 		return session.Claim{State: session.Gone}, nil
 	case int64(1):
 		v, _ := reply[len(reply)-1].(string)
-		b, err := parseBackend(v)
+		b, err := s.openBackend(id.Key(), server, v)
+		if errors.Is(err, session.ErrNotFound) {
+			return session.Claim{State: session.Gone}, nil
+		}
 		return session.Claim{State: session.Have, Backend: b}, err
 	case int64(2):
 		ms, _ := reply[len(reply)-1].(int64)
@@ -113,7 +120,7 @@ func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease t
 
 // Commit implements session.Store.
 func (s *Store) Commit(ctx context.Context, id session.ID, server string, t session.Token, b session.Backend) (bool, error) {
-	v, err := formatBackend(b)
+	v, err := s.sealBackend(id.Key(), server, b)
 	if err != nil {
 		return false, err
 	}
@@ -134,7 +141,11 @@ func (s *Store) Abandon(ctx context.Context, id session.ID, server string, t ses
 
 // Drop implements session.Store.
 func (s *Store) Drop(ctx context.Context, id session.ID, server, stale string) error {
-	if err := s.run(ctx, s.scripts.drop, id.Key(), server, stale).Err(); err != nil {
+	args := []any{server}
+	for _, sealed := range s.ring.SealAll(recordOfSession(id.Key()), fieldBackend(server), stale) {
+		args = append(args, sealed)
+	}
+	if err := s.run(ctx, s.scripts.drop, id.Key(), args...).Err(); err != nil {
 		return failed(ctx, "drop", err)
 	}
 	return nil
@@ -153,38 +164,33 @@ func (s *Store) end(ctx context.Context, key session.Key, when string) ([]sessio
 	if len(f) == 0 {
 		return nil, malformed("end")
 	}
-	s.release(ctx, f[0], key)
-	return parseHeld(f[1:])
+	place := f[0]
+	if s.ring == nil {
+		place = s.place(place)
+	}
+	s.release(ctx, place, key)
+	held, err := s.parseHeld(key, f[1:])
+	if errors.Is(err, session.ErrNotFound) {
+		err = nil // it is gone now, and the rest is the caller's
+	}
+	return held, err
 }
 
-// parseHeld reads pairs of server and backend session.
-func parseHeld(f []string) ([]session.Held, error) {
-	var held []session.Held
+// parseHeld reads pairs of server and backend session. Those that cannot be opened
+// are left out; the error is then ErrNotFound.
+func (s *Store) parseHeld(key session.Key, f []string) (held []session.Held, err error) {
 	for ; len(f) >= 2; f = f[2:] {
-		b, err := parseBackend(f[1])
-		if err != nil {
-			return nil, err
+		b, e := s.openBackend(key, f[0], f[1])
+		switch {
+		case e == nil:
+			held = append(held, session.Held{Server: f[0], Backend: b})
+		case errors.Is(e, session.ErrNotFound):
+			err = e
+		default:
+			return nil, e
 		}
-		held = append(held, session.Held{Server: f[0], Backend: b})
 	}
-	return held, nil
-}
-
-// A backend session is stored as "<revision>:<id>".
-
-func formatBackend(b session.Backend) (string, error) {
-	if strings.Contains(string(b.Version), ":") {
-		return "", fmt.Errorf("redis session store: revision %q holds a colon", b.Version)
-	}
-	return string(b.Version) + ":" + b.ID, nil
-}
-
-func parseBackend(v string) (session.Backend, error) {
-	version, id, ok := strings.Cut(v, ":")
-	if !ok {
-		return session.Backend{}, malformed("backend session")
-	}
-	return session.Backend{ID: id, Version: mcp.Revision(version)}, nil
+	return held, err
 }
 
 // document holds what the client said of itself: the length of ClientInfo in

@@ -203,7 +203,8 @@ func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error)
 		URL:      c.Store,
 		Username: c.Redis.Username, Password: c.Redis.Password,
 		SentinelUsername: c.Redis.SentinelUsername, SentinelPassword: c.Redis.SentinelPassword,
-		TLS: redisaddr.TLS(c.Redis.TLS),
+		TLS:  redisaddr.TLS(c.Redis.TLS),
+		Keys: c.Keys,
 	})
 }
 

@@ -181,6 +181,13 @@ func (d *decoder) sessions(s *gateway.Sessions) fields {
 		"redis":       func(n *yaml.Node, at string) { d.object(n, at, d.redis(&s.Redis)) },
 		"idleTimeout": d.duration(&s.IdleTimeout),
 		"lifetime":    d.duration(&s.Lifetime),
+		"keys": func(n *yaml.Node, at string) {
+			d.list(n, at, func(n *yaml.Node, at string) {
+				var key string
+				d.secret(&key)(n, at)
+				s.Keys = append(s.Keys, key)
+			})
+		},
 	}
 }
 

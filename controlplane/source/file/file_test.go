@@ -258,6 +258,7 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"{servers: [], virtualServers: [{name: a, tools: [b]}]}",
 		"{servers: [], virtualServers: [{}]}",
 		"{servers: [], sessions: {lifetime: long}}",
+		"{servers: [], sessions: {keys: {env: A}}}",
 		"{servers: [], sessions: {redis: {tls: {verify: true}}}}",
 	} {
 		if err := accepts(s, []byte(data)); err == nil {

@@ -3,11 +3,11 @@
 -- A claim that finds its own token is the same command sent again.
 if not use() then return {0} end
 local field = 'b:' .. ARGV[6]
-local v = redis.call('HGET', KEYS[1], field)
+local v = read(field)
 if v then
   if string.sub(v, 1, 2) == 's:' then return {1, string.sub(v, 3)} end
   local token, lease = claimant(v)
   if token ~= ARGV[7] and lease > now then return {2, lease - now} end
 end
-redis.call('HSET', KEYS[1], field, 'i:' .. ARGV[7] .. ':' .. int(now + tonumber(ARGV[8])))
+write(field, 'i:' .. ARGV[7] .. ':' .. int(now + tonumber(ARGV[8])))
 return {3}

@@ -1,8 +1,13 @@
--- ARGV 6 server, 7 id of the backend session that is no more
+-- ARGV 6 server, 7... id of the backend session that is no more, sealed with each
+--   of the keys
 local field = 'b:' .. ARGV[6]
-local v = redis.call('HGET', KEYS[1], field)
-if v and string.match(v, '^s:[^:]*:(.*)$') == ARGV[7] then
-  redis.call('HDEL', KEYS[1], field)
-  redis.call('PUBLISH', channel, member .. ' ' .. ARGV[6])
+local v = read(field)
+local id = v and string.match(v, '^s:[^:]*:(.*)$')
+for i = 7, #ARGV do
+  if id == ARGV[i] then
+    erase(field)
+    redis.call('PUBLISH', channel, member .. ' ' .. ARGV[6])
+    break
+  end
 end
 return 1

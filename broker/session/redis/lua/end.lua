@@ -8,7 +8,7 @@ if not x then
 end
 if (now < x) ~= (ARGV[6] == 'live') then return false end
 local all = held()
-table.insert(all, 1, redis.call('HGET', KEYS[1], 'p') or '')
+table.insert(all, 1, read('p') or '')
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[4])
 redis.call('ZREM', KEYS[3], member)
 redis.call('PUBLISH', channel, member)

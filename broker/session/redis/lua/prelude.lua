@@ -2,14 +2,17 @@
 --
 -- KEYS, all in one hash slot:
 --   1 hash of the session
---       v, p     revision, principal
+--       v, p     revision, principal (sealed: the name that stands for it)
 --       x, m     deadline in ms since 1970: the one in force, and the lifetime's
 --       l        log level, if one was set
 --       b:<server>  i:<token>:<end of the lease in ms>  or  s:<revision>:<backend id>
---   2 string with clientInfo and capabilities; apart, because its length would
---     cost the hash its compact encoding
+--       +b:<server>, +p  what is over 64 bytes of the field without the plus sign
+--   2 string with the client document; apart, because its length would cost the
+--     hash its compact encoding
 --   3 sorted set of the bucket: session key by deadline
 --   4 set of subscriptions: <length of the server's name>:<server><uri>
+-- Where the store has keys, backend ids, client document and subscriptions are
+-- sealed: to the scripts they are bytes that are equal or not.
 -- ARGV:
 --   1 session key  2 clock in ms, '' for this server's own  3 idle timeout in ms
 --   4 ms that a record outlives its deadline  5 invalidation channel
@@ -25,6 +28,27 @@ end
 
 -- Lua would write a time as 1.7e+12.
 local function int(n) return string.format('%.0f', n) end
+
+-- A hash is compact as long as none of its values is over 64 bytes: longer ones
+-- are kept in two fields. write needs to be the first for the field, or to follow
+-- a shorter value.
+local compact = 64
+
+local function read(field)
+  local v = redis.call('HGET', KEYS[1], field)
+  if not v or #v < compact then return v end
+  return v .. (redis.call('HGET', KEYS[1], '+' .. field) or '')
+end
+
+local function write(field, v)
+  if #v <= compact then
+    redis.call('HSET', KEYS[1], field, v)
+  else
+    redis.call('HSET', KEYS[1], field, string.sub(v, 1, compact), '+' .. field, string.sub(v, compact + 1))
+  end
+end
+
+local function erase(field) redis.call('HDEL', KEYS[1], field, '+' .. field) end
 
 -- schedule sets the deadline. Every key carries a TTL, so that nothing stays in
 -- a Redis that no broker uses any more.
@@ -71,12 +95,15 @@ end
 
 -- held returns server and '<revision>:<backend id>' of each backend session.
 local function held()
-  local all = {}
+  local all, rest = {}, {}
   local f = redis.call('HGETALL', KEYS[1])
+  for i = 1, #f, 2 do
+    if string.sub(f[i], 1, 1) == '+' then rest[string.sub(f[i], 2)] = f[i + 1] end
+  end
   for i = 1, #f, 2 do
     if string.sub(f[i], 1, 2) == 'b:' and string.sub(f[i + 1], 1, 2) == 's:' then
       all[#all + 1] = string.sub(f[i], 3)
-      all[#all + 1] = string.sub(f[i + 1], 3)
+      all[#all + 1] = string.sub(f[i + 1], 3) .. (rest[f[i]] or '')
     end
   end
   return all
