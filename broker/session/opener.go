@@ -14,8 +14,9 @@ const (
 	firstPause   = 4 * time.Millisecond
 	longestPause = 128 * time.Millisecond
 	// settleTimeout bounds the call that records or gives back a claim; it runs
-	// to its end even if every caller has left.
-	settleTimeout = 2 * time.Second
+	// to its end even if every caller has left. A store bounds its answers itself,
+	// and tighter: what is given up here is a backend session that was opened.
+	settleTimeout = 20 * time.Second
 )
 
 // Opener finds or opens backend sessions: it runs the claim protocol of a
