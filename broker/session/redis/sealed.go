@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
-	"mcp-gateway/internal/mcp"
 )
 
 // What is sealed is bound to a record, which is a session or a mailbox, and to a
@@ -36,13 +35,14 @@ func (s *Store) sealDocument(v session.Session, key session.Key) (principal stri
 	if s.ring == nil {
 		return v.Principal, []string{document(v)}
 	}
-	head := fmt.Sprintf("%d %d:%s%s", len(v.Version), len(v.Principal), v.Version, v.Principal)
+	version := shortRevision(v.Version)
+	head := fmt.Sprintf("%d %d:%s%s", len(version), len(v.Principal), version, v.Principal)
 	return s.place(v.Principal), s.ring.SealAll(recordOfSession(key), fieldDocument, head+document(v))
 }
 
 // openDocument undoes sealDocument. The others are what the hash says.
 func (s *Store) openDocument(key session.Key, version, principal, doc string) (session.Session, error) {
-	v := session.Session{Version: mcp.Revision(version), Principal: principal}
+	v := session.Session{Version: longRevision(version), Principal: principal}
 	doc, err := s.ring.Open(recordOfSession(key), fieldDocument, doc)
 	if err != nil {
 		return session.Session{}, s.notOpened("a session", err)
@@ -55,7 +55,7 @@ func (s *Store) openDocument(key session.Key, version, principal, doc string) (s
 		if err != nil || err2 != nil || n < 0 || m < 0 || n+m > len(rest) {
 			return session.Session{}, malformed("client document")
 		}
-		v.Version, v.Principal, doc = mcp.Revision(rest[:n]), rest[n:n+m], rest[n+m:]
+		v.Version, v.Principal, doc = longRevision(rest[:n]), rest[n:n+m], rest[n+m:]
 	}
 	return v, readDocument(&v, doc)
 }
@@ -74,7 +74,7 @@ func (s *Store) sealBackend(key session.Key, server string, b session.Backend) (
 	if strings.Contains(string(b.Version), ":") {
 		return "", fmt.Errorf("redis session store: revision %q holds a colon", b.Version)
 	}
-	return string(b.Version) + ":" + s.ring.Seal(recordOfSession(key), fieldBackend(server), b.ID), nil
+	return shortRevision(b.Version) + ":" + s.ring.Seal(recordOfSession(key), fieldBackend(server), s.pack(b.ID)), nil
 }
 
 func (s *Store) openBackend(key session.Key, server, v string) (session.Backend, error) {
@@ -86,7 +86,10 @@ func (s *Store) openBackend(key session.Key, server, v string) (session.Backend,
 	if err != nil {
 		return session.Backend{}, s.notOpened("a backend session", err)
 	}
-	return session.Backend{ID: id, Version: mcp.Revision(version)}, nil
+	if id, ok = s.unpack(id); !ok {
+		return session.Backend{}, malformed("backend session")
+	}
+	return session.Backend{ID: id, Version: longRevision(version)}, nil
 }
 
 // A subscription is stored as "<length of the server's name>:<server><uri>".

@@ -220,7 +220,11 @@ func TestSwappedValues(t *testing.T) {
 	}
 	for name, swap := range map[string]func(mine, other session.Session){
 		"client document": func(mine, other session.Session) {
-			c.Set(t.Context(), record(mine, "c"), c.Get(t.Context(), record(other, "c")).Val(), time.Hour)
+			for i := range 10 {
+				if v := c.HGet(t.Context(), record(other, "s"), fmt.Sprint("c", i)).Val(); v != "" {
+					c.HSet(t.Context(), record(mine, "s"), fmt.Sprint("c", i), v)
+				}
+			}
 		},
 		"backend session": func(mine, other session.Session) {
 			for _, field := range []string{"b:weather", "+b:weather"} {

@@ -38,7 +38,7 @@ func (s *Store) create(ctx context.Context, v session.Session, caps session.Caps
 		}
 	}
 	principal, docs := s.sealDocument(v, key)
-	args := []any{millis(s.timeouts.Lifetime), string(v.Version), principal, docs[0], share(caps.Total, key[0])}
+	args := []any{millis(s.timeouts.Lifetime), shortRevision(v.Version), principal, docs[0], share(caps.Total, key[0])}
 	for _, doc := range docs[1:] {
 		args = append(args, doc)
 	}
@@ -142,7 +142,7 @@ func (s *Store) Abandon(ctx context.Context, id session.ID, server string, t ses
 // Drop implements session.Store.
 func (s *Store) Drop(ctx context.Context, id session.ID, server, stale string) error {
 	args := []any{server}
-	for _, sealed := range s.ring.SealAll(recordOfSession(id.Key()), fieldBackend(server), stale) {
+	for _, sealed := range s.ring.SealAll(recordOfSession(id.Key()), fieldBackend(server), s.pack(stale)) {
 		args = append(args, sealed)
 	}
 	if err := s.run(ctx, s.scripts.drop, id.Key(), args...).Err(); err != nil {

@@ -36,7 +36,7 @@ var (
 // begins with the mark otherwise.
 const (
 	mark     = 0
-	idSize   = 4
+	idSize   = 2
 	nonceAt  = 1 + idSize
 	textAt   = nonceAt + 12
 	Overhead = textAt + 16
@@ -64,7 +64,7 @@ func New(secrets ...string) (*Ring, error) {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
 		if r.find(k.id[:]) != nil {
-			return nil, fmt.Errorf("key %d is there twice", i)
+			return nil, fmt.Errorf("key %d cannot be told from another in the list: make a new one", i)
 		}
 		r.keys = append(r.keys, k)
 	}
@@ -146,7 +146,7 @@ func (r *Ring) Open(record, field, sealed string) (string, error) {
 	return string(plain), nil
 }
 
-// Name returns a text that stands for value where it is to be found again, 22
+// Name returns a text that stands for value where it is to be found again, 16
 // characters of base64url; without a ring it can be guessed from the value. It is
 // the same for all rings of the same keys in any order; of the others, when a key
 // comes or goes, some have other names.
@@ -164,7 +164,7 @@ func (r *Ring) Name(value string) string {
 		}
 		sum = digest(&first.names, value)
 	}
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 func (k *key) seal(record, field, value string) string {

@@ -4,7 +4,7 @@
 -- 1: created, or there already with the same content. 0: another session.
 -- 2: the bucket is full.
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  local document = redis.call('GET', KEYS[2])
+  local document = readdocument()
   local same = document == ARGV[9]
   for i = 11, #ARGV do same = same or document == ARGV[i] end
   if same and redis.call('HGET', KEYS[1], 'v') == ARGV[7] and read('p') == ARGV[8] then return 1 end
@@ -15,6 +15,6 @@ if most >= 0 and redis.call('ZCOUNT', KEYS[3], '(' .. int(now), '+inf') >= most 
 local last = now + tonumber(ARGV[6])
 redis.call('HSET', KEYS[1], 'v', ARGV[7], 'm', int(last))
 write('p', ARGV[8])
-redis.call('SET', KEYS[2], ARGV[9])
+writedocument(ARGV[9])
 schedule(math.min(now + idle, last))
 return 1

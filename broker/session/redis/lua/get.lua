@@ -1,3 +1,3 @@
 -- Revision, principal, client document; nil if the session is gone.
 if not use() then return false end
-return {redis.call('HGET', KEYS[1], 'v'), read('p'), redis.call('GET', KEYS[2])}
+return {redis.call('HGET', KEYS[1], 'v'), read('p'), readdocument()}

@@ -7,8 +7,9 @@
 --       l        log level, if one was set
 --       b:<server>  i:<token>:<end of the lease in ms>  or  s:<revision>:<backend id>
 --       +b:<server>, +p  what is over 64 bytes of the field without the plus sign
---   2 string with the client document; apart, because its length would cost the
---     hash its compact encoding
+--       c0 to c9  client document in pieces of 64 bytes
+--   2 string with the client document, if it is too long for the hash: a key of
+--     its own costs some 150 bytes
 --   3 sorted set of the bucket: session key by deadline
 --   4 set of subscriptions: <length of the server's name>:<server><uri>
 -- Where the store has keys, backend ids, client document and subscriptions are
@@ -46,6 +47,30 @@ local function write(field, v)
   else
     redis.call('HSET', KEYS[1], field, string.sub(v, 1, compact), '+' .. field, string.sub(v, compact + 1))
   end
+end
+
+-- documents are in as few pieces as it takes, the last one the only short one.
+local pieces = {'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8', 'c9'}
+
+local function writedocument(doc)
+  if #doc > #pieces * compact then
+    redis.call('SET', KEYS[2], doc)
+    return
+  end
+  for i = 1, math.max(1, math.ceil(#doc / compact)) do
+    redis.call('HSET', KEYS[1], pieces[i], string.sub(doc, (i - 1) * compact + 1, i * compact))
+  end
+end
+
+local function readdocument()
+  local all = redis.call('HMGET', KEYS[1], unpack(pieces))
+  if not all[1] then return redis.call('GET', KEYS[2]) end
+  local there = {}
+  for i = 1, #pieces do
+    if not all[i] then break end
+    there[i] = all[i]
+  end
+  return table.concat(there)
 end
 
 local function erase(field) redis.call('HDEL', KEYS[1], field, '+' .. field) end

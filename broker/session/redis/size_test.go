@@ -1,0 +1,92 @@
+package redis_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/session/redis"
+	"mcp-gateway/broker/session/redis/redistest"
+)
+
+// TestSize measures what an idle session with backend sessions at five servers
+// takes in Redis, with all that is needed to find it and to count it; and that
+// nothing stays of it.
+func TestSize(t *testing.T) {
+	t.Parallel()
+	const before, measured, most = 300, 1000, 1024 // sessions, sessions, bytes
+	for name, keys := range map[string][]string{"as it is": nil, "sealed": {oldKey}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// Sorted sets of a few sessions would be smaller than those of many.
+			server := redistest.Start(t, "--appendonly", "no", "--zset-max-listpack-entries", "0")
+			st := open(t, redis.Options{Timeouts: usual, URL: server.URL(), Keys: keys})
+			c := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+			defer c.Close()
+			all := idlers(t, st, before) // connections, scripts, and an index in each bucket
+			empty := usedMemory(t, c)
+			all = append(all, idlers(t, st, measured)...)
+			each := (usedMemory(t, c) - empty) / measured
+			t.Logf("an idle session with 5 servers takes %d bytes of Redis, of %d sessions", each, measured)
+			if each > most {
+				t.Errorf("%d bytes, want at most %d", each, most)
+			}
+			k := all[0].Key()
+			encoding, err := c.ObjectEncoding(t.Context(), fmt.Sprintf("mcp:{%02x}:s:%s", k[0], k)).Result()
+			if err != nil || encoding != "listpack" {
+				t.Errorf("the record is kept as %s, %v, want listpack", encoding, err)
+			}
+			for _, id := range all {
+				if held, err := st.Delete(t.Context(), id); err != nil || len(held) != 5 {
+					t.Fatalf("Delete: got %v, %v", held, err)
+				}
+			}
+			if left, err := c.Keys(t.Context(), "*").Result(); err != nil || len(left) != 0 {
+				t.Errorf("%d keys are left, %v: %s", len(left), err, strings.Join(left[:min(3, len(left))], " "))
+			}
+		})
+	}
+}
+
+// idlers makes sessions as a client of the usual kind has them, at servers of the
+// TypeScript SDK, whose ids are UUIDs.
+func idlers(t *testing.T, st session.Store, n int) []session.ID {
+	t.Helper()
+	var all []session.ID
+	for range n {
+		s := session.Session{
+			ID: session.NewID(), Version: "2025-11-25", Principal: "a principal of 32 characters, say",
+			ClientInfo:   []byte(`{"name":"claude-code","title":"Claude Code","version":"2.0.31"}`),
+			Capabilities: []byte(`{"roots":{"listChanged":true},"sampling":{},"elicitation":{}}`),
+		}
+		if err := st.Create(t.Context(), s, session.Caps{}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			k := session.NewID().Key()
+			id := fmt.Sprintf("%x-%x-%x-%x-%x", k[:4], k[4:6], k[6:8], k[8:10], k[10:16])
+			commit(t, st, s.ID, fmt.Sprint("server-", i), session.Backend{ID: id, Version: "2025-06-18"})
+		}
+		all = append(all, s.ID)
+	}
+	return all
+}
+
+// usedMemory is what Redis has allocated for all but its connections.
+func usedMemory(t *testing.T, c *goredis.Client) int {
+	t.Helper()
+	info, err := c.InfoMap(t.Context(), "memory").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := func(name string) (n int) {
+		if _, err := fmt.Sscan(info["Memory"][name], &n); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return n
+	}
+	return number("used_memory") - number("mem_clients_normal")
+}
