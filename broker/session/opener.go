@@ -237,6 +237,9 @@ func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.T
 		// 404 from the server and replaces it; keeping b could leave it without
 		// an owner for good.
 		r.Discard(b)
+		if err != nil {
+			o.abandon(ctx, r, t) // others would wait as long as the lease
+		}
 		return Backend{}, false, err
 	}
 	if r.Opened != nil {

@@ -319,6 +319,9 @@ func TestDiscards(t *testing.T) {
 			if len(discarded) != 1 || discarded[0] != "b" {
 				t.Errorf("discarded %q, want b", discarded)
 			}
+			if c, err := st.Store.Claim(t.Context(), id, server, lease); err != nil || c.State == session.Wait {
+				t.Errorf("Claim of the next: got %+v, %v, want no wait for the lease", c, err)
+			}
 		})
 	}
 }
