@@ -19,13 +19,16 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 )
 
+// patience is for machines on which other tests leave little to this one.
+const patience = 2 * time.Minute
+
 // discover runs a Server against a real HTTP endpoint and returns a function
 // that waits until its snapshot is as wanted.
 func discover(t *testing.T, url string) (s *upstream.Server, await func(what string, ok func(*upstream.Snapshot) bool)) {
 	t.Helper()
 	changed := make(chan struct{}, 1)
 	s, err := upstream.New(
-		gatewayconfig.Server{Name: "peer", URL: url, ListTimeout: gatewayconfig.Duration(5 * time.Second)},
+		gatewayconfig.Server{Name: "peer", URL: url, ListTimeout: gatewayconfig.Duration(patience)},
 		upstream.Options{Name: "gw", Version: "1", Log: zaptest.NewLogger(t), Changed: func() {
 			select {
 			case changed <- struct{}{}:
@@ -42,12 +45,12 @@ func discover(t *testing.T, url string) (s *upstream.Server, await func(what str
 	t.Cleanup(func() { cancel(); <-done })
 	return s, func(what string, ok func(*upstream.Snapshot) bool) {
 		t.Helper()
-		deadline := time.After(20 * time.Second)
+		deadline := time.After(patience)
 		for !ok(s.Snapshot()) {
 			select {
 			case <-changed:
 			case <-deadline:
-				t.Fatalf("no %s within 20s: %+v", what, s.Snapshot())
+				t.Fatalf("no %s within %v: %+v", what, patience, s.Snapshot())
 			}
 		}
 	}
