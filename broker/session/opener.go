@@ -17,6 +17,10 @@ const (
 	// to its end even if every caller has left. A store bounds its answers itself,
 	// and tighter: what is given up here is a backend session that was opened.
 	settleTimeout = 20 * time.Second
+	// claimLease is how long a replica that dies while it opens a session keeps the
+	// others from doing so. One that lives renews its claim long before.
+	claimLease = 5 * time.Second
+	renewEvery = claimLease / 4
 )
 
 // Opener finds or opens backend sessions: it runs the claim protocol of a
@@ -32,7 +36,7 @@ type Opener struct {
 }
 
 // NewOpener returns an Opener on store. The lease is how long one attempt to
-// open may take; a replica that dies in the middle blocks the others that long.
+// open may take.
 func NewOpener(store Store, lease time.Duration) *Opener {
 	return &Opener{store: store, lease: lease, flights: make(map[flightKey]*flight)}
 }
@@ -152,8 +156,8 @@ func (o *Opener) run(ctx context.Context, r Request) (Backend, error) {
 	place := place{enter: r.Enter}
 	defer place.leave()
 	for {
-		deadline := time.Now().Add(o.lease) // no later than the store's
-		c, err := o.store.Claim(ctx, r.ID, r.Server, o.lease)
+		deadline := time.Now().Add(o.lease)
+		c, err := o.store.Claim(ctx, r.ID, r.Server, min(claimLease, o.lease))
 		if err != nil {
 			return Backend{}, err
 		}
@@ -223,7 +227,15 @@ func (o *Opener) abandon(ctx context.Context, r Request, t Token) {
 // somebody else's counts, or the client session ended meanwhile. It leaves its
 // place.
 func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.Time, in *place) (b Backend, won bool, err error) {
-	b, err = openWithin(ctx, deadline, r)
+	opening, lost := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		o.keep(opening, r, t, lost)
+	}()
+	b, err = openWithin(opening, deadline, r)
+	lost()
+	<-kept // nothing is renewed behind the commit
 	in.leave()
 	if err != nil {
 		o.abandon(ctx, r, t) // the caller needs to know why there is no session
@@ -246,6 +258,24 @@ func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.T
 		r.Opened(ctx, b)
 	}
 	return b, true, nil
+}
+
+// keep renews a claim until ctx ends. Once it is somebody else's, there is no use in
+// going on: it calls lost. A store that does not answer may yet have it.
+func (o *Opener) keep(ctx context.Context, r Request, t Token, lost func()) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if ok, err := o.store.Renew(ctx, r.ID, r.Server, t, claimLease); err == nil && !ok {
+			lost()
+			return
+		}
+	}
 }
 
 // openWithin calls r.Open and turns a panic into an error: the attempt has a

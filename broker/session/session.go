@@ -213,6 +213,11 @@ type Store interface {
 	// error.
 	Claim(ctx context.Context, id ID, server string, lease time.Duration) (Claim, error)
 
+	// Renew makes the caller's claim worth lease from now on, even one that had
+	// lapsed while nobody else asked. False if it is no longer the caller's, or the
+	// session has ended: what it opens will be lost.
+	Renew(ctx context.Context, id ID, server string, t Token, lease time.Duration) (bool, error)
+
 	// Commit records b as the backend session under the claim. False means lost:
 	// the session ended, or the lease did and somebody else holds the claim or
 	// has committed. The caller then ends b at the server itself. The same

@@ -180,6 +180,23 @@ func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease t
 	return session.Claim{State: session.Claimed, Token: b.token}, nil
 }
 
+// Renew implements session.Store.
+func (s *Store) Renew(ctx context.Context, id session.ID, server string, t session.Token, lease time.Duration) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	key := id.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.opts.Now()
+	e := s.live(key, now)
+	if e == nil || t == "" || e.servers[server].token != t {
+		return false, nil
+	}
+	e.servers[server] = backend{token: t, lease: now.Add(lease)}
+	return true, nil
+}
+
 // Commit implements session.Store.
 func (s *Store) Commit(ctx context.Context, id session.ID, server string, t session.Token, v session.Backend) (bool, error) {
 	if err := ctx.Err(); err != nil {

@@ -37,6 +37,7 @@ func calls(t *testing.T, st session.Store, id session.ID) map[string]func() erro
 		"Get":     func() error { _, err := st.Get(ctx, id); return err },
 		"Delete":  func() error { _, err := st.Delete(ctx, id); return err },
 		"Claim":   func() error { _, err := st.Claim(ctx, id, "cal", time.Minute); return err },
+		"Renew":   func() error { _, err := st.Renew(ctx, id, "cal", "t", time.Minute); return err },
 		"Commit":  func() error { _, err := st.Commit(ctx, id, "cal", "t", session.Backend{}); return err },
 		"Abandon": func() error { return st.Abandon(ctx, id, "cal", "t") },
 		"Drop":    func() error { return st.Drop(ctx, id, "cal", "b") },

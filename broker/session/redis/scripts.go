@@ -15,7 +15,8 @@ var luaFiles embed.FS
 
 // scripts are the steps of the contract.
 type scripts struct {
-	create, get, claim, commit, abandon, drop, end       *goredis.Script
+	create, get, claim, renew, commit, abandon, drop     *goredis.Script
+	end                                                  *goredis.Script
 	backends, settings, setLevel, subscribe, unsubscribe *goredis.Script
 	reserve                                              *goredis.Script
 }
@@ -29,6 +30,7 @@ func newScripts() scripts {
 		create:  load("create"),
 		get:     load("get"),
 		claim:   load("claim"),
+		renew:   load("renew"),
 		commit:  load("commit"),
 		abandon: load("abandon"),
 		drop:    load("drop"),

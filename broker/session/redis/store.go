@@ -118,6 +118,15 @@ func (s *Store) Claim(ctx context.Context, id session.ID, server string, lease t
 	return session.Claim{}, malformed("claim")
 }
 
+// Renew implements session.Store.
+func (s *Store) Renew(ctx context.Context, id session.ID, server string, t session.Token, lease time.Duration) (bool, error) {
+	ok, err := s.run(ctx, s.scripts.renew, id.Key(), server, string(t), millis(max(lease, time.Millisecond))).Bool()
+	if err != nil {
+		return false, failed(ctx, "renew", err)
+	}
+	return ok, nil
+}
+
 // Commit implements session.Store.
 func (s *Store) Commit(ctx context.Context, id session.ID, server string, t session.Token, b session.Backend) (bool, error) {
 	v, err := s.sealBackend(id.Key(), server, b)

@@ -93,6 +93,41 @@ func commitIsRepeatable(t *testing.T, f Fixture) {
 	wantCommit(t, st, id, server, token, aBackend("b"), false)
 }
 
+func renewedLeaseGoesOn(t *testing.T, f Fixture) {
+	a, b := f.Open(t), f.Open(t)
+	id := create(t, a)
+	renew := func(st session.Store, server string, token session.Token, want bool) {
+		t.Helper()
+		got, err := st.Renew(t.Context(), id, server, token, lease)
+		must(t, err)
+		if got != want {
+			t.Errorf("Renew: got %t, want %t", got, want)
+		}
+	}
+	renew(a, server, "token", false) // there is no claim
+	first := claimed(t, a, id, server)
+	for range 3 {
+		f.Advance(lease - time.Millisecond)
+		renew(a, server, first, true)
+		wantState(t, b, id, server, session.Wait)
+	}
+	renew(a, server, "", false)
+	renew(a, server, "other", false)
+	renew(a, "another server", first, false)
+	f.Advance(lease)
+	renew(a, server, first, true) // late, but nobody has asked
+	wantState(t, b, id, server, session.Wait)
+	f.Advance(lease)
+	second := claimed(t, b, id, server)
+	renew(a, server, first, false)
+	wantCommit(t, b, id, server, second, aBackend("second"), true)
+	renew(b, server, second, false) // it is a claim no more
+	wantHave(t, a, id, server, aBackend("second"))
+	_, err := b.Delete(t.Context(), id)
+	must(t, err)
+	renew(b, server, second, false)
+}
+
 func commitAfterDeleteIsLost(t *testing.T, f Fixture) {
 	a, b := f.Open(t), f.Open(t)
 	id := create(t, a)

@@ -329,6 +329,7 @@ func canceledContext(t *testing.T, f Fixture) {
 		"Get":     func() error { _, err := st.Get(ctx, id); return err },
 		"Delete":  func() error { _, err := st.Delete(ctx, id); return err },
 		"Claim":   func() error { _, err := st.Claim(ctx, id, server, lease); return err },
+		"Renew":   func() error { _, err := st.Renew(ctx, id, server, "t", time.Minute); return err },
 		"Commit":  func() error { _, err := st.Commit(ctx, id, server, "t", aBackend("b")); return err },
 		"Abandon": func() error { return st.Abandon(ctx, id, server, "t") },
 		"Drop":    func() error { return st.Drop(ctx, id, server, "b") },

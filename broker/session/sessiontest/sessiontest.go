@@ -70,6 +70,7 @@ func Run(t *testing.T, newFixture NewFixture) {
 		"ServersAreApart":                  serversAreApart,
 		"KeepsBackendByteForByte":          keepsBackend,
 		"LapsedLeaseGoesToNext":            lapsedLeaseGoesToNext,
+		"RenewedLeaseGoesOn":               renewedLeaseGoesOn,
 		"LateCommitWithoutRivalCounts":     lateCommitCounts,
 		"CommitIsRepeatable":               commitIsRepeatable,
 		"CommitAfterDeleteIsLost":          commitAfterDeleteIsLost,
