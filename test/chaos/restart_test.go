@@ -15,6 +15,10 @@ import (
 // stopLimit is what every part promises for its end.
 const stopLimit = 5 * time.Second
 
+// drainTime is how long an Envoy goes on after it was told to drain: longer than a
+// call's limit (4 s).
+const drainTime = 5 * time.Second
+
 // restart ends a part as an orchestrator does, and starts another one.
 func (w *world) restart(name string) {
 	w.parts[name].process.Stop(stopLimit)
@@ -32,12 +36,27 @@ func (w *world) drain(e *client.Envoy) {
 		w.t.Fatalf("drain %s: %v", e.Name, err)
 	}
 	_ = r.Body.Close()
-	wait(w.t, client.Deadline/3)
+	wait(w.t, drainTime)
 	w.parts[e.Name].process.Stop(stopLimit)
 	e.Runs.Add(1)
+	w.epochs[e.Name] = 0
 	w.up(e.Name)
 	w.serves(e)
 	e.Away.Store(false)
+	wait(w.t, short)
+}
+
+// hotRestart starts another Envoy that takes the listening sockets over; the old one
+// drains and ends by itself.
+func (w *world) hotRestart(e *client.Envoy) {
+	old := w.parts[e.Name].process
+	w.epochs[e.Name]++
+	w.up(e.Name)
+	e.Runs.Add(1)
+	if code := old.ExitCode(harness.Patience); code != 0 {
+		w.t.Errorf("%s: the old process ended with %d", e.Name, code)
+	}
+	e.Runs.Add(1)
 	wait(w.t, short)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mcp-gateway/broker/session/redis/redistest"
 	"mcp-gateway/test/chaos/check"
 	"mcp-gateway/test/e2e/harness"
 )
@@ -36,14 +37,13 @@ type scenario struct {
 	within time.Duration
 	// run breaks and heals.
 	run func(w *world)
-	// sees is what clients see, for the table.
-	sees string
 }
 
 // row is what a scenario has shown.
 type row struct {
 	scenario
 	calls, failed, bad int
+	stalled            int // failed as the machine stood still
 	lasted, recovered  time.Duration
 	how                string
 }
@@ -70,32 +70,56 @@ func TestFaults(t *testing.T) {
 	if os.Getenv("CHAOS") == "" {
 		t.Skip("takes minutes and a quiet machine: make chaos runs it")
 	}
-	w := newWorld(t)
+	w := newWorld(t, "")
+	w.load(t, scenarios(), setting("CHAOS_CALLS", 0))
+}
+
+// TestFailover is the one of a Redis with a replica, which a Sentinel puts in the
+// place of the first.
+func TestFailover(t *testing.T) {
+	if os.Getenv("CHAOS") == "" {
+		t.Skip("takes minutes and a quiet machine: make chaos runs it")
+	}
+	master, _, sentinel := redistest.StartSentinel(t)
+	w := newWorld(t, fmt.Sprintf("redis://%s/0?master_name=%s", sentinel.Addr(), redistest.Master))
+	w.load(t, []scenario{{
+		// What was written in the last instant may not have reached the replica.
+		name: "redis fails over", may: lost, as: late, bound: 5 * time.Second,
+		run: func(w *world) {
+			master.Kill()
+			wait(w.t, short)
+		},
+	}}, 0)
+}
+
+// load runs scenarios under load until at least so many calls were made, and
+// reports.
+func (w *world) load(t *testing.T, scenarios []scenario, atLeast int) {
 	k := w.env.Checker
 	if rate := setting("CHAOS_RATE", defaultRate); rate > 0 {
 		w.env.Pause = time.Duration(legacyClients+modernClients) * time.Second / time.Duration(rate)
 	}
 	began := time.Now()
+	w.stalls = watchStalls(t, w.direct)
 	w.env.Start(legacyClients, modernClients)
-	rows := w.all(t, setting("CHAOS_CALLS", 0))
+	wait(t, short) // until the sessions are warm
+	rows := w.all(t, scenarios, atLeast)
 	w.env.Stop()
 	report(t, k, rows, time.Since(began))
-	if left := k.Failed(began, time.Now()); len(left) > 0 {
-		for _, c := range left {
-			if c.Outcome == check.Wrong {
-				t.Errorf("wrong: %s", &c)
-			}
+	for _, c := range k.Failed(began, time.Now()) {
+		if c.Outcome == check.Wrong {
+			t.Errorf("wrong: %s", &c)
 		}
 	}
 }
 
 // all runs every scenario that CHAOS_ONLY names, and returns a row for each.
-func (w *world) all(t *testing.T, atLeast int) []*row {
+func (w *world) all(t *testing.T, scenarios []scenario, atLeast int) []*row {
 	var rows []*row
 	only := os.Getenv("CHAOS_ONLY")
 	for round := 0; ; round++ {
 		i := 0
-		for _, s := range scenarios() {
+		for _, s := range scenarios {
 			if only != "" && !strings.Contains(s.name, only) {
 				continue
 			}
@@ -132,7 +156,13 @@ func (w *world) scenario(t *testing.T, r *row) {
 	if r.may != nil {
 		excuses = append(excuses, check.Excuse{From: from, To: over, Calls: r.may, As: r.as})
 	}
+	if r.within > 0 {
+		excuses = append(excuses, check.Excuse{From: from, To: end, Calls: push, As: r.as})
+	}
 	bad := check.Unexcused(failed, excuses...)
+	r.stalled += len(bad)
+	bad = check.Unexcused(bad, w.stalls.excuses()...)
+	r.stalled -= len(bad)
 	for i, c := range failed {
 		if i < 5 {
 			t.Logf("for example: %s", &c)
@@ -162,15 +192,24 @@ func (w *world) scenario(t *testing.T, r *row) {
 func report(t *testing.T, k *check.Checker, rows []*row, took time.Duration) {
 	paths, calls, slowest := k.Totals()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-34s %9s %7s %7s %9s %10s\n", "fault", "calls", "failed", "wrongly", "lasted", "recovered")
-	failed, bad := 0, 0
+	fmt.Fprintf(&b, "%-28s %9s %7s %7s %8s %10s\n", "fault", "calls", "failed", "wrongly", "lasted", "recovered")
+	failed, bad, stalled := 0, 0, 0
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-34s %9d %7d %7d %9s %10s  %s\n", r.name, r.calls, r.failed, r.bad,
+		fmt.Fprintf(&b, "%-28s %9d %7d %7d %8s %10s  %s\n", r.name, r.calls, r.failed, r.bad,
 			r.lasted.Round(100*time.Millisecond), r.recovered.Round(10*time.Millisecond), r.how)
 		failed += r.failed
 		bad += r.bad
+		stalled += r.stalled
 	}
-	fmt.Fprintf(&b, "\n%d checked calls in %v, %d failed, %d of them wrongly; the longest took %v\n", calls, took.Round(time.Second), failed, bad, slowest.Round(time.Millisecond))
+	wrong := 0
+	for _, c := range k.Failed(time.Time{}, time.Now()) {
+		if c.Outcome == check.Wrong {
+			wrong++
+		}
+	}
+	fmt.Fprintf(&b, "\n%d checked calls in %v: %d answers of a wrong server or session, or twice, or to another call; %d calls failed, %d of them wrongly;\n"+
+		"%d more while the machine stood still; the longest took %v\n",
+		calls, took.Round(time.Second), wrong, failed, bad, stalled, slowest.Round(time.Millisecond))
 	for _, p := range []check.Path{check.Warm, check.Cold, check.Inline, check.Ferry, check.Crossing, check.Broker, check.Push} {
 		fmt.Fprintf(&b, "%10d %s\n", paths[p], p)
 	}
@@ -179,5 +218,10 @@ func report(t *testing.T, k *check.Checker, rows []*row, took time.Duration) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "chaos.txt"), b.String())
+	file := filepath.Join(dir, "chaos.txt")
+	before, err := os.ReadFile(file) // of another test
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	write(t, file, string(before)+b.String()+"\n")
 }

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"mcp-gateway/internal/mcp"
 	"mcp-gateway/test/chaos/check"
 	"mcp-gateway/test/chaos/link"
+	"mcp-gateway/test/chaos/server"
 )
 
 // How long faults last: longer than a call's limit (4 s) where something hangs.
@@ -15,15 +17,31 @@ const (
 	long  = 6 * time.Second
 )
 
-// to is calls to a server, directly or by way of the broker.
-func to(server string) func(*check.Call) bool {
-	return func(c *check.Call) bool { return c.Server == server }
+// away reports whether a call failed as one does that needs something that is away:
+// nothing is said to be unknown, and a session that cannot be opened is a 503.
+func away(c *check.Call) bool {
+	switch c.Outcome {
+	case check.Clean:
+	case check.Broken:
+		// The events of these had begun: no answer can follow.
+		return c.Kind == server.ToolStream || c.Kind == server.ToolSlow
+	default:
+		return true
+	}
+	if c.Kind == "open" {
+		return c.Status == http.StatusServiceUnavailable
+	}
+	return c.Status != http.StatusNotFound && c.Status != http.StatusBadRequest && (c.Code == 0 || c.Code == mcp.CodeInternalError)
 }
 
-func needsBroker(c *check.Call) bool { return c.NeedsBroker() }
+// to is calls to a server, directly or by way of the broker.
+func to(name string) func(*check.Call) bool {
+	return func(c *check.Call) bool { return c.Server == name && away(c) }
+}
 
-// stays is calls that need the broker, of sessions that go on.
-func stays(c *check.Call) bool { return c.NeedsBroker() && c.Status != http.StatusNotFound }
+// needsBroker is calls that have to reach a broker, mostly with its store. Their
+// sessions go on.
+func needsBroker(c *check.Call) bool { return c.NeedsBroker() && away(c) }
 
 // at is calls at an Envoy, and those that others answer by way of its streams.
 func at(envoy string) func(*check.Call) bool {
@@ -32,24 +50,27 @@ func at(envoy string) func(*check.Call) bool {
 
 func push(c *check.Call) bool { return c.Path == check.Push }
 
-func any(of ...func(*check.Call) bool) func(*check.Call) bool {
-	return func(c *check.Call) bool {
-		return slices.ContainsFunc(of, func(f func(*check.Call) bool) bool { return f(c) })
-	}
-}
-
 // brokers are their names; each has two links.
 var brokers = []string{"broker1", "broker2"}
 
-// late is what becomes of what goes over a stream that has ended.
-var late = []check.Outcome{check.Late}
+// lost is calls of sessions that are gone.
+func lost(c *check.Call) bool {
+	return c.Path != check.Inline && (c.Status == http.StatusNotFound || c.Kind == "ended" || needsBroker(c))
+}
+
+// late is what becomes of what goes over a stream that has ended, broken also of
+// calls whose events had begun.
+var (
+	late   = []check.Outcome{check.Late}
+	broken = []check.Outcome{check.Late, check.Broken}
+)
 
 // gone is what clients see of an Envoy that ends without a word.
 var gone = []check.Outcome{check.Late, check.Refused, check.Reset, check.Broken, check.Hang}
 
 func scenarios() []scenario {
 	return slices.Concat(
-		[]scenario{{name: "no fault", run: func(w *world) { wait(w.t, short) }, sees: "nothing"}},
+		[]scenario{{name: "no fault", run: func(w *world) { wait(w.t, short) }}},
 		serverFaults(), brokerFaults(), redisFaults(), otherFaults(), cuts(), restarts(),
 	)
 }
@@ -96,10 +117,10 @@ func breaks(f link.Fault, d time.Duration, from string, links ...string) func(*w
 
 func serverFaults() []scenario {
 	return []scenario{
-		{name: "server killed", may: to("cid"), as: late, bound: 3 * time.Second, run: dies(short, "cid")},
-		{name: "server hangs", may: to("cid"), as: late, bound: 5 * time.Second, run: hangs(long, "cid")},
-		{name: "stateless server killed", may: to("mod"), bound: 3 * time.Second, run: dies(short, "mod")},
-		{name: "stateless server hangs", may: to("mod"), bound: 5 * time.Second, run: hangs(long, "mod")},
+		{name: "server killed", may: to("cid"), as: broken, bound: 3 * time.Second, run: dies(short, "cid")},
+		{name: "server hangs", may: to("cid"), as: broken, bound: 5 * time.Second, run: hangs(long, "cid")},
+		{name: "stateless server killed", may: to("mod"), as: broken, bound: 3 * time.Second, run: dies(short, "mod")},
+		{name: "stateless server hangs", may: to("mod"), as: broken, bound: 5 * time.Second, run: hangs(long, "mod")},
 	}
 }
 
@@ -107,29 +128,30 @@ func brokerFaults() []scenario {
 	return []scenario{
 		{name: "one broker killed", may: needsBroker, as: late, within: time.Second, run: dies(short, "broker1")},
 		{name: "both brokers killed", may: needsBroker, as: late, bound: 3 * time.Second, run: dies(long, brokers...)},
-		{name: "one broker hangs", may: needsBroker, as: late, within: 13 * time.Second, bound: 3 * time.Second, run: hangs(long, "broker2")},
+		// New calls go to the other one as soon as Envoy has found out.
+		{name: "one broker hangs", may: needsBroker, as: late, within: 6 * time.Second, bound: 3 * time.Second, run: hangs(2*long, "broker2")},
 		{name: "both brokers hang", may: needsBroker, as: late, bound: 5 * time.Second, run: hangs(long, brokers...)},
 	}
 }
 
 func redisFaults() []scenario {
 	return []scenario{
-		{name: "redis killed", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+		{name: "redis killed", may: needsBroker, as: late, bound: 3 * time.Second, run: func(w *world) {
 			w.redis.Kill()
 			wait(w.t, long)
 			w.redis.Restart()
 		}},
-		{name: "redis hangs", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+		{name: "redis hangs", may: needsBroker, as: late, bound: 3 * time.Second, run: func(w *world) {
 			w.redis.Pause()
 			wait(w.t, long)
 			w.redis.Resume()
 		}},
-		{name: "redis full", may: stays, as: late, bound: 3 * time.Second, run: func(w *world) {
+		{name: "redis full", may: needsBroker, as: late, bound: 3 * time.Second, run: func(w *world) {
 			w.tellRedis("CONFIG", "SET", "maxmemory", "1mb")
 			wait(w.t, long)
 			w.tellRedis("CONFIG", "SET", "maxmemory", "0")
 		}},
-		{name: "redis loses everything", may: func(*check.Call) bool { return true }, as: late, bound: 5 * time.Second, run: func(w *world) {
+		{name: "redis loses everything", may: lost, as: late, bound: 5 * time.Second, run: func(w *world) {
 			w.tellRedis("FLUSHALL")
 			wait(w.t, short)
 		}},
@@ -149,20 +171,22 @@ func otherFaults() []scenario {
 }
 
 func cuts() []scenario {
-	envoyToServer := func(c *check.Call) bool { return c.Server == "cid" && (c.Envoy == "envoy1" || c.Path == check.Push) }
-	brokerToServer := func(c *check.Call) bool { return c.Server == "cid" && c.NeedsBroker() }
+	envoyToServer := func(c *check.Call) bool {
+		return c.Server == "cid" && (c.Envoy == "envoy1" || c.Path == check.Push) && away(c)
+	}
+	brokerToServer := func(c *check.Call) bool { return c.Server == "cid" && needsBroker(c) }
 	return []scenario{
-		{name: "envoy-server cut", may: envoyToServer, as: late, bound: time.Second, run: breaks(link.Cut, short, "envoy1", "cid")},
-		{name: "envoy-server silent", may: envoyToServer, as: late, bound: 5 * time.Second, run: breaks(link.Silent, long, "envoy1", "cid")},
+		{name: "envoy-server cut", may: envoyToServer, as: broken, bound: time.Second, run: breaks(link.Cut, short, "envoy1", "cid")},
+		{name: "envoy-server silent", may: envoyToServer, as: broken, bound: 5 * time.Second, run: breaks(link.Silent, long, "envoy1", "cid")},
 		{name: "broker-server cut", may: brokerToServer, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "cid")},
 		{name: "broker-server silent", may: brokerToServer, as: late, bound: 5 * time.Second, run: breaks(link.Silent, long, "broker1", "cid")},
 		{name: "envoy-broker cut", may: needsBroker, as: late, within: time.Second, run: breaks(link.Cut, short, "envoy1", "broker1", "broker1-internal")},
 		{
-			name: "envoy-broker silent", may: needsBroker, as: late, within: 13 * time.Second, bound: 3 * time.Second,
-			run: breaks(link.Silent, long, "envoy1", "broker1", "broker1-internal"),
+			name: "envoy-broker silent", may: needsBroker, as: late, within: 6 * time.Second, bound: 3 * time.Second,
+			run: breaks(link.Silent, 2*long, "envoy1", "broker1", "broker1-internal"),
 		},
-		{name: "broker-redis cut", may: stays, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "redis")},
-		{name: "broker-redis silent", may: stays, as: late, bound: 3 * time.Second, run: breaks(link.Silent, long, "broker1", "redis")},
+		{name: "broker-redis cut", may: needsBroker, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "redis")},
+		{name: "broker-redis silent", may: needsBroker, as: late, bound: 3 * time.Second, run: breaks(link.Silent, long, "broker1", "redis")},
 		{name: "envoy-plane cut", run: breaks(link.Cut, short, "", "plane1-xds")},
 		{name: "broker-plane silent", run: breaks(link.Silent, short, "", "plane1-config", "plane2-config")},
 	}
@@ -183,6 +207,11 @@ func restarts() []scenario {
 		{name: "envoys restarted in turn", may: push, as: late, run: func(w *world) {
 			for _, e := range w.env.Envoys {
 				w.drain(e)
+			}
+		}},
+		{name: "envoys hot restarted", may: push, as: late, run: func(w *world) {
+			for _, e := range w.env.Envoys {
+				w.hotRestart(e)
 			}
 		}},
 	}

@@ -45,6 +45,9 @@ type world struct {
 
 	env    *client.Env
 	admins map[string]string // of Envoys, by name
+	epochs map[string]int    // of their hot restarts
+	steady string            // address of a server that no fault is about
+	stalls *stalls
 }
 
 // servers are those behind the gateway: cid is the one that faults hit.
@@ -53,22 +56,29 @@ var servers = []struct {
 	modern bool
 }{{"ann", false}, {"bob", false}, {"cid", false}, {"mod", true}, {"nod", true}}
 
-// newWorld starts everything and waits until it serves.
-func newWorld(t *testing.T) *world {
+// newWorld starts everything and waits until it serves. Without the address of a
+// store it starts a Redis of its own.
+func newWorld(t *testing.T, store string) *world {
 	t.Helper()
 	w := &world{
-		t: t, who: link.NewWho(), parts: map[string]*part{}, links: map[string]*link.Link{}, admins: map[string]string{},
+		t: t, who: link.NewWho(), parts: map[string]*part{}, links: map[string]*link.Link{}, admins: map[string]string{}, epochs: map[string]int{},
 		env: &client.Env{Checker: check.New()},
 	}
-	w.redis = redistest.Start(t)
-	w.link("redis", "127.0.0.1:0", w.redis.Addr())
+	if store == "" {
+		w.redis = redistest.Start(t)
+		w.link("redis", "127.0.0.1:0", w.redis.Addr())
+		store = "redis://" + w.links["redis"].Addr()
+	}
 
 	config := harness.Config{
 		Gateway:  []string{"name: chaos"},
-		Sessions: []string{"store: redis://" + w.links["redis"].Addr()},
+		Sessions: []string{fmt.Sprintf("store: %q", store)},
 	}
 	for _, s := range servers {
 		addr := harness.FreeAddr(t)
+		if s.name == "bob" {
+			w.steady = addr
+		}
 		w.add(s.name, func() *harness.Process { return w.server(s.name, addr, s.modern) })
 		w.link(s.name, "127.0.0.1:0", addr)
 		config.Servers = append(config.Servers, harness.Server{
@@ -124,9 +134,16 @@ func (w *world) gateway(config harness.Config) {
 		w.admins[envoy] = admin
 		e := &client.Envoy{Name: envoy, Addr: listen}
 		w.env.Envoys = append(w.env.Envoys, e)
+		base := 0
 		w.add(envoy, func() *harness.Process {
-			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{"-c", bootstrap, "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"},
-				secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
+			if w.epochs[envoy] == 0 {
+				base = port(t)                                                                             // an id that no other Envoy has
+				t.Cleanup(func() { _ = os.Remove(fmt.Sprintf("/dev/shm/envoy_shared_memory_%d0", base)) }) // none elsewhere
+			}
+			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{
+				"-c", bootstrap, "--log-level", "warning", "--concurrency", "2", "--base-id", fmt.Sprint(base),
+				"--restart-epoch", fmt.Sprint(w.epochs[envoy]), "--drain-time-s", "5", "--parent-shutdown-time-s", "7",
+			}, secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
 		})
 	}
 	for _, e := range w.env.Envoys {
@@ -199,6 +216,7 @@ func (w *world) up(name string) {
 // kill ends a part as a crash does.
 func (w *world) kill(name string) {
 	w.parts[name].process.Kill()
+	w.epochs[name] = 0
 	w.down(name)
 }
 

@@ -19,8 +19,8 @@ import (
 )
 
 // Deadline is when a call that was not answered hangs: longer than any limit of the
-// gateway's.
-const Deadline = 15 * time.Second
+// gateway's, of which the longest is that for opening a session at a server.
+const Deadline = 35 * time.Second
 
 // conn is a connection to one Envoy that is opened when it is needed.
 type conn struct {

@@ -68,7 +68,7 @@ func (u *legacyUser) run() {
 				u.change()
 			}
 		}
-		if u.opened++; u.opened > life {
+		if u.opened++; u.opened > life && u.session != "" {
 			u.end()
 		}
 	}
