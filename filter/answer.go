@@ -117,8 +117,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 			return &s.d
 		}
 		s.answer.mode = answerJSON
-		s.d.Action = NeedBody
-		return &s.d
+		return s.hold()
 	case a.status == 200 && isEvents:
 		s.answer.mode, s.answer.given = answerEvents, false
 		s.answer.parser.Reset(s.g.cfg.ResponseLimit)
@@ -130,10 +129,27 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 		return s.sessionLost()
 	case a.status >= 400 && (isJSON || mayBeLost) && !end && !s.resume:
 		s.answer.mode, s.answer.status = answerError, a.status
-		s.d.Action = NeedBody
-		return &s.d
+		return s.hold()
 	}
 	return s.failStatus(a.status)
+}
+
+// hold has the host keep the answer back until its body is complete.
+func (s *Stream) hold() *Decision {
+	s.d.Action = NeedBody
+	s.pending()
+	return &s.d
+}
+
+// pending leaves the host an answer for the case that the one at hand breaks off
+// while none of it has left: it will not ask for another one then.
+func (s *Stream) pending() {
+	if s.oneWay {
+		return
+	}
+	s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
+		"server "+s.target.server.name+" broke off its answer", nil)
+	s.d.Pending = s.reply
 }
 
 // sessionLost sends the request again in a new session, if it is still at hand.

@@ -144,3 +144,20 @@ func TestCodedAnswerLeavesAsItIs(t *testing.T) {
 		}
 	}
 }
+
+// While an answer is held back, and while it is asked for again, the host knows
+// what the client gets if the answer breaks off.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	const want = `{"jsonrpc":"2.0","id":"x","error":{"code":-32603,"message":"server docs broke off its answer"}}`
+	for status, action := range map[string]Action{"200": NeedBody, "500": NeedBody, "404": Ask} {
+		s, d := post(newGateway(t), `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"search"}}`)
+		if d.Action != Pass || d.Pending != nil {
+			t.Fatalf("%+v", d)
+		}
+		d = s.ResponseHeaders([]Header{{Name: ":status", Value: status}, {Name: "content-type", Value: "application/json"}}, false)
+		if d.Action != action || string(d.Pending) != want {
+			t.Errorf("status %s: action %d, %s", status, d.Action, d.Pending)
+		}
+	}
+}

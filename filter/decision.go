@@ -76,6 +76,9 @@ type Decision struct {
 	Status  int
 	Body    []byte
 	Replace bool
+	// Pending, with a response that is held back (NeedBody, Ask), is the answer in
+	// its place should the host have to end it. It replaces one given before.
+	Pending []byte
 	// Reason is a short stable word for access logs and counters; Server names
 	// the server it concerns, if any.
 	Reason string

@@ -9,6 +9,7 @@ import (
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -76,7 +77,33 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		// For all streams but those whose route says otherwise.
 		StreamIdleTimeout:     durationpb.New(brokerIdle),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
+		LocalReplyConfig:      brokenOff(),
 	}, nil
+}
+
+// brokenOff has Envoy's own answer in place of one that the filter holds back,
+// and whose server has gone away, be what the filter left for that. Such an
+// answer passes no filter.
+func brokenOff() *hcmv3.LocalReplyConfig {
+	held := &matcherv3.MetadataMatcher{
+		Filter: "mcp",
+		Path:   []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: "held"}}},
+		Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{
+			StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "{"}},
+		}},
+	}
+	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
+			MetadataFilter: &accesslogv3.MetadataFilter{Matcher: held, MatchIfKeyNotFound: wrapperspb.Bool(false)},
+		}},
+		StatusCode: wrapperspb.UInt32(200),
+		BodyFormatOverride: &corev3.SubstitutionFormatString{
+			ContentType: "application/json",
+			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineString{InlineString: "%DYNAMIC_METADATA(mcp:held)%"},
+			}},
+		},
+	}}}
 }
 
 func discoveredRoutes() *hcmv3.HttpConnectionManager_Rds {

@@ -31,6 +31,7 @@ const (
 	recordNote   = 5
 	recordCount  = 6
 	recordPanic  = 7
+	recordHeld   = 8
 )
 
 // Encode appends the records of d to dst: per record three uint32 in the
@@ -56,7 +57,7 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 		v |= PlainJSON
 	}
 	if d.Action == filter.Ask {
-		return c.EncodeQuestion(dst, d.Question), v
+		return held(c.EncodeQuestion(dst, d.Question), d), v
 	}
 	for i := range d.Edits {
 		e := &d.Edits[i]
@@ -66,6 +67,7 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 			dst = record(dst, recordSet, e.Name, e.Value)
 		}
 	}
+	dst = held(dst, d)
 	if d.Splice.Start != d.Splice.End {
 		var at [8]byte
 		binary.NativeEndian.PutUint32(at[:], uint32(d.Splice.Start))
@@ -86,6 +88,14 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 		dst = append(append(dst, d.Reason...), d.Server...)
 	}
 	return dst, v
+}
+
+// held appends what a client gets if an answer breaks off that is held back.
+func held(dst []byte, d *filter.Decision) []byte {
+	if len(d.Pending) == 0 {
+		return dst
+	}
+	return record(dst, recordHeld, "", d.Pending)
 }
 
 // EncodeQuestion appends the headers and the body of a question to the broker.

@@ -98,6 +98,33 @@ static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_recor
   }
 }
 
+// Where a response is held back and its server goes away, Envoy answers by itself
+// and shows that to no filter. What it is to say stands in the stream's metadata:
+// the listener's local replies are made of it while it is there.
+static void hold_response(mcp_filter* f, const mcp_out* out) {
+  mcp_record r;
+  envoy_bytes key, value;
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    if (r.kind != MCP_HELD) continue;
+    note(f, bytes("held", 4), value);
+    f->held = true;
+  }
+}
+
+static void release_response(mcp_filter* f) {
+  if (f->held) note(f, bytes("held", 4), bytes("", 0));
+  f->held = false;
+}
+
+void broken_off(mcp_filter* f) {
+  if (!f->held) return;
+  f->held = f->replaying = false;
+  f->replied = true;
+  envoy_bytes server = bytes(NULL, 0);
+  CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-server", 12), &server, 0, NULL);
+  count(f, bytes("broken_off", 10), server);
+}
+
 static bool ask(mcp_filter* f, const mcp_out* out) {
   envoy_header headers[MAX_EDITS];
   envoy_bytes body;
@@ -117,6 +144,7 @@ static void tell_stats(mcp_filter* f) {
   mcpStats(f->config->handle, &stats, &out);
   CALLBACK(http_filter_set_gauge)(f->envoy, f->config->heap, NULL, 0, stats.heap);
   CALLBACK(http_filter_set_gauge)(f->envoy, f->config->sessions, NULL, 0, stats.sessions);
+  CALLBACK(http_filter_set_gauge)(f->envoy, f->config->configs, NULL, 0, stats.configs);
   mcp_record r;
   envoy_bytes key, value;
   for (size_t at = 0; next_record(&out, &at, &r, &key, &value);) {
@@ -164,6 +192,7 @@ static void reply(mcp_filter* f, int verdict, mcp_out* out) {
   }
   f->replied = true;
   settle(f, verdict);
+  release_response(f);
   CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
   free(out->large);
 }
@@ -208,6 +237,7 @@ enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w,
         envoy_bytes with, ignored;
         apply(f, out, REQUEST_HEADERS, &cut, range, &with, &ignored);
         if (cut.kind == MCP_SPLICE && w != NULL) {
+          raise_limit(f, w->length + with.length);
           replace_bytes(f->envoy, w, both, range[0], range[1], with);
         }
         if (verdict & MCP_REROUTE) CALLBACK(http_clear_route_cache)(f->envoy);
@@ -222,6 +252,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
                                      bool both) {
   char room[OUT_ROOM];
   if ((verdict & MCP_ACTION_MASK) == MCP_ASK) {
+    hold_response(f, out);
     f->replaying = ask(f, out);
     finish(f, verdict, out);
     if (f->replaying) return HOLD;
@@ -233,6 +264,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
       reply(f, verdict, out);
       return ENDED;
     case MCP_NEED_BODY: {
+      hold_response(f, out);
       finish(f, verdict, out);
       f->need_response = true;
       raise_limit(f, f->config->response_limit);
@@ -249,6 +281,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
           if (body.length > 0) CALLBACK(http_append_body)(f->envoy, RECEIVED_RESPONSE, body);
           if (old > 0) CALLBACK(http_drain_body)(f->envoy, RECEIVED_RESPONSE, old);
         } else {
+          raise_limit(f, body.length);  // over it Envoy destroys the stream from within
           rewrite(f->envoy, BUFFERED_RESPONSE, RECEIVED_RESPONSE, both, &body, 1);
         }
       }

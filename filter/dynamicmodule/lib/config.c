@@ -41,6 +41,8 @@ const void* ON(http_filter_config_new)(void* envoy, envoy_bytes name, envoy_byte
   (envoy, bytes("mcp_gateway_heap_bytes", 22), NULL, 0, &c->heap);
   CALLBACK(http_filter_config_define_gauge)
   (envoy, bytes("mcp_gateway_cached_sessions", 27), NULL, 0, &c->sessions);
+  CALLBACK(http_filter_config_define_gauge)
+  (envoy, bytes("mcp_gateway_configurations", 26), NULL, 0, &c->configs);
   c->scheduler = CALLBACK(http_filter_config_scheduler_new)(envoy);
   return c;
 }
@@ -108,10 +110,6 @@ void ON(http_filter_http_stream_reset)(void* envoy, const void* module, uint64_t
 void ON(http_filter_downstream_above_write_buffer_high_watermark)(void* envoy,
                                                                   const void* module) {}
 void ON(http_filter_downstream_below_write_buffer_low_watermark)(void* envoy, const void* module) {
-}
-envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
-                                       envoy_bytes details, bool reset) {
-  return 0;
 }
 void ON(http_filter_config_http_stream_headers)(void* envoy, const void* config, uint64_t id,
                                                 envoy_header* headers, size_t n, bool end) {}

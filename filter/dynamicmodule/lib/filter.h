@@ -26,6 +26,7 @@ typedef struct {
   bool asking;      // the request waits for the broker
   bool replaying;   // the response does
   bool replied;
+  bool held;        // Envoy knows what to answer if it ends the response, see hold_response
 } mcp_filter;
 
 // What a verdict has come to: the message may go on, is held back, or the stream
@@ -53,6 +54,9 @@ void filter_closed(mcp_filter* f);
 
 // Holds the request back until its body is complete.
 void hold_request(mcp_filter* f);
+
+// Envoy ends a response that is held back.
+void broken_off(mcp_filter* f);
 
 // Carries out the verdict on a request. Once it has ENDED, f may be gone. w is the whole body, NULL if there is
 // none; both tells that it stands partly in the received buffer. What out holds

@@ -46,6 +46,7 @@ enum {
   MCP_NOTE = 5,    // dynamic metadata
   MCP_COUNT = 6,   // key: reason; value: server
   MCP_PANIC = 7,   // key: the phase in which one was recovered
+  MCP_HELD = 8,    // value: the answer if the one that is held back breaks off
 };
 
 // The first entry of a request into Go.
@@ -66,6 +67,7 @@ enum { MCP_COUNTERS = 2 };
 typedef struct {
   uint64_t heap;      // bytes that the last garbage collection left
   uint64_t sessions;  // client sessions that the filter knows
+  uint64_t configs;   // configurations, those of listeners that drain included
 } mcp_stats;
 
 // Logs through Envoy.
@@ -77,7 +79,7 @@ typedef struct {
   void* scheduler;      // to the main thread
   size_t answers;       // counter of errors by reason and server
   size_t panics;        // counter of recovered panics by phase
-  size_t streams, heap, sessions;  // gauges
+  size_t streams, heap, sessions, configs;  // gauges
   uint64_t body_limit;
   uint64_t response_limit;
   uint64_t ask_timeout_ms;

@@ -69,10 +69,18 @@ static uint64_t content_length(void* envoy) {
   return n;
 }
 
+static bool is_post(void* envoy) {
+  envoy_bytes v = {NULL, 0};
+  return CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes(":method", 7), &v, 0, NULL) &&
+         v.length == 4 && memcmp(v.ptr, "POST", 4) == 0;
+}
+
 envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
   f->announced = end ? NO_LENGTH : content_length(envoy);
-  if (!end && (f->announced <= EARLY || f->announced == NO_LENGTH)) {
+  // A body without a length may never come, as that of a CONNECT: only a POST
+  // must have one.
+  if (!end && (f->announced <= EARLY || (f->announced == NO_LENGTH && is_post(envoy)))) {
     hold_request(f);
     return HEADERS_STOP;
   }
@@ -249,6 +257,12 @@ envoy_enum ON(http_filter_response_trailers)(void* envoy, const void* module) {
   if (f->replaying) return TRAILERS_STOP;
   if (f->handle == 0 || f->replied || !f->need_response) return TRAILERS_CONTINUE;
   return response_complete(f, false) == GO_ON ? TRAILERS_CONTINUE : TRAILERS_STOP;
+}
+
+envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
+                                       envoy_bytes details, bool reset) {
+  broken_off((mcp_filter*)module);
+  return 0;  // go on with it
 }
 
 const void* ON(http_filter_new)(const void* config, void* envoy) {
