@@ -12,11 +12,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LISTEN ?= 127.0.0.1:8888
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+SOAKTIME ?= 3m
 CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/soak$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -110,6 +111,12 @@ compose: ## docker compose up with a real daemon, as a client sees it; skipped w
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak
+soak: build tools ## mixed traffic for SOAKTIME (3m), and what is left of it: dist/soak.txt
+	@rm -f dist/soak.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" \
+	  scripts/gotest.sh soak -count=1 -timeout 14m ./test/soak -for $(SOAKTIME) || status=$$?; \
+	  cat dist/soak.txt; exit $$status
 
 .PHONY: bench
 bench: build ## cost beside direct, plain Envoy and mcp_router; BENCHFLAGS=-quick

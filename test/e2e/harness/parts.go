@@ -10,18 +10,23 @@ import (
 
 // Parts is the gateway as separate processes, as containers run it.
 type Parts struct {
-	URL          string
+	URL string
+	// Admin is host:port of Envoy's admin interface, Internal that of the broker's
+	// internal API; of RunParts.
+	Admin, Internal string
+
 	ControlPlane *Process
 	Broker       *Process
 	Envoy        *Process
 
 	t          testing.TB
+	file       string
 	brokerArgs []string
 }
 
-// RunParts starts a control plane, a broker and an Envoy and waits until the
-// endpoint opens sessions.
-func RunParts(t testing.TB, config Config) *Parts {
+// RunParts starts a control plane, a broker and an Envoy, which gets further
+// arguments, and waits until the endpoint opens sessions.
+func RunParts(t testing.TB, config Config, envoyArgs ...string) *Parts {
 	t.Helper()
 	p, file := newParts(t, config)
 	broker, internal, xds, brokers := FreeAddr(t), FreeAddr(t), FreeAddr(t), FreeAddr(t)
@@ -29,7 +34,8 @@ func RunParts(t testing.TB, config Config) *Parts {
 	p.ControlPlane = Start(t, "controlplane", Built(t, "mcp-gateway"), []string{"controlplane", "--config", file,
 		"--xds-listen", xds, "--config-listen", brokers, "--broker", broker, "--broker-internal", internal})
 	p.StartBroker()
-	p.startEnvoy(filepath.Dir(file), printed(t, "bootstrap", "--xds", xds))
+	p.Admin, p.Internal = FreeAddr(t), internal
+	p.startEnvoy(filepath.Dir(file), printed(t, "bootstrap", "--xds", xds, "--admin", p.Admin), envoyArgs...)
 	return p
 }
 
@@ -50,11 +56,28 @@ func newParts(t testing.TB, config Config) (p *Parts, file string) {
 	t.Helper()
 	public := FreeAddr(t)
 	config.Gateway = append([]string{"listen: " + public}, config.Gateway...)
-	file = filepath.Join(t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(file, []byte(config.YAML()), 0o600); err != nil {
-		t.Fatal(err)
+	p = &Parts{t: t, URL: "http://" + public + "/mcp", file: filepath.Join(t.TempDir(), "gateway.yaml")}
+	p.write(config)
+	return p, p.file
+}
+
+// Reload replaces the configuration file, but for the endpoint's address.
+func (p *Parts) Reload(config Config) {
+	p.t.Helper()
+	addr, _, _ := strings.Cut(strings.TrimPrefix(p.URL, "http://"), "/")
+	config.Gateway = append([]string{"listen: " + addr}, config.Gateway...)
+	p.write(config)
+}
+
+func (p *Parts) write(config Config) {
+	p.t.Helper()
+	next := p.file + ".next"
+	if err := os.WriteFile(next, []byte(config.YAML()), 0o600); err != nil {
+		p.t.Fatal(err)
 	}
-	return &Parts{t: t, URL: "http://" + public + "/mcp"}, file
+	if err := os.Rename(next, p.file); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // printed returns what a command of the gateway writes, line by line.
@@ -69,14 +92,14 @@ func printed(t testing.TB, command string, args ...string) []string {
 }
 
 // startEnvoy runs an Envoy with a configuration and waits for a first session.
-func (p *Parts) startEnvoy(dir string, config []string) {
+func (p *Parts) startEnvoy(dir string, config []string, args ...string) {
 	t := p.t
 	t.Helper()
 	envoyFile := filepath.Join(dir, "envoy.yaml")
 	if err := os.WriteFile(envoyFile, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.Envoy = Start(t, "envoy", EnvoyPath(t), []string{"-c", envoyFile, "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"},
+	p.Envoy = Start(t, "envoy", EnvoyPath(t), append([]string{"-c", envoyFile, "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"}, args...),
 		"ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(Built(t, "libmcp_gateway.so")))
 	c := NewClient(t, p.URL)
 	Eventually(t, "first session", func() bool {
