@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -202,12 +203,17 @@ func (c *Catalog) targets(k Kind) map[string]gatewayconfig.Target {
 	return nil
 }
 
+// withoutVersion begins an encoded table that has no version yet.
+const withoutVersion = `{"version":""`
+
 // seal encodes the table and names the version after its content. Maps are
 // encoded in the order of their keys, so every replica finds the same version.
+// Encoding is most of a merge: the version is put into what was encoded for it.
 func (c *Catalog) seal() {
-	sum := sha256.Sum256(mustEncode(c.table))
+	bare := mustEncode(c.table)
+	sum := sha256.Sum256(bare)
 	c.table.Version = hex.EncodeToString(sum[:12])
-	c.encoded = mustEncode(c.table)
+	c.encoded = slices.Concat([]byte(`{"version":"`+c.table.Version+`"`), bare[len(withoutVersion):])
 }
 
 func mustEncode(t gatewayconfig.Table) []byte {

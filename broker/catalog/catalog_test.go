@@ -178,3 +178,21 @@ func TestLongNamesAreShortenedInListAndTable(t *testing.T) {
 		}
 	}
 }
+
+// The table is encoded once; it must be what encoding the sealed one gives.
+func TestEncodedTableIsTheTable(t *testing.T) {
+	t.Parallel()
+	for name, servers := range map[string][]catalog.Server{
+		"none": nil,
+		"one":  {server(`a"version":""`, "p_", catalog.Lists{Tools: raws(`{"name":"x"}`)})},
+	} {
+		c := catalog.Merge(servers, catalog.Options{})
+		want, err := json.Marshal(c.Table())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(c.EncodedTable()); got != string(want) || len(c.Table().Version) != 24 {
+			t.Errorf("%s: encoded %s, want %s", name, got, want)
+		}
+	}
+}
