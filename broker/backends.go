@@ -22,9 +22,11 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 	}
 	id := session.ID(r.Session)
 	// Also one that is open already is found only at the client's own endpoint.
-	if client, err := b.store.Get(ctx, id); err != nil {
+	client, err := b.store.Get(ctx, id)
+	if err != nil {
 		return session.Backend{}, err
-	} else if client.Endpoint != r.Endpoint {
+	}
+	if client.Endpoint != r.Endpoint {
 		return session.Backend{}, session.ErrNotFound
 	}
 	var told session.Settings // of the attempt, if it is this caller's
@@ -32,10 +34,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 		ID: id, Server: r.Server, Stale: r.Stale,
 		Enter: func(ctx context.Context, wait bool) (func(), bool, error) { return takeTurn(ctx, up, wait) },
 		Open: func(ctx context.Context) (session.Backend, error) {
-			client, err := b.store.Get(ctx, id)
-			if err != nil {
-				return session.Backend{}, err
-			}
+			var err error
 			if told, err = b.store.Settings(ctx, id); err != nil {
 				return session.Backend{}, err
 			}

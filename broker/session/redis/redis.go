@@ -52,8 +52,8 @@ type Options struct {
 	TLS redisaddr.TLS
 	// Prefix starts every key and channel; empty means "mcp:". No braces.
 	Prefix string
-	// Timeout bounds every operation, with its retry and its wait for a
-	// connection; zero means 700 ms. More than that breaks the contract of
+	// Timeout bounds every operation, with its retry but without the wait for its
+	// turn while Redis answers others; zero means 700 ms. More than that breaks the contract of
 	// session.Store, which may be right for a Redis far away.
 	Timeout time.Duration
 	// Keys seal what is in Redis: the first seals, all open. None leaves it
@@ -70,6 +70,7 @@ type Options struct {
 type Store struct {
 	client   goredis.UniversalClient
 	scripts  scripts
+	gate     *gate
 	timeouts session.Timeouts
 	timeout  time.Duration
 	prefix   string
@@ -115,6 +116,7 @@ func New(o Options) (*Store, error) {
 		client:      client,
 		cluster:     cluster,
 		scripts:     newScripts(),
+		gate:        newGate(poolSize(client), timeout),
 		timeouts:    o.Timeouts,
 		timeout:     timeout,
 		prefix:      prefix,

@@ -57,6 +57,11 @@ func luaSource(name string) string {
 // run runs a script on the session's keys and returns its reply; goredis.Nil is
 // the error for a nil reply.
 func (s *Store) run(ctx context.Context, script *goredis.Script, key session.Key, args ...any) *goredis.Cmd {
+	if err := s.gate.enter(ctx); err != nil {
+		refused := goredis.NewCmd(ctx)
+		refused.SetErr(err)
+		return refused
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	member := key.String()
@@ -65,7 +70,9 @@ func (s *Store) run(ctx context.Context, script *goredis.Script, key session.Key
 	all = append(all, member, s.clock(), s.idleMillis, s.graceMillis, s.channel)
 	all = append(all, args...)
 	keys := []string{bucket + "s:" + member, bucket + "c:" + member, bucket + "x", bucket + "u:" + member}
-	return script.Run(ctx, s.client, keys, all...)
+	got := script.Run(ctx, s.client, keys, all...)
+	s.gate.leave(got.Err())
+	return got
 }
 
 // bucket starts the keys of all sessions whose key begins with b.
