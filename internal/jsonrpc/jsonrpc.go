@@ -16,7 +16,8 @@ package jsonrpc
 import "strconv"
 
 const (
-	// MaxDepth is the largest number of objects and arrays open at once.
+	// MaxDepth is the largest number of objects and arrays open at once, if no
+	// smaller one is asked for.
 	MaxDepth = 128
 	// MaxKeys is the largest number of keys in a guarded object: the message,
 	// params, params._meta and params.ref. No other object has a limit.
@@ -104,6 +105,8 @@ type Error struct {
 	Code int
 	// Reason is for people; it never quotes the text.
 	Reason string
+	// TooDeep tells that the text is nested deeper than it may be.
+	TooDeep bool
 	// ID is the raw id to answer with, a string or number; empty if the text is
 	// not JSON or nested too deep, or if the message has no id or more than one.
 	ID Span

@@ -9,21 +9,29 @@ import (
 // Scan reads body, which must be one message and nothing else, into m. Whatever
 // m held is lost; after an error it is zero. It keeps no reference to body and
 // allocates only the Error. Time is linear in the size of body.
-func (m *Message) Scan(body []byte) *Error {
+func (m *Message) Scan(body []byte) *Error { return m.ScanWithin(body, MaxDepth) }
+
+// ScanWithin is Scan of a message that may be nested depth deep, MaxDepth at most;
+// 0 means that. The message itself counts, as do params, _meta and ref, which may
+// always be there.
+func (m *Message) ScanWithin(body []byte, depth int) *Error {
 	*m = Message{}
 	s := scanner{body: body, msg: m}
+	if 0 < depth && depth < MaxDepth {
+		s.forbidden = MaxDepth - depth
+	}
 	start := skipSpace(body, 0)
 	isObject := start < len(body) && body[start] == '{'
 	var end int
 	if isObject {
 		end = s.object(start+1, objMessage)
 	} else {
-		end = skipValue(body, start, 0)
+		end = skipValue(body, start, s.forbidden)
 	}
 	if end = skipEnd(body, end); end < 0 {
-		e := &Error{Code: mcp.CodeParseError, Reason: reason(body, end)}
+		e := &Error{Code: mcp.CodeParseError, Reason: reason(body, end, MaxDepth-s.forbidden)}
 		if end == tooDeep {
-			e.Code = mcp.CodeInvalidRequest
+			e.Code, e.TooDeep = mcp.CodeInvalidRequest, true
 		}
 		*m = Message{}
 		return e
@@ -51,6 +59,8 @@ func (m *Message) Scan(body []byte) *Error {
 type scanner struct {
 	body []byte
 	msg  *Message
+	// forbidden is how many of MaxDepth levels may not be used.
+	forbidden int
 
 	jsonrpc Span
 	// refusal is why the message is not accepted although it may be JSON.
@@ -113,7 +123,7 @@ func (s *scanner) object(i int, obj object) int {
 		if child := guardedChild(mem); child != objMessage && i < len(b) && b[i] == '{' {
 			i = s.object(i+1, child)
 		} else {
-			i = skipValue(b, i, depth)
+			i = skipValue(b, i, depth+s.forbidden)
 		}
 		if i < 0 {
 			return i

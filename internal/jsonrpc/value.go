@@ -196,10 +196,11 @@ func skipEnd(b []byte, i int) int {
 	return i
 }
 
-// reason describes the failure that a skip function returned.
-func reason(b []byte, failure int) string {
+// reason describes the failure that a skip function returned; depth is how deep the
+// text may be nested.
+func reason(b []byte, failure, depth int) string {
 	if failure == tooDeep {
-		return "JSON is nested more than " + strconv.Itoa(MaxDepth) + " levels deep"
+		return "JSON is nested more than " + strconv.Itoa(depth) + " levels deep"
 	}
 	i := ^failure
 	if i >= len(b) {

@@ -16,7 +16,7 @@ func Valid(v []byte) error { return failure(v, skipText(v)) }
 
 func failure(b []byte, end int) error {
 	if end < 0 {
-		return syntaxError(reason(b, end))
+		return syntaxError(reason(b, end, MaxDepth))
 	}
 	return nil
 }
