@@ -45,7 +45,7 @@ func thousand(t testing.TB) (handler http.Handler, id session.ID, size int) {
 	v.configured = true
 	v.config.Path = "/mcp"
 	v.catalog = catalog.Merge([]catalog.Server{{
-		Route: gatewayconfig.TableServer{Name: "s"}, Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: "s_"}, 64),
+		Route: gatewayconfig.TableServer{Name: "s"}, Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: "s_"}, catalog.Limits{Name: 64}),
 	}}, catalog.Options{NameLimit: 64, PageSize: 1000})
 	b.view.Store(&v)
 	b.markReady()
@@ -145,7 +145,7 @@ func BenchmarkMerge50ServersOf100Tools(b *testing.B) {
 		for i := range 100 {
 			lists.Tools = append(lists.Tools, fmt.Appendf(nil, `{"name":"tool_%d","description":%q}`, i, strings.Repeat("x", 400)))
 		}
-		servers = append(servers, catalog.Server{Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: fmt.Sprintf("s%d_", s)}, 64)})
+		servers = append(servers, catalog.Server{Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: fmt.Sprintf("s%d_", s)}, catalog.Limits{Name: 64})})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

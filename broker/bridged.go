@@ -26,8 +26,6 @@ const (
 	// endPatience is the same when the broker ends, which has two seconds.
 	removedPatience = 6 * time.Second
 	endPatience     = 1200 * time.Millisecond
-	// maxBridged bounds the sessions at a server that is no process for each.
-	maxBridged = 4096
 	// bridgedLimit is the largest message of a server without a limit.
 	bridgedLimit = 16 << 20
 )
@@ -43,8 +41,10 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	// Strings always have an encoding.
 	info, _ := json.Marshal(map[string]string{"name": config.Name, "version": config.Version})
 	o := bridge.Options{
-		Name: cfg.Name, Shared: c.Shared, ClientInfo: info, MaxSessions: maxBridged,
-		BodyLimit: func() int64 { return b.view.Load().bodyLimit }, Log: log,
+		Name: cfg.Name, Shared: c.Shared, ClientInfo: info,
+		MaxSessions: func() int { return b.view.Load().limits.BridgedSessions },
+		Refused:     func() { b.metrics.Refused(limitBridged) },
+		BodyLimit:   func() int64 { return b.view.Load().limits.Body }, Log: log,
 	}
 	limit := int(c.ResponseLimit)
 	if limit <= 0 {
@@ -52,7 +52,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	}
 	if len(c.Command) > 0 {
 		if !c.Shared && c.MaxProcesses > 0 {
-			o.MaxSessions = c.MaxProcesses
+			o.MaxSessions = func() int { return c.MaxProcesses }
 		}
 		var started atomic.Bool // each session has its own, so they are many
 		o.Connect = func(context.Context) (bridge.Conn, error) {

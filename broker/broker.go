@@ -22,6 +22,7 @@ import (
 
 	"mcp-gateway/broker/ferry"
 	"mcp-gateway/broker/legacy"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/session"
@@ -47,7 +48,6 @@ type Options struct {
 
 const (
 	defaultSessionTTL = 30 * time.Second
-	defaultBodyLimit  = 4 << 20
 	// openLease is how long opening a backend session may take.
 	openLease = 30 * time.Second
 )
@@ -55,6 +55,7 @@ const (
 // Broker serves the clients and the filters of one gateway.
 type Broker struct {
 	log     *zap.Logger
+	metrics *metrics.Metrics
 	store   session.Store
 	opener  *session.Opener
 	opts    Options
@@ -76,6 +77,9 @@ type Broker struct {
 	sealer *requeststate.Sealer
 
 	oldClients *legacy.Clients
+
+	// counts has the open event streams, by whose they are.
+	counts openStreams
 
 	startup
 	view atomic.Pointer[view]
@@ -101,14 +105,15 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 	}
 	b := &Broker{
 		log:     log,
-		store:   store,
-		opener:  session.NewOpener(store, openLease),
 		opts:    opts,
 		hub:     newHub(),
 		endings: newEndings(log),
 		mail:    newMail(log, store),
 		startup: newStartup(),
 	}
+	b.metrics = metrics.New(counted, b.measure)
+	b.store = b.metrics.Store(store)
+	b.opener = session.NewOpener(b.store, openLease)
 	b.crossings = newCrossings(b.mail)
 	b.mail.handle(mailLook, b.lookAt)
 	b.methods, b.modern = b.methodTable(), b.modernTable()
@@ -163,6 +168,7 @@ func (b *Broker) sweep(ctx context.Context) {
 		for ctx.Err() == nil {
 			ended, err := b.store.Expired(ctx, batch)
 			for _, e := range ended {
+				b.metrics.SessionEnded(metrics.Expired)
 				b.endSession(e.Key)
 				b.endBackends(e.Backends)
 			}

@@ -168,7 +168,7 @@ func TestAnswerTooLargeForTheOtherReplica(t *testing.T) {
 		ask := `{"resultType":"input_required","inputRequests":{"r":{"method":"roots/list"}}}`
 		asking(one, ask, ask, done)
 		c := config("one")
-		c.BodyLimit = 4 << 20
+		c.Limits.Body = 4 << 20
 		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one})
 		other := newGateway(t, setup{config: c, store: g.store}, map[string]http.Handler{"one": one})
 		id := g.initialized("2025-11-25", everyCapability)

@@ -35,6 +35,7 @@ type crossings struct {
 	instance string
 
 	mu        sync.Mutex
+	count     int
 	bySession map[session.Key]map[*crossing]struct{}
 	number    uint64 // of the last question, or message to a server
 	questions map[uint64]question
@@ -65,18 +66,25 @@ func newCrossings(m *mail) *crossings {
 	return x
 }
 
-func (x *crossings) add(c *crossing) {
+// add takes in a call; false if there are most already.
+func (x *crossings) add(c *crossing, most int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.count >= most {
+		return false
+	}
+	x.count++
 	if x.bySession[c.key] == nil {
 		x.bySession[c.key] = make(map[*crossing]struct{})
 	}
 	x.bySession[c.key][c] = struct{}{}
+	return true
 }
 
 func (x *crossings) remove(c *crossing) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.count--
 	delete(x.bySession[c.key], c)
 	if len(x.bySession[c.key]) == 0 {
 		delete(x.bySession, c.key)

@@ -35,8 +35,8 @@ type server struct {
 // view is what requests are served from. Immutable.
 type view struct {
 	configured bool
-	bodyLimit  int64
 	config     gatewayconfig.Broker
+	limits     gatewayconfig.Limits // of config, complete
 	servers    map[string]*upstream.Server
 	bridges    map[string]*bridge.Bridge
 	merged     []catalog.Server // what catalog was merged from
@@ -52,7 +52,7 @@ type view struct {
 }
 
 func emptyView() *view {
-	return &view{bodyLimit: defaultBodyLimit, replaced: make(chan struct{}), catalog: catalog.Merge(nil, catalog.Options{})}
+	return &view{limits: gatewayconfig.DefaultLimits(), replaced: make(chan struct{}), catalog: catalog.Merge(nil, catalog.Options{})}
 }
 
 // Apply replaces the configuration. Servers whose connection stays the same
@@ -81,7 +81,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 		before := old[cfg.Name]
 		if before != nil && sameConnection(before.config, cfg) {
 			kept := *before
-			if config.NameLimit != b.config.NameLimit || !reflect.DeepEqual(cfg, kept.config) {
+			if config.NameLimit != b.config.NameLimit || config.Limits.ItemsPerServer != b.config.Limits.ItemsPerServer || !reflect.DeepEqual(cfg, kept.config) {
 				kept.lists, kept.items = nil, nil
 			}
 			kept.config = cfg
@@ -172,15 +172,12 @@ func (b *Broker) remake() {
 	old := b.view.Load()
 	next := &view{
 		configured: true,
-		bodyLimit:  b.config.BodyLimit,
 		config:     b.config,
+		limits:     b.config.Limits.Complete(),
 		applied:    b.applied,
 		replaced:   make(chan struct{}),
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
 		bridges:    make(map[string]*bridge.Bridge),
-	}
-	if next.bodyLimit <= 0 {
-		next.bodyLimit = defaultBodyLimit
 	}
 	tried := true
 	for _, s := range b.servers {
@@ -222,7 +219,9 @@ func (b *Broker) prepare(s *server, snap *upstream.Snapshot) {
 	}
 	known := s.items.Faults()
 	s.lists = snap.Lists
-	s.items = catalog.Prepare(catalog.Lists(*snap.Lists), s.config, b.config.NameLimit)
+	s.items = catalog.Prepare(catalog.Lists(*snap.Lists), s.config, catalog.Limits{
+		Name: b.config.NameLimit, Items: b.config.Limits.Complete().ItemsPerServer,
+	})
 	for _, f := range added(known, s.items.Faults()) {
 		b.log.Warn("server lists an item that is left out", zap.String("server", s.config.Name),
 			zap.Stringer("list", f.Kind), zap.Int("index", f.Index), zap.String("reason", f.Reason))

@@ -119,7 +119,7 @@ func (g *gateway) apply(c gatewayconfig.Broker) {
 // config returns a configuration with the servers; a prefix goes with each, and
 // a label as soon as there are two.
 func config(names ...string) gatewayconfig.Broker {
-	c := gatewayconfig.Broker{Name: "gw", Version: "7", Path: "/mcp", BodyLimit: 64 << 10}
+	c := gatewayconfig.Broker{Name: "gw", Version: "7", Path: "/mcp", Limits: gatewayconfig.Limits{Body: 64 << 10}}
 	for _, name := range names {
 		s := gatewayconfig.Server{
 			Name: name, URL: "http://" + name + "/mcp?x=1", Prefix: name + "_",

@@ -296,6 +296,13 @@ func (h *hub) take(s *stream) changes {
 	return c
 }
 
+// has reports whether a session has a stream here.
+func (h *hub) has(k session.Key) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.streams[k] != nil
+}
+
 func (h *hub) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

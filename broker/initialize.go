@@ -14,9 +14,6 @@ import (
 // subscription of a stateless client. Icons can be large.
 const largestKept = 16 << 10
 
-// maxSessions bounds the sessions of all clients, about 1 KB each.
-const maxSessions = 100_000
-
 // initialize begins a session (2025-11-25, basic/lifecycle, Initialization). A
 // session id sent with it means nothing: the answer brings a new one.
 func (b *Broker) initialize(c *call) {
@@ -36,13 +33,15 @@ func (b *Broker) initialize(c *call) {
 	if !mcp.Served(version) {
 		version = mcp.LatestLegacy
 	}
-	s := session.Session{Version: version, Endpoint: c.endpoint}
+	of := countedFor(c.r)
+	s := session.Session{Version: version, Endpoint: c.endpoint, Principal: of.name}
 	s.ClientInfo, s.Capabilities = clientOf(c.msg.Params.Of(c.body))
-	id, err := session.Begin(c.r.Context(), b.store, s, session.Caps{Total: maxSessions})
+	id, err := session.Begin(c.r.Context(), b.store, s, sessionCaps(c.view.limits, of))
 	if err != nil {
-		b.failStore(c, err)
+		b.refuseSession(c, of, err)
 		return
 	}
+	b.metrics.SessionOpened()
 	c.w.Header().Set(mcp.HeaderSession, string(id))
 	tail := jsonrpc.AppendQuote([]byte(`,"result":{"protocolVersion":`), []byte(version))
 	c.reply(append(tail, c.view.endpoints[c.endpoint].hello...))

@@ -2,10 +2,6 @@ package broker
 
 import "context"
 
-// maxListeners bounds the subscriptions that are open at one time, which no
-// session stands behind.
-const maxListeners = 4096
-
 // listener is a subscription as seen from the rest of the broker: who hears of
 // changes at an endpoint, without a session.
 type listener struct {
@@ -39,11 +35,11 @@ func (b *Broker) EndSubscriptions(ctx context.Context) {
 	}
 }
 
-// listen takes in a listener; nil if there are too many, or are to be no more.
+// listen takes in a listener; nil if there are to be no more.
 func (h *hub) listen(endpoint string, lists changes) *listener {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.listeners) >= maxListeners || h.noMore {
+	if h.noMore {
 		return nil
 	}
 	h.told.Add(1)

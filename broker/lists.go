@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net/http"
+	"time"
 
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/internal/jsonrpc"
@@ -16,6 +17,7 @@ func (b *Broker) list(c *call) {
 		return
 	}
 	kind := listOf(c.method)
+	defer func(start time.Time) { b.metrics.Listed(kind.String(), time.Since(start)) }(time.Now())
 	if server := c.shown.Failing(kind); server != "" {
 		c.fail(http.StatusOK, mcp.CodeInternalError, "the list is not complete: server "+server+" is not available")
 		return

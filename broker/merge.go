@@ -43,6 +43,8 @@ type merge struct {
 	stream  *stream
 	// resume holds ids of events to resume behind, by server.
 	resume map[string]string
+	// leave tells that the client's stream takes no place any more.
+	leave func()
 
 	joined   map[string]*joined   // by server
 	observed map[string]*observed // by server without sessions

@@ -121,7 +121,7 @@ func TestLargeCapabilitiesAreNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		config := config("one")
-		config.BodyLimit = 1 << 20
+		config.Limits.Body = 1 << 20
 		one := newSessional("a")
 		one.scripts["a"] = func(x *exchange) { rawserver.Respond(x.w, x.id, `{"content":[]}`) }
 		g := newGateway(t, setup{config: config}, map[string]http.Handler{"one": one})

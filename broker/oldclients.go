@@ -9,13 +9,17 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/legacy"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/mcp"
 )
 
 // newOldClients serves the clients of older forms for as long as b lives.
 func newOldClients(b *Broker) *legacy.Clients {
-	return legacy.New(legacy.Options{Log: b.log, Life: b.life, End: b.endHere, Transport: b.opts.Loop})
+	return legacy.New(legacy.Options{
+		Log: b.log, Life: b.life, End: b.endHere, Transport: b.opts.Loop,
+		Refused: func() { b.metrics.Refused(limitSSEClients) },
+	})
 }
 
 // endHere ends a session without the endpoint.
@@ -24,13 +28,17 @@ func (b *Broker) endHere(ctx context.Context, id string) {
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
 		b.log.Warn("the session of an HTTP+SSE client stays until it expires", zap.Error(err))
 	}
+	if err == nil {
+		b.metrics.SessionEnded(metrics.Deleted)
+	}
 	b.endBackends(held)
 }
 
 // oldClient answers a request of an HTTP+SSE client; false if it is none.
 func (b *Broker) oldClient(c *call) bool {
 	return b.oldClients.Serve(c.w, c.r, legacy.Config{
-		Endpoint: c.view.config.Endpoint, SSEPath: c.view.config.SSEPath, BodyLimit: c.view.bodyLimit,
+		Endpoint: c.view.config.Endpoint, SSEPath: c.view.config.SSEPath,
+		BodyLimit: c.view.limits.Body, MaxStreams: c.view.limits.SSEClients,
 	})
 }
 
@@ -48,5 +56,5 @@ func (b *Broker) batch(c *call) {
 		return
 	}
 	endpoint.Path, endpoint.RawPath, endpoint.RawQuery = c.r.URL.Path, c.r.URL.RawPath, ""
-	b.oldClients.Batch(c.w, c.r, legacy.Config{Endpoint: endpoint.String(), BodyLimit: c.view.bodyLimit}, c.body)
+	b.oldClients.Batch(c.w, c.r, legacy.Config{Endpoint: endpoint.String(), BodyLimit: c.view.limits.Body}, c.body)
 }

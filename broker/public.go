@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -108,7 +109,7 @@ func (b *Broker) post(c *call) {
 		c.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
 	case !accepts(c.r, "application/json") || !accepts(c.r, "text/event-stream"):
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream")
-	case !c.readBody() || !c.scan():
+	case !b.readBody(c) || !b.scan(c):
 	case c.isModern():
 		b.postModern(c)
 	case c.checkRevision() && b.openedBy(c):
@@ -118,8 +119,8 @@ func (b *Broker) post(c *call) {
 
 // readBody reads the body up to the limit. Like all steps of post it answers
 // and returns false if the request ends here.
-func (c *call) readBody() bool {
-	limit := c.view.bodyLimit
+func (b *Broker) readBody(c *call) bool {
+	limit := c.view.limits.Body
 	tooLarge := c.r.ContentLength > limit
 	if !tooLarge {
 		body, err := io.ReadAll(io.LimitReader(c.r.Body, limit+1))
@@ -130,13 +131,17 @@ func (c *call) readBody() bool {
 		c.body, tooLarge = body, int64(len(body)) > limit
 	}
 	if tooLarge {
+		b.metrics.Refused(limitBody)
 		c.fail(http.StatusRequestEntityTooLarge, mcp.CodeInvalidRequest, "request body exceeds the limit")
 	}
 	return !tooLarge
 }
 
-func (c *call) scan() bool {
-	if err := c.msg.Scan(c.body); err != nil {
+func (b *Broker) scan(c *call) bool {
+	if err := c.msg.ScanWithin(c.body, c.view.limits.Depth); err != nil {
+		if err.TooDeep {
+			b.metrics.Refused(limitDepth)
+		}
 		c.id = err.ID.Of(c.body)
 		c.fail(http.StatusBadRequest, err.Code, err.Reason)
 		return false
@@ -230,6 +235,7 @@ func (b *Broker) delete(c *call) {
 		b.failStore(c, err)
 		return
 	}
+	b.metrics.SessionEnded(metrics.Deleted)
 	b.endSession(c.session.ID.Key())
 	b.endBackends(held)
 	c.w.WriteHeader(http.StatusNoContent)

@@ -253,7 +253,7 @@ func TestDefaultBodyLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := config("one")
-		c.BodyLimit = 0
+		c.Limits.Body = 0
 		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": raw("a")})
 		header := map[string]string{"Mcp-Session-Id": g.open()}
 		body := func(n int) string {

@@ -25,7 +25,7 @@ const longestReplay = 5 * time.Minute
 // backend session: it opens a new one and sends the message there, once. See
 // gatewayconfig.PathReplay.
 func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
-	limit := int64(largestQuestion) + b.view.Load().bodyLimit
+	limit := int64(largestQuestion) + b.view.Load().limits.Body
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		http.Error(w, "the message is too large or ends too early", http.StatusBadRequest)

@@ -82,10 +82,6 @@ func (b *Broker) failStore(c *call, err error) {
 	switch {
 	case errors.Is(err, session.ErrNotFound):
 		c.fail(http.StatusNotFound, mcp.CodeInvalidRequest, "session not found: initialize again")
-	case errors.Is(err, session.ErrFull):
-		c.failBusy("the gateway has too many sessions")
-	case errors.Is(err, session.ErrTooMany):
-		c.failBusy("too many sessions: end some that are not needed")
 	default:
 		if c.r.Context().Err() == nil {
 			b.log.Warn("session store fails", zap.String("method", c.method), zap.Error(err))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"mcp-gateway/broker/ferry"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/tolegacy"
 	"mcp-gateway/internal/jsonrpc"
@@ -66,8 +67,9 @@ func (b *Broker) callSessionless(c *call) {
 		Timeout: c.view.limit(to.server),
 	}, ferry.Request{ID: c.id, Token: c.msg.ProgressToken.Of(c.body)})
 	if err != nil {
-		c.failLater("too many calls are under way")
+		b.tooManyCalls(c)
 		return
 	}
+	b.metrics.Called(metrics.ToLegacy)
 	b.serveCaller(c, k)
 }

@@ -82,6 +82,8 @@ type ServerStatus struct {
 	Pooled int `json:"pooledSessions,omitempty"`
 	// Hidden counts items that the configuration does not admit.
 	Hidden int `json:"hidden,omitempty"`
+	// LeftOut counts items beyond limits.itemsPerServer.
+	LeftOut int `json:"leftOut,omitempty"`
 	// Faults are items that were left out.
 	Faults []FaultStatus `json:"faults,omitempty"`
 	// ListedAt and AgeSeconds tell how old the lists are; absent before the
@@ -110,7 +112,7 @@ func (b *Broker) Status() Status {
 	v := b.view.Load()
 	out := Status{
 		Name: v.config.Name, Version: v.config.Version,
-		Ready: b.isReady(), Streams: b.hub.count(), Table: v.catalog.Table().Version,
+		Ready: b.isReady(), Streams: b.counts.count(), Table: v.catalog.Table().Version,
 		Servers: []ServerStatus{}, Conflicts: []ConflictStatus{}, Endpoints: []EndpointStatus{},
 	}
 	if v.configured {
@@ -159,6 +161,7 @@ func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
 	}
 	for k := catalog.Tools; k <= catalog.Templates; k++ {
 		s.Hidden += items.Hidden(k)
+		s.LeftOut += items.Beyond(k)
 	}
 	for _, f := range items.Faults() {
 		s.Faults = append(s.Faults, FaultStatus{f.Kind.String(), f.Index, f.Reason})

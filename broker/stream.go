@@ -45,10 +45,15 @@ func (b *Broker) get(c *call) {
 		return
 	}
 	key := c.session.ID.Key()
+	leave, met := b.counts.enter(c.view.limits, countedFor(c.r), b.hub.has(key))
+	if leave == nil {
+		b.refuseStream(c, met)
+		return
+	}
 	server, id, merged, marked := tag.CutEvent([]byte(c.session.ID), c.r.Header.Get("Last-Event-ID"))
 	anew := c.r.Header.Get("Last-Event-ID") != ""
 	s := b.hub.open(b.life, key, c.session.Endpoint, c.offers().lists(), anew)
-	m := &merge{broker: b, session: c.session, stream: s}
+	m := &merge{broker: b, session: c.session, stream: s, leave: leave}
 	if merged && marked {
 		m.resume = map[string]string{server: id}
 	}
@@ -56,6 +61,7 @@ func (b *Broker) get(c *call) {
 	if !b.streams.enter() {
 		// The broker ends. The handler says so by ending the answer.
 		b.hub.close(key, s)
+		leave()
 		return
 	}
 	if d, ok := detach(c.w, c.r, s.open, s.end); ok {
@@ -87,6 +93,7 @@ func (b *Broker) serveDetached(m *merge, d *detached) {
 // serveStream merges and writes until the stream ends.
 func (b *Broker) serveStream(m *merge, write func(text []byte) bool) {
 	s := m.stream
+	defer m.leave()
 	defer b.hub.close(m.session.ID.Key(), s)
 	var merging sync.WaitGroup
 	defer merging.Wait()

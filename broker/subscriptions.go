@@ -57,10 +57,15 @@ func (b *Broker) listen(c *call) {
 		return
 	}
 	w.lists &= c.offers().lists()
+	leave, met := b.counts.enter(c.view.limits, countedFor(c.r), false)
+	if leave == nil {
+		b.refuseStream(c, met)
+		return
+	}
+	defer leave()
 	l := b.hub.listen(c.endpoint, w.lists)
 	if l == nil {
-		c.w.Header().Set("Retry-After", "5")
-		c.fail(http.StatusTooManyRequests, mcp.CodeInternalError, "too many subscriptions, or the gateway is ending")
+		c.failLater("the gateway is ending")
 		return
 	}
 	defer b.hub.unlisten(l)

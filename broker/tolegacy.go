@@ -6,6 +6,7 @@ import (
 
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/ferry"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/tolegacy"
@@ -14,25 +15,28 @@ import (
 	"mcp-gateway/internal/mcpparam"
 )
 
-// Bounds on calls that cross from the stateless revisions to those with sessions.
-const (
-	pooledIdle      = 5 * time.Minute
-	pooledSessions  = 2000
-	pooledPerServer = 200
-	mostCarried     = 4096
-	mostHeld        = 1000
-)
+// pooledIdle is how long a session stays that clients without sessions share.
+const pooledIdle = 5 * time.Minute
 
 // startFerry makes what calls of clients without sessions need.
 func (b *Broker) startFerry() {
 	b.sealer = requeststate.New(b.opts.Secret)
 	b.pool = pool.New(pool.Options{
-		Log: b.log, Idle: pooledIdle, Total: pooledSessions, PerServer: pooledPerServer,
+		Log: b.log, Idle: pooledIdle,
+		Bounds: func() (int, int) {
+			l := b.limits()
+			return l.PooledSessions, l.PooledSessionsPerServer
+		},
+		Refused:     func() { b.metrics.Refused(limitPooled) },
 		OpenTimeout: openLease, EndTimeout: endTimeout, CloseTimeout: closeTimeout,
 	})
 	b.ferry = ferry.New(ferry.Options{
 		Log: b.log, Pool: b.pool, Sealer: b.sealer, Instance: b.mail.instance, Send: b.mail.send,
-		Most: mostCarried, MostHeld: mostHeld,
+		Bounds: func() (int, int) {
+			l := b.limits()
+			return l.Calls, l.WaitingCalls
+		},
+		NotHeld: func() { b.metrics.Refused(limitWaiting) },
 	})
 	b.mail.handle(ferry.KindContinue, b.ferry.ContinueFor)
 	b.mail.handle(ferry.KindSaid, b.ferry.Said)
@@ -94,9 +98,10 @@ func (b *Broker) toLegacy(c *call) {
 		Logging: up.Snapshot().Logging, Timeout: c.view.limit(to.server),
 	}, of)
 	if err != nil {
-		c.failLater("too many calls are under way")
+		b.tooManyCalls(c)
 		return
 	}
+	b.metrics.Called(metrics.ToLegacy)
 	b.serveCaller(c, k)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/tomodern"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/jsonrpc"
@@ -43,7 +44,11 @@ func (b *Broker) toModern(c *call) {
 		marker:   tag.NewMarker([]byte(c.session.ID), to.server),
 		header:   c.mirrored(to),
 	}
-	b.crossings.add(x)
+	if !b.crossings.add(x, c.view.limits.Calls) {
+		b.tooManyCalls(c)
+		return
+	}
+	b.metrics.Called(metrics.ToModern)
 	defer b.crossings.remove(x)
 	// From here on the session's end ends the call.
 	settings, err := b.store.Settings(c.r.Context(), c.session.ID)

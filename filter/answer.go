@@ -120,7 +120,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 		return s.hold()
 	case a.status == 200 && isEvents:
 		s.answer.mode, s.answer.given = answerEvents, false
-		s.answer.parser.Reset(s.g.cfg.ResponseLimit)
+		s.answer.parser.Reset(s.g.cfg.EventLimit)
 		if a.length != "" {
 			s.remove("content-length")
 		}
@@ -208,7 +208,7 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 		err := s.answer.parser.Feed(body, s.event)
 		if err != nil {
 			// The stream is broken for a client too; it learns so by its end.
-			return s.fail("bad_answer", "server "+s.target.server.name+" sent an event over the limit")
+			return s.fail("event_limit", "server "+s.target.server.name+" sent an event over the limit")
 		}
 		if end && s.stateless && !s.answer.given {
 			s.endUnanswered()

@@ -6,10 +6,32 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
+// ask asks the broker, unless too many streams wait for it already: what a slow
+// broker lets pile up is bounded, and who comes later learns so at once.
 func (s *Stream) ask(p phase, q Question) *Decision {
+	if limit := int64(s.g.cfg.Questions); limit > 0 && s.g.questions.Add(1) > limit {
+		s.g.questions.Add(-1)
+		return s.tooMany()
+	}
+	s.asking = true
 	s.phase = p
 	s.d.Action, s.d.Question = Ask, q
 	return &s.d
+}
+
+// tooMany refuses a request that would have to wait for the broker.
+func (s *Stream) tooMany() *Decision {
+	d := s.refuse(503, mcp.CodeInternalError, "too many requests wait to be routed: try again soon", "questions")
+	d.Edits = append(d.Edits, Edit{Name: "retry-after", Value: []byte("1")})
+	return d
+}
+
+// answered ends the wait for the broker.
+func (s *Stream) answered() {
+	if s.asking && s.g.cfg.Questions > 0 {
+		s.g.questions.Add(-1)
+	}
+	s.asking = false
 }
 
 // askSession asks for the backend session at a server; stale is one that the
@@ -43,6 +65,7 @@ func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 	question := s.d.Question
 	s.d.reset()
+	s.answered()
 	if (status == 0 || status == 503) && !s.repeated && question.Timeout == 0 {
 		s.repeated = true
 		return s.ask(s.phase, question)

@@ -84,7 +84,7 @@ func streamed(tb testing.TB, size int) func() {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g.cfg.ResponseLimit = 4 << 20
+	g.cfg.ResponseLimit, g.cfg.EventLimit = 4<<20, 4<<20
 	putTable(tb, g, testTable())
 	justFetched(g)
 	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})

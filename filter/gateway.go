@@ -38,8 +38,10 @@ type Gateway struct {
 	fetched atomic.Int64 // when a fetch of the table was last begun
 	// rechecks are those since recheckFrom.
 	rechecks, recheckFrom atomic.Int64
-	sessions              *sessions
-	hints                 *hints
+	// questions are the streams that wait for the broker.
+	questions atomic.Int64
+	sessions  *sessions
+	hints     *hints
 }
 
 // New makes a Gateway from its static configuration.
@@ -56,6 +58,9 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	}
 	if cfg.Table == nil && (cfg.InternalCluster == "" || cfg.AskTimeout <= 0) {
 		errs = append(errs, errors.New("internalCluster and askTimeout are needed where no table is given"))
+	}
+	if cfg.EventLimit <= 0 {
+		cfg.EventLimit = cfg.ResponseLimit
 	}
 	g := &Gateway{cfg: cfg, sessions: newSessions(), hints: newHints(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
 	for _, h := range cfg.Hostnames {

@@ -43,6 +43,7 @@ func (s *Stream) replay() *Decision {
 // if no answer came, and its body. With status 200 it is the server's own answer.
 func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 	s.d.reset()
+	s.answered()
 	if s.phase != phaseReplay {
 		return s.fail("stream", "answer out of turn")
 	}
@@ -73,9 +74,9 @@ func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 		s.answer.buf = fromserver.Rewrite(s.answer.buf, body, &s.answer.marker, s.label)
 	case len(body) > 0 && mcp.MediaType(contentType, "text/event-stream"):
 		value = eventsType
-		s.answer.parser.Reset(s.g.cfg.ResponseLimit)
+		s.answer.parser.Reset(s.g.cfg.EventLimit)
 		if s.answer.parser.Feed(body, s.event) != nil {
-			return s.fail("bad_answer", "server "+name+" sent an event over the limit")
+			return s.fail("event_limit", "server "+name+" sent an event over the limit")
 		}
 	default:
 		return s.fail("bad_answer", "server "+name+" gave an empty answer")

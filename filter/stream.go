@@ -57,6 +57,7 @@ type Stream struct {
 	name    []byte // decoded: of what is wanted
 	span    jsonrpc.Span
 	scratch []byte
+	asking  bool // counted among Gateway.questions
 	oneWay  bool // a response or notification for a server
 	// repeated: a question got no answer and was asked once more.
 	repeated bool
@@ -104,8 +105,11 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		return s.toBroker()
 	}
 	s.size = len(body)
-	if err := s.msg.Scan(body); err != nil {
+	if err := s.msg.ScanWithin(body, s.g.cfg.Depth); err != nil {
 		s.id = append(s.id[:0], err.ID.Of(body)...)
+		if err.TooDeep {
+			return s.refuse(400, err.Code, err.Reason, "depth")
+		}
 		return s.refuse(400, err.Code, err.Reason, "bad_json")
 	}
 	m := &s.msg
@@ -312,6 +316,10 @@ func (s *Stream) noteTarget() {
 		s.note("name", s.name)
 	}
 }
+
+// Close is for a host that has no more to do with the stream, whether it came to
+// its end or not.
+func (s *Stream) Close() { s.answered() }
 
 // Trim ends a use of s, which is kept for another one after Reset: it lets go of
 // its gateway, which may be replaced meanwhile, and of buffers larger than limit

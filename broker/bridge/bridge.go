@@ -52,8 +52,11 @@ type Options struct {
 	Shared bool
 	// ClientInfo presents the gateway to a shared server, raw JSON.
 	ClientInfo []byte
-	// MaxSessions bounds the sessions.
-	MaxSessions int
+	// MaxSessions bounds the sessions; it may change.
+	MaxSessions func() int
+	// Refused is called for each session that is one too many; nil for nothing to
+	// do. It must not block.
+	Refused func()
 	// BodyLimit bounds a message of a client in bytes; it may change.
 	BodyLimit func() int64
 	Log       *zap.Logger
@@ -144,7 +147,7 @@ func (b *Bridge) reserve() error {
 		if err := b.admit(); err != nil {
 			return err
 		}
-		if len(b.peers)+b.opening < b.o.MaxSessions {
+		if len(b.peers)+b.opening < b.o.MaxSessions() {
 			b.opening++
 			return nil
 		}

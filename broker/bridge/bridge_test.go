@@ -184,7 +184,7 @@ func TestEndOfTheServer(t *testing.T) {
 }
 
 func TestServerThatCannotLiveIsNotStartedAllTheTime(t *testing.T) {
-	run(t, func(o *bridge.Options) { o.MaxSessions = 100 }, func(t *testing.T, s *server) {
+	run(t, func(o *bridge.Options) { o.MaxSessions = func() int { return 100 } }, func(t *testing.T, s *server) {
 		start := time.Now()
 		for n := 0; time.Since(start) < 5*time.Minute; {
 			done := s.later("POST", "", initialize)

@@ -144,7 +144,7 @@ func run(t *testing.T, change func(*bridge.Options), f func(t *testing.T, s *ser
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{t: t}
 		o := bridge.Options{
-			Name: "srv", Connect: s.connect, MaxSessions: 3, ClientInfo: []byte(`{"name":"gw","version":"1"}`),
+			Name: "srv", Connect: s.connect, MaxSessions: func() int { return 3 }, ClientInfo: []byte(`{"name":"gw","version":"1"}`),
 			BodyLimit: func() int64 { return 64 << 10 }, Log: zaptest.NewLogger(t),
 		}
 		if change != nil {

@@ -206,6 +206,9 @@ func (b *Bridge) notOpened(x *exchange, err error) {
 		wait = int(math.Ceil(busy.wait.Seconds()))
 	case errors.Is(err, errFull):
 		status, message, wait = http.StatusServiceUnavailable, "has too many sessions", 5
+		if b.o.Refused != nil {
+			b.o.Refused()
+		}
 	}
 	if wait > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(wait))

@@ -36,7 +36,7 @@ func (b *Bridge) join(ctx context.Context) (*backend, []byte, error) {
 		go b.begin(context.WithoutCancel(ctx), sh)
 	}
 	var idle *backend
-	full := len(b.sessions) >= b.o.MaxSessions
+	full := len(b.sessions) >= b.o.MaxSessions()
 	if full {
 		if idle = b.idlest(); idle != nil {
 			delete(b.sessions, idle.id)

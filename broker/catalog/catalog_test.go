@@ -23,7 +23,7 @@ func raws(items ...string) [][]byte {
 func server(name, prefix string, lists catalog.Lists) catalog.Server {
 	return catalog.Server{
 		Route: gatewayconfig.TableServer{Name: name, Authority: name + ":80", Path: "/mcp", Prefix: prefix, Listed: true},
-		Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: prefix}, 64),
+		Items: catalog.Prepare(lists, gatewayconfig.Server{Prefix: prefix}, catalog.Limits{Name: 64}),
 	}
 }
 

@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/glob"
@@ -30,12 +32,22 @@ type Fault struct {
 	Reason string
 }
 
+// Limits bound what is offered of one server.
+type Limits struct {
+	// Name is the longest name, see toolname.Fit.
+	Name int
+	// Items is how many tools there may be, and as many of each other kind; 0 means
+	// any number.
+	Items int
+}
+
 // Items are the items of one server under their exposed names. Immutable.
 type Items struct {
 	config gatewayconfig.Server
 	limit  int
 	lists  [kinds][]item
 	hidden [kinds]int
+	beyond [kinds]int
 	faults []Fault
 	rules  *gatewayconfig.ServerRules
 }
@@ -64,13 +76,13 @@ func (it *item) as(name string) []byte {
 // and templates and in the URI of the view that a tool names in its _meta (MCP
 // Apps). An item that the configuration does not admit is left out; so is one
 // whose name cannot be told, and a tool that no client over HTTP may list
-// (mcpparam.Valid): they become faults. limit is the longest name, see
-// toolname.Fit.
-func Prepare(lists Lists, config gatewayconfig.Server, limit int) *Items {
-	out := &Items{config: config, limit: limit, rules: rulesOf(config)}
+// (mcpparam.Valid): they become faults. Beyond the limit all the rest is left out,
+// as one fault.
+func Prepare(lists Lists, config gatewayconfig.Server, limits Limits) *Items {
+	out := &Items{config: config, limit: limits.Name, rules: rulesOf(config)}
 	for k := range kinds {
 		raws := lists.of(k)
-		out.lists[k] = make([]item, 0, len(raws))
+		out.lists[k] = make([]item, 0, min(len(raws), cmp.Or(limits.Items, len(raws))))
 		p := out.preparer(k)
 		for i, raw := range raws {
 			it, reason := p.prepare(raw)
@@ -79,6 +91,11 @@ func Prepare(lists Lists, config gatewayconfig.Server, limit int) *Items {
 				out.faults = append(out.faults, Fault{Kind: k, Index: i, Reason: reason})
 			case !p.admits(it.own):
 				out.hidden[k]++
+			case limits.Items > 0 && len(out.lists[k]) >= limits.Items:
+				if out.beyond[k] == 0 {
+					out.faults = append(out.faults, Fault{Kind: k, Index: i, Reason: "the server lists more than limits.itemsPerServer (" + strconv.Itoa(limits.Items) + "): this and what follows is left out"})
+				}
+				out.beyond[k]++
 			default:
 				out.lists[k] = append(out.lists[k], it)
 			}
@@ -138,6 +155,14 @@ func (s *Items) Hidden(k Kind) int {
 		return 0
 	}
 	return s.hidden[k]
+}
+
+// Beyond returns how many items are left out because there are too many.
+func (s *Items) Beyond(k Kind) int {
+	if s == nil {
+		return 0
+	}
+	return s.beyond[k]
 }
 
 // Faults returns the items that were left out.

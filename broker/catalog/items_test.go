@@ -84,7 +84,7 @@ func TestPrepareChangesOneStringAndNoOtherByte(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			items := catalog.Prepare(test.lists, gatewayconfig.Server{Prefix: test.prefix, Label: test.label}, 0)
+			items := catalog.Prepare(test.lists, gatewayconfig.Server{Prefix: test.prefix, Label: test.label}, catalog.Limits{})
 			if faults := items.Faults(); faults != nil {
 				t.Fatalf("faults: %v", faults)
 			}
@@ -99,7 +99,7 @@ func TestPrepareDoesNotWriteIntoTheServersBytes(t *testing.T) {
 	t.Parallel()
 	const original = `{"name":"a","uri":"x"}`
 	raw := []byte(original)
-	catalog.Prepare(catalog.Lists{Tools: [][]byte{raw}, Resources: [][]byte{raw}}, gatewayconfig.Server{Prefix: "prefix_", Label: "label"}, 0)
+	catalog.Prepare(catalog.Lists{Tools: [][]byte{raw}, Resources: [][]byte{raw}}, gatewayconfig.Server{Prefix: "prefix_", Label: "label"}, catalog.Limits{})
 	if string(raw) != original {
 		t.Errorf("raw became %s", raw)
 	}
@@ -113,7 +113,7 @@ func TestPrepareLeavesOutOnlyTheFaultyItem(t *testing.T) {
 			`{"inputSchema":{"properties":{"p":{"type":"string","x-mcp-header":"P"}}},"name":"y"}`,
 			`{"name":"e","inputSchema":{"properties":{"p":{"type":"object","x-mcp-header":"P"}}}}`),
 		Resources: raws(`{"name":"no uri"}`),
-	}, gatewayconfig.Server{}, 0)
+	}, gatewayconfig.Server{}, catalog.Limits{})
 	if got, want := listed(t, catalog.Tools, items), `{"name":"a"},{"name":"z"},{"inputSchema":{"properties":{"p":{"type":"string","x-mcp-header":"P"}}},"name":"y"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

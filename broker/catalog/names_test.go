@@ -22,7 +22,7 @@ func named(config gatewayconfig.Server, tools ...string) catalog.Server {
 	}
 	return catalog.Server{
 		Route: gatewayconfig.TableServer{Name: config.Name, Prefix: config.Prefix, Listed: tools != nil},
-		Items: catalog.Prepare(lists, config, 64),
+		Items: catalog.Prepare(lists, config, catalog.Limits{Name: 64}),
 	}
 }
 
@@ -177,7 +177,7 @@ func TestRulesHideItems(t *testing.T) {
 		Prompts:   raws(`{"name":"p"}`),
 		Resources: raws(`{"uri":"file:///public/a"}`, `{"uri":"file:///public/../b"}`, `{"uri":"file:///c"}`),
 		Templates: raws(`{"uriTemplate":"db://{table}"}`, `{"uriTemplate":"file:///{path}"}`),
-	}, config, 64)
+	}, config, catalog.Limits{Name: 64})
 	for kind, want := range map[catalog.Kind]string{
 		catalog.Tools: `{"name":"s_get_a"}`, catalog.Prompts: "",
 		catalog.Resources: `{"uri":"s+file:///public/a"}`, catalog.Templates: `{"uriTemplate":"s+db://{table}"}`,

@@ -12,7 +12,7 @@ func tasksOf(modern bool, pageSize int, tools ...string) *catalog.View {
 	config := gatewayconfig.Server{Name: "s", Prefix: "s_"}
 	return catalog.Merge([]catalog.Server{{
 		Route: gatewayconfig.TableServer{Name: "s", Listed: true, Modern: modern},
-		Items: catalog.Prepare(catalog.Lists{Tools: raws(tools...)}, config, 64),
+		Items: catalog.Prepare(catalog.Lists{Tools: raws(tools...)}, config, catalog.Limits{Name: 64}),
 	}}, catalog.Options{PageSize: pageSize}).View("")
 }
 

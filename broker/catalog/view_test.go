@@ -18,11 +18,11 @@ func twoServers() []catalog.Server {
 	return []catalog.Server{
 		{Route: gatewayconfig.TableServer{Name: "weather", Label: "weather", Listed: true}, Items: catalog.Prepare(catalog.Lists{
 			Tools: raws(`{"name":"get"}`, `{"name":"set"}`), Resources: raws(`{"uri":"file:///a"}`),
-		}, weather, 64)},
+		}, weather, catalog.Limits{Name: 64})},
 		{Route: gatewayconfig.TableServer{Name: "docs", Label: "docs", Listed: true}, Items: catalog.Prepare(catalog.Lists{
 			Tools: raws(`{"name":"search"}`), Prompts: raws(`{"name":"brief"}`),
 			Resources: raws(`{"uri":"file:///a"}`, `{"uri":"file:///b"}`), Templates: raws(`{"uriTemplate":"file:///{x}"}`),
-		}, docs, 64)},
+		}, docs, catalog.Limits{Name: 64})},
 	}
 }
 

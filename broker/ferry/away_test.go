@@ -66,7 +66,7 @@ type pair struct {
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	sessions := pool.New(pool.Options{
-		Log: zaptest.NewLogger(t), Idle: time.Minute, Total: 9, PerServer: 9,
+		Log: zaptest.NewLogger(t), Idle: time.Minute, Bounds: func() (int, int) { return 9, 9 },
 		OpenTimeout: time.Second, EndTimeout: time.Second, CloseTimeout: time.Second,
 	})
 	p := &pair{at: &worker{news: make(chan struct{}, 9)}, sealer: requeststate.New("x")}
@@ -88,7 +88,7 @@ func newPair(t *testing.T) *pair {
 		return delivered, err
 	}
 	begin := func(name string) *Ferry {
-		f := New(Options{Log: zaptest.NewLogger(t), Pool: sessions, Sealer: p.sealer, Instance: name, Most: 9, MostHeld: 9, Send: send})
+		f := New(Options{Log: zaptest.NewLogger(t), Pool: sessions, Sealer: p.sealer, Instance: name, Bounds: func() (int, int) { return 9, 9 }, Send: send})
 		replicas[name] = f
 		return f
 	}

@@ -47,8 +47,12 @@ type Options struct {
 	// that its Handle takes; false if certainly nobody got it.
 	Instance string
 	Send     func(ctx context.Context, instance, kind string, payload []byte) (bool, error)
-	// Most is how many calls there may be, MostHeld how many may wait for input.
-	Most, MostHeld int
+	// Bounds returns how many calls there may be, and how many of them may wait for
+	// input; they may change.
+	Bounds func() (calls, held int)
+	// NotHeld is called for each call that ends because it cannot wait; nil for
+	// nothing to do. It must not block.
+	NotHeld func()
 }
 
 // ErrTooMany says that there are as many calls as may be.
@@ -135,7 +139,7 @@ func (c *Ferry) Begin(call Call, of Request) (*Caller, error) {
 	x.take(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || len(c.calls) >= c.o.Most {
+	if most, _ := c.o.Bounds(); c.ended || len(c.calls) >= most {
 		x.stopTimers()
 		cancel(nil)
 		return nil, ErrTooMany
@@ -181,11 +185,21 @@ func (c *Ferry) continueHere(k *Caller, state requeststate.State, responses []by
 func (c *Ferry) hold() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held >= c.o.MostHeld {
+	if _, most := c.o.Bounds(); c.held >= most {
+		if c.o.NotHeld != nil {
+			c.o.NotHeld()
+		}
 		return false
 	}
 	c.held++
 	return true
+}
+
+// Count returns how many calls there are, and how many of them wait for input.
+func (c *Ferry) Count() (calls, held int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls), c.held
 }
 
 func (c *Ferry) unhold() {

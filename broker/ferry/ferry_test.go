@@ -49,11 +49,11 @@ func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sessions := pool.New(pool.Options{
-			Log: zaptest.NewLogger(t), Idle: time.Minute, Total: 9, PerServer: 9,
+			Log: zaptest.NewLogger(t), Idle: time.Minute, Bounds: func() (int, int) { return 9, 9 },
 			OpenTimeout: time.Second, EndTimeout: time.Second, CloseTimeout: time.Second,
 		})
 		f := New(Options{
-			Log: zaptest.NewLogger(t), Pool: sessions, Sealer: requeststate.New(""), Instance: "i", Most: 3, MostHeld: 2,
+			Log: zaptest.NewLogger(t), Pool: sessions, Sealer: requeststate.New(""), Instance: "i", Bounds: func() (int, int) { return 3, 2 },
 			Send: func(context.Context, string, string, []byte) (bool, error) { return false, nil },
 		})
 		at := &asker{}

@@ -26,9 +26,6 @@ const (
 	typeJSON   = "application/json"
 	typeStream = "text/event-stream"
 
-	// defaultStreams bounds the streams that are open at one time. Each also
-	// holds a stream of the gateway's own, which comes back to this process.
-	defaultStreams = 1024
 	// maxWaiting bounds what one client has sent and got no answer to; in bytes
 	// it is waitingBodies times the largest body.
 	maxWaiting    = 128
@@ -50,7 +47,7 @@ const (
 	endTimeout = 5 * time.Second
 )
 
-// Options adjust Clients. All but Transport and MaxStreams must be set.
+// Options adjust Clients. All but Transport and Refused must be set.
 type Options struct {
 	Log *zap.Logger
 	// Life ends all streams when it ends.
@@ -60,8 +57,8 @@ type Options struct {
 	End func(ctx context.Context, session string)
 	// Transport reaches the endpoint; nil means one of its own.
 	Transport http.RoundTripper
-	// MaxStreams bounds the open HTTP+SSE streams; 0 means 1024.
-	MaxStreams int
+	// Refused is called for each client that is one too many; nil for nothing to do.
+	Refused func()
 }
 
 // Config is what a request is served by; it may be another for each.
@@ -73,6 +70,9 @@ type Config struct {
 	SSEPath string
 	// BodyLimit is the largest message in bytes.
 	BodyLimit int64
+	// MaxStreams bounds the HTTP+SSE streams that are open at one time. Each also
+	// holds a stream of the gateway's own, which comes back to this process.
+	MaxStreams int
 }
 
 // Clients are the clients of older forms.
@@ -97,9 +97,6 @@ func New(o Options) *Clients {
 			TLSHandshakeTimeout:    5 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		}
-	}
-	if o.MaxStreams <= 0 {
-		o.MaxStreams = defaultStreams
 	}
 	return &Clients{
 		opts: o,
@@ -137,14 +134,21 @@ func (c *Clients) find(id string) *client {
 
 // add takes in a client whose stream is to be opened; false if there are too
 // many.
-func (c *Clients) add(cl *client) bool {
+func (c *Clients) add(cl *client, most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.open) >= c.opts.MaxStreams {
+	if len(c.open) >= most {
 		return false
 	}
 	c.open[cl.id] = cl
 	return true
+}
+
+// Count returns how many HTTP+SSE clients there are.
+func (c *Clients) Count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
 }
 
 func (c *Clients) remove(cl *client) {

@@ -39,7 +39,7 @@ func newGateway(t testing.TB, endpoint *rawserver.Server) *gateway {
 	loop, down := rawserver.Serve(t, endpoint)
 	g.down = down
 	clients := New(Options{
-		Log: zaptest.NewLogger(t), Life: life, Transport: loop, MaxStreams: 2,
+		Log: zaptest.NewLogger(t), Life: life, Transport: loop,
 		End: func(_ context.Context, session string) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
@@ -47,7 +47,7 @@ func newGateway(t testing.TB, endpoint *rawserver.Server) *gateway {
 		},
 	})
 	g.clients = clients
-	cfg := Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit}
+	cfg := Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit, MaxStreams: 2}
 	transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case clients.Serve(w, r, cfg):

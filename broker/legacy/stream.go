@@ -43,7 +43,10 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 		queue: make(chan *message, maxWaiting),
 		from:  sender{host: r.Host, header: forwarded(r.Header)},
 	}
-	if !c.add(cl) {
+	if !c.add(cl, cfg.MaxStreams) {
+		if c.opts.Refused != nil {
+			c.opts.Refused()
+		}
 		failLater(w, nil, "too many event streams")
 		return
 	}

@@ -47,8 +47,11 @@ type Options struct {
 	Log *zap.Logger
 	// Idle is how long a session stays that nobody uses.
 	Idle time.Duration
-	// Total and PerServer are the most sessions, of all servers and of one.
-	Total, PerServer int
+	// Bounds returns the most sessions, of all servers and of one; they may change.
+	Bounds func() (total, perServer int)
+	// Refused is called for each session that is not opened for these; nil for
+	// nothing to do. It must not block.
+	Refused func()
 	// OpenTimeout bounds the opening of one, EndTimeout its end, CloseTimeout the
 	// end of all.
 	OpenTimeout, EndTimeout, CloseTimeout time.Duration
@@ -133,9 +136,10 @@ func (p *Pool) find(at Server, key Key) (*session, error) {
 // makeRoom ends the sessions that are idle for longest as long as there are too
 // many. Called under mu.
 func (p *Pool) makeRoom(at Server) error {
+	total, perServer := p.o.Bounds()
 	for {
-		crowded := p.count(at) >= p.o.PerServer
-		if !crowded && len(p.live) < p.o.Total {
+		crowded := p.count(at) >= perServer
+		if !crowded && len(p.live) < total {
 			return nil
 		}
 		var oldest *session
@@ -148,6 +152,9 @@ func (p *Pool) makeRoom(at Server) error {
 			}
 		}
 		if oldest == nil {
+			if p.o.Refused != nil {
+				p.o.Refused()
+			}
 			return ErrFull
 		}
 		p.forget(oldest)

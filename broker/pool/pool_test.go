@@ -96,7 +96,7 @@ func (f *fake) sessions() []string {
 func newPool(t *testing.T) *Pool {
 	t.Helper()
 	p := New(Options{
-		Log: zaptest.NewLogger(t), Idle: time.Minute, Total: 3, PerServer: 2,
+		Log: zaptest.NewLogger(t), Idle: time.Minute, Bounds: func() (int, int) { return 3, 2 },
 		OpenTimeout: 10 * time.Second, EndTimeout: time.Second, CloseTimeout: time.Second,
 	})
 	t.Cleanup(p.Close)

@@ -174,7 +174,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 		info:    info,
 		log:     o.Log.With(zap.String("server", cfg.Name)),
 		changed: o.Changed,
-		limits:  limits{pages: 1000, items: 10_000, bytes: 64 << 20},
+		limits:  limits{pages: 1000, items: gatewayconfig.MostItems, bytes: 64 << 20},
 		timing: timing{
 			grace:    250 * time.Millisecond,
 			debounce: 100 * time.Millisecond,

@@ -122,14 +122,14 @@ type running struct {
 }
 
 // run starts Envoy with the servers of YAML; gateway is further YAML.
-func run(t *testing.T, binary, gatewayYAML, servers string, p envoyconfig.Params) *running {
+func run(t *testing.T, binary, gatewayYAML, limits, servers string, p envoyconfig.Params) *running {
 	t.Helper()
 	socket := envoytest.Socket(t, "broker")
 	broker := serve(t, listen(t, "unix", socket), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Mcp-Session-Id", "of-the-gateway")
 		_, _ = io.WriteString(w, "broker")
 	})
-	g := parse(t, "gateway: {listen: '127.0.0.1:0', "+gatewayYAML+"}\nservers: ["+servers+"]\n")
+	g := parse(t, "gateway: {listen: '127.0.0.1:0', "+gatewayYAML+"}\nlimits: {"+limits+"}\nservers: ["+servers+"]\n")
 	p.BrokerPublic, p.BrokerInternal = "unix:"+socket, "unix:"+socket
 	e := envoytest.Start(t, binary, standIn(t, g, p))
 	return &running{t: t, envoy: e, broker: broker, url: "http://" + e.Listener(t, envoyconfig.ListenerName) + "/mcp"}
@@ -169,7 +169,7 @@ func TestEnvoyRoutes(t *testing.T) {
 		}
 		plain := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
 		keyed := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
-		r := run(t, binary, "", fmt.Sprintf("{name: plain, url: '%s/mcp'}, {name: keyed, url: '%s/mcp', headers: {Authorization: 'Bearer 100%%', X-Team: 'a%%REQ(COOKIE)%%'}}", plain.url, keyed.url), envoyconfig.Params{})
+		r := run(t, binary, "", "", fmt.Sprintf("{name: plain, url: '%s/mcp'}, {name: keyed, url: '%s/mcp', headers: {Authorization: 'Bearer 100%%', X-Team: 'a%%REQ(COOKIE)%%'}}", plain.url, keyed.url), envoyconfig.Params{})
 
 		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Server", "plain", "X-Other", "kept"}
 		t.Run("ToAServer", func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestEnvoyNeverRepeatsACall(t *testing.T) {
 		failing := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
 		closing := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		slow := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-		r := run(t, binary, "", fmt.Sprintf("{name: failing, url: '%s/mcp'}, {name: closing, url: '%s/mcp'}, {name: slow, url: '%s/mcp', timeout: 300ms}", failing.url, closing.url, slow.url), envoyconfig.Params{})
+		r := run(t, binary, "", "", fmt.Sprintf("{name: failing, url: '%s/mcp'}, {name: closing, url: '%s/mcp'}, {name: slow, url: '%s/mcp', timeout: 300ms}", failing.url, closing.url, slow.url), envoyconfig.Params{})
 		for name, b := range map[string]*backend{"failing": failing, "closing": closing, "slow": slow} {
 			resp, _ := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, name,
 				"X-Envoy-Retry-On", "5xx,reset", "X-Envoy-Max-Retries", "5", "X-Envoy-Upstream-Rq-Timeout-Ms", "60000")
@@ -249,7 +249,7 @@ func TestEnvoyNeverRepeatsACall(t *testing.T) {
 func TestEnvoyHoldsBodies(t *testing.T) {
 	envoytest.Each(t, func(t *testing.T, binary string) {
 		server := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(http.ResponseWriter, *http.Request) {})
-		r := run(t, binary, "bodyLimit: 8MiB", fmt.Sprintf("{name: a, url: '%s/mcp'}", server.url), envoyconfig.Params{})
+		r := run(t, binary, "", "body: 8MiB", fmt.Sprintf("{name: a, url: '%s/mcp'}", server.url), envoyconfig.Params{})
 		var h2c http.Protocols
 		h2c.SetUnencryptedHTTP2(true)
 		for name, client := range map[string]*http.Client{
@@ -281,7 +281,7 @@ func TestEnvoyReachesLocalhost(t *testing.T) {
 		}
 		v6 := serve(t, l, func(http.ResponseWriter, *http.Request) {})
 		port := func(b *backend) string { return b.url[strings.LastIndexByte(b.url, ':'):] }
-		r := run(t, binary, "", fmt.Sprintf("{name: v4, url: 'http://localhost%s/mcp'}, {name: v6, url: 'http://localhost%s/mcp'}", port(v4), port(v6)), envoyconfig.Params{})
+		r := run(t, binary, "", "", fmt.Sprintf("{name: v4, url: 'http://localhost%s/mcp'}, {name: v6, url: 'http://localhost%s/mcp'}", port(v4), port(v6)), envoyconfig.Params{})
 		for range 3 {
 			for _, name := range []string{"v4", "v6"} {
 				if resp, body := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, name); resp.StatusCode != 200 {
@@ -303,7 +303,7 @@ func TestEnvoyChecksCertificates(t *testing.T) {
 		port := server.URL[strings.LastIndexByte(server.URL, ':'):]
 		// The certificate is for 127.0.0.1 and example.com, not for localhost.
 		servers := fmt.Sprintf("{name: named, url: 'https://127.0.0.1%s/mcp'}, {name: other, url: 'https://localhost%s/mcp'}", port, port)
-		r := run(t, binary, "", servers, envoyconfig.Params{TrustedCA: ca})
+		r := run(t, binary, "", "", servers, envoyconfig.Params{TrustedCA: ca})
 		if resp, body := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, "named"); resp.StatusCode != 200 {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
@@ -314,7 +314,7 @@ func TestEnvoyChecksCertificates(t *testing.T) {
 		if _, err := os.Stat(stranger); err != nil {
 			return
 		}
-		r = run(t, binary, "", servers, envoyconfig.Params{})
+		r = run(t, binary, "", "", servers, envoyconfig.Params{})
 		if resp, _ := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, "named"); resp.StatusCode != 503 {
 			t.Errorf("a certificate of an unknown authority was accepted: %d", resp.StatusCode)
 		}
@@ -336,7 +336,7 @@ func TestEnvoyStreamsAndLogs(t *testing.T) {
 			}
 		})
 		log := filepath.Join(t.TempDir(), "access.log")
-		r := run(t, binary, "accessLog: "+log, fmt.Sprintf("{name: a, url: '%s/mcp?key=secret1'}", server.url), envoyconfig.Params{})
+		r := run(t, binary, "accessLog: "+log, "", fmt.Sprintf("{name: a, url: '%s/mcp?key=secret1'}", server.url), envoyconfig.Params{})
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"?key=secret2", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)

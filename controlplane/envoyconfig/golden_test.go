@@ -158,7 +158,7 @@ func TestServersNeverTouchListenerOrFilter(t *testing.T) {
 			t.Errorf("%s: the filter changed\n%s", name, diff)
 		}
 	}
-	if after := build(`{servers: [], gateway: {bodyLimit: 1MiB}}`); cmp.Equal(before.Extensions, after.Extensions, protocmp.Transform()) {
+	if after := build(`{servers: [], limits: {body: 1MiB}}`); cmp.Equal(before.Extensions, after.Extensions, protocmp.Transform()) {
 		t.Error("the comparison sees no change at all")
 	}
 }

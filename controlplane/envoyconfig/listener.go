@@ -69,7 +69,9 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 			IdleTimeout: durationpb.New(clientIdle),
 			// x_mcp_server could pass for x-mcp-server behind a server's CGI.
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_DROP_HEADER,
+			MaxHeadersCount:              wrapperspb.UInt32(uint32(g.Limits.Headers)),
 		},
+		MaxRequestHeadersKb: wrapperspb.UInt32(uint32(g.Limits.HeaderSize >> 10)),
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			InitialStreamWindowSize:     wrapperspb.UInt32(streamWindow),
 			InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
@@ -77,14 +79,14 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		// For all streams but those whose route says otherwise.
 		StreamIdleTimeout:     durationpb.New(brokerIdle),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
-		LocalReplyConfig:      brokenOff(),
+		LocalReplyConfig:      &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{brokenOff(), headersRefused()}},
 	}, nil
 }
 
 // brokenOff has Envoy's own answer in place of one that the filter holds back,
 // and whose server has gone away, be what the filter left for that. Such an
 // answer passes no filter.
-func brokenOff() *hcmv3.LocalReplyConfig {
+func brokenOff() *hcmv3.ResponseMapper {
 	held := &matcherv3.MetadataMatcher{
 		Filter: "mcp",
 		Path:   []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: "held"}}},
@@ -92,7 +94,7 @@ func brokenOff() *hcmv3.LocalReplyConfig {
 			StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "{"}},
 		}},
 	}
-	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
+	return &hcmv3.ResponseMapper{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
 			MetadataFilter: &accesslogv3.MetadataFilter{Matcher: held, MatchIfKeyNotFound: wrapperspb.Bool(false)},
 		}},
@@ -103,7 +105,28 @@ func brokenOff() *hcmv3.LocalReplyConfig {
 				Specifier: &corev3.DataSource_InlineString{InlineString: "%DYNAMIC_METADATA(mcp:held)%"},
 			}},
 		},
-	}}}
+	}
+}
+
+// headersRefused gives Envoy's own answer to headers over the limit the form of the
+// protocol. The request has not been read, so its id is unknown.
+func headersRefused() *hcmv3.ResponseMapper {
+	const status = 431
+	return &hcmv3.ResponseMapper{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+			StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+				Op: accesslogv3.ComparisonFilter_EQ,
+				// Envoy wants a key, under which an operator could set another value.
+				Value: &corev3.RuntimeUInt32{DefaultValue: status, RuntimeKey: "mcp_gateway.header_status"},
+			}},
+		}},
+		BodyFormatOverride: &corev3.SubstitutionFormatString{
+			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineString{InlineString: `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the request's headers exceed the limit"}}`},
+			}},
+			ContentType: "application/json",
+		},
+	}
 }
 
 func discoveredRoutes() *hcmv3.HttpConnectionManager_Rds {

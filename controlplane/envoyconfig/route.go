@@ -32,7 +32,7 @@ const slack = 64 << 10
 
 // bodyBuffer is what a stream may hold of a request body that the filter waits
 // for, in bytes; it lifts connectionBuffer.
-func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.BodyLimit) + slack }
+func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.Limits.Body) + slack }
 
 // routes is the route table: one route per server, chosen by the filter with
 // x-mcp-server, and the broker for all the rest.
@@ -47,6 +47,9 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 		{Name: "broker-long", Match: anyPath(unrouted, isLong()), Action: long(servers)},
 		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
 	}...)
+	for _, r := range list {
+		r.RequestHeadersToAdd = peerAddress()
+	}
 	for i := range servers {
 		list = append(list, serverRoute(&servers[i]))
 	}
@@ -92,6 +95,15 @@ func oldClientRoutes(g *gateway.Gateway, unrouted *routev3.HeaderMatcher) []*rou
 		route("broker-sse", path, 0),
 		route("broker-sse-messages", path+gatewayconfig.PathMessages, brokerTimeout),
 	}
+}
+
+// peerAddress tells the broker who is connected to Envoy, by which clients without
+// credentials are told apart. Not what X-Forwarded-For says: anybody can send that.
+func peerAddress() []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{{
+		Header:       &corev3.HeaderValue{Key: mcp.HeaderAddress, Value: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}}
 }
 
 func toBroker(timeout time.Duration) *routev3.Route_Route {

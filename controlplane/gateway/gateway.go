@@ -30,10 +30,6 @@ type Gateway struct {
 	// AllowedOrigins are full origins ("https://app.example") allowed besides
 	// those of Hostnames. A request without Origin is allowed.
 	AllowedOrigins []string
-	// BodyLimit is the largest request body, ResponseLimit the largest answer
-	// that is held back to rewrite resource URIs; bytes.
-	BodyLimit     int64
-	ResponseLimit int64
 	// Name and Description are the gateway's serverInfo; Instructions are its
 	// own, put before those of the servers.
 	Name         string
@@ -59,6 +55,7 @@ type Gateway struct {
 	// VirtualServers are parts of the gateway with endpoints of their own.
 	VirtualServers []VirtualServer
 	Sessions       Sessions
+	Limits         Limits
 }
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.
@@ -174,16 +171,15 @@ const StoreMemory = "memory"
 // Default is a gateway without servers, with every default in place.
 func Default() Gateway {
 	return Gateway{
-		Listen:        "127.0.0.1:8888",
-		Path:          "/mcp",
-		BodyLimit:     4 << 20,
-		ResponseLimit: 16 << 20,
-		Name:          "mcp-gateway",
-		NameLength:    toolname.DefaultLimit,
-		PageSize:      1000,
-		Partial:       gatewayconfig.PartialStale,
-		Sessionless:   SessionlessRefuse,
-		AccessLog:     AccessLogOff,
+		Listen:      "127.0.0.1:8888",
+		Path:        "/mcp",
+		Name:        "mcp-gateway",
+		NameLength:  toolname.DefaultLimit,
+		PageSize:    1000,
+		Partial:     gatewayconfig.PartialStale,
+		Sessionless: SessionlessRefuse,
+		AccessLog:   AccessLogOff,
+		Limits:      DefaultLimits(),
 		Sessions: Sessions{
 			Store:       StoreMemory,
 			IdleTimeout: 24 * time.Hour,

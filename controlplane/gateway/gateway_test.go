@@ -170,9 +170,9 @@ func TestBroker(t *testing.T) {
 			},
 			{Name: "cal", URL: "https://c/mcp", Label: "cal", Partial: gatewayconfig.PartialStale, ListTimeout: gatewayconfig.Duration(10 * time.Second)},
 		},
-		Sessions:  gatewayconfig.Sessions{Store: "memory", IdleTimeout: gatewayconfig.Duration(24 * time.Hour), Lifetime: gatewayconfig.Duration(168 * time.Hour)},
-		BodyLimit: 4 << 20,
-		Endpoint:  "http://127.0.0.1:8888/mcp", SSEPath: "/mcp/sse",
+		Sessions: gatewayconfig.Sessions{Store: "memory", IdleTimeout: gatewayconfig.Duration(24 * time.Hour), Lifetime: gatewayconfig.Duration(168 * time.Hour)},
+		Limits:   gatewayconfig.DefaultLimits(),
+		Endpoint: "http://127.0.0.1:8888/mcp", SSEPath: "/mcp/sse",
 	}
 	if diff := cmp.Diff(want, g.Broker("v1")); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -197,7 +197,7 @@ func TestFilter(t *testing.T) {
 	g.AllowedOrigins = []string{"https://b"}
 	want := gatewayconfig.Filter{
 		Path: "/mcp", SSEPath: "/mcp/sse", Hostnames: []string{"a", "::1"}, AllowedOrigins: []string{"https://b"},
-		BodyLimit: 4 << 20, ResponseLimit: 16 << 20, InternalCluster: "x", AskTimeout: gatewayconfig.Duration(30 * time.Second),
+		BodyLimit: 4 << 20, ResponseLimit: 16 << 20, EventLimit: 16 << 20, Depth: 128, Questions: 1024, InternalCluster: "x", AskTimeout: gatewayconfig.Duration(30 * time.Second),
 	}
 	if diff := cmp.Diff(want, g.Filter("x")); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -38,9 +38,9 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			IdleTimeout: gatewayconfig.Duration(g.Sessions.IdleTimeout),
 			Lifetime:    gatewayconfig.Duration(g.Sessions.Lifetime),
 		},
-		BodyLimit: g.BodyLimit,
-		Endpoint:  g.endpoint(),
-		SSEPath:   g.StreamPath(),
+		Limits:   g.Limits.Limits,
+		Endpoint: g.endpoint(),
+		SSEPath:  g.StreamPath(),
 
 		Sessionless: g.Sessionless == SessionlessPooled,
 	}
@@ -73,7 +73,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 				Shared:         s.Process == ProcessServer,
 				MaxProcesses:   cmp.Or(s.MaxProcesses, DefaultProcesses),
 				ConnectTimeout: gatewayconfig.Duration(s.ConnectTimeout),
-				ResponseLimit:  g.ResponseLimit,
+				ResponseLimit:  g.Limits.Event,
 			}
 		}
 		b.Servers = append(b.Servers, server)
@@ -131,8 +131,11 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 		SSEPath:         g.StreamPath(),
 		Hostnames:       hostnames,
 		AllowedOrigins:  g.AllowedOrigins,
-		BodyLimit:       int(g.BodyLimit),
-		ResponseLimit:   int(g.ResponseLimit),
+		BodyLimit:       int(g.Limits.Body),
+		ResponseLimit:   int(g.Limits.Response),
+		EventLimit:      int(g.Limits.Event),
+		Depth:           g.Limits.Depth,
+		Questions:       g.Limits.Questions,
 		InternalCluster: internalCluster,
 		AskTimeout:      gatewayconfig.Duration(askTimeout),
 		Sessionless:     g.Sessionless == SessionlessPooled,

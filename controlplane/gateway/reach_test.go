@@ -79,7 +79,7 @@ func TestBrokerOfServersBehindIt(t *testing.T) {
 		}),
 		server("b", "http://b/sse", func(s *Server) { s.Transport, s.ConnectTimeout = TransportSSE, time.Second }),
 	)
-	g.ResponseLimit = 1 << 20
+	g.Limits.Event = 1 << 20
 	five := gatewayconfig.Duration(5 * time.Second)
 	want := []*gatewayconfig.Bridge{
 		{

@@ -29,8 +29,6 @@ type Problem struct {
 
 // Limits of what a Gateway may ask for.
 const (
-	minLimit  = 1 << 10 // bytes, of BodyLimit and ResponseLimit
-	maxLimit  = 1 << 30
 	maxPrefix = 48 // bytes
 	// prefixRoom is what a name keeps for itself besides a prefix when it is cut.
 	prefixRoom  = 16
@@ -55,6 +53,7 @@ func (g *Gateway) Validate() []Problem {
 	v.servers(g)
 	v.virtualServers(g)
 	v.sessions(&g.Sessions)
+	v.limits(g)
 	return v.problems
 }
 
@@ -87,8 +86,6 @@ func (v *validation) endpoint(g *Gateway) {
 			v.errorf(index("gateway.allowedOrigins", i), "%q is no origin: want scheme://host or scheme://host:port in lower case", o)
 		}
 	}
-	v.limit("gateway.bodyLimit", g.BodyLimit)
-	v.limit("gateway.responseLimit", g.ResponseLimit)
 	if g.Name == "" {
 		v.errorf("gateway.name", "must not be empty")
 	}
@@ -119,12 +116,6 @@ func (v *validation) oldClients(g *Gateway) {
 		v.errorf("gateway.internalUrl", "must hold nothing but scheme, host and path")
 	case u.Path != g.Path:
 		v.errorf("gateway.internalUrl", "its path must be that of the endpoint (gateway.path, %s)", g.Path)
-	}
-}
-
-func (v *validation) limit(path string, n int64) {
-	if n < minLimit || n > maxLimit {
-		v.errorf(path, "%d bytes: want 1KiB to 1GiB", n)
 	}
 }
 

@@ -123,6 +123,7 @@ func (s *Streams) Release(st *Stream) {
 	index := uint32(st.handle)
 	s.slot(index).stream.Store(nil)
 	s.live.Add(-1)
+	st.Close()
 	usable := false
 	defer func() { s.put(st, index, usable) }()
 	fault.At("release")

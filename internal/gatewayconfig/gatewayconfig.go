@@ -55,8 +55,7 @@ type Broker struct {
 	NameLimit int      `json:"nameLimit"`
 	PageSize  int      `json:"pageSize"`
 	Sessions  Sessions `json:"sessions"`
-	// BodyLimit is the largest request body in bytes.
-	BodyLimit int64 `json:"bodyLimit"`
+	Limits    Limits   `json:"limits"`
 	// Endpoint is the URL of the gateway's own endpoint, as the broker reaches
 	// it: what clients of older forms send goes there message by message.
 	Endpoint string `json:"endpoint,omitempty"`
@@ -160,6 +159,14 @@ type Filter struct {
 	// JSON answer that is held back to rewrite resource URIs in it.
 	BodyLimit     int `json:"bodyLimit"`
 	ResponseLimit int `json:"responseLimit"`
+	// EventLimit is the largest event of a server's stream in bytes; 0 means
+	// ResponseLimit. Depth is how deep a request's JSON may be nested; 0 means
+	// jsonrpc.MaxDepth.
+	EventLimit int `json:"eventLimit,omitempty"`
+	Depth      int `json:"depth,omitempty"`
+	// Questions is how many streams may wait for an answer of the broker at one
+	// time; 0 means any number.
+	Questions int `json:"questions,omitempty"`
 	// InternalCluster is Envoy's cluster of the broker's internal API.
 	InternalCluster string `json:"internalCluster"`
 	// AskTimeout bounds one question to the broker.

@@ -69,6 +69,9 @@ const (
 	// HeaderLong marks a request on its way from the filter to the broker that
 	// takes as long as a server takes, or a client listens.
 	HeaderLong = "x-mcp-long"
+	// HeaderAddress is what Envoy tells the broker of where a client's request
+	// comes from: an IP address.
+	HeaderAddress = "x-mcp-address"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"

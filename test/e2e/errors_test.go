@@ -19,7 +19,7 @@ func TestRequestsThatGetAnError(t *testing.T) {
 	alpha := mcpserver.Start(t, one("alpha"))
 	beta := mcpserver.Start(t, one("beta"))
 	g := harness.Run(t, harness.Config{
-		Gateway: []string{"bodyLimit: 65536"},
+		Limits:  []string{"body: 65536"},
 		Servers: []harness.Server{behind(alpha, "alpha"), behind(beta, "beta")},
 	})
 	c := harness.Connect(t, g.URL)
@@ -320,7 +320,7 @@ func TestUnknownStatelessRevisionIsRefused(t *testing.T) {
 func TestBodyWhereNoneBelongs(t *testing.T) {
 	t.Parallel()
 	g := harness.Run(t, harness.Config{
-		Gateway: []string{"bodyLimit: 4096"},
+		Limits:  []string{"body: 4096"},
 		Servers: []harness.Server{behind(mcpserver.Start(t, one("a")), "a"), behind(mcpserver.Start(t, one("b")), "b")},
 	})
 	c := harness.Connect(t, g.URL)

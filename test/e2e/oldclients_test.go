@@ -132,7 +132,7 @@ func TestOldClientsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := harness.Run(t, harness.Config{
 		Servers: []harness.Server{behind(mcpserver.Start(t, one("a")), "a")},
-		Gateway: []string{"bodyLimit: 4096"},
+		Limits:  []string{"body: 4096"},
 	})
 	c := openOld(t, g.URL)
 	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`

@@ -53,7 +53,7 @@ func TestConcurrentCallsDoNotMix(t *testing.T) {
 func TestOtherWaysToSendAMessage(t *testing.T) {
 	t.Parallel()
 	a := mcpserver.Start(t, one("a"))
-	g := harness.Run(t, harness.Config{Gateway: []string{"bodyLimit: 65536"}, Servers: []harness.Server{behind(a, "a"), behind(mcpserver.Start(t, one("b")), "b")}})
+	g := harness.Run(t, harness.Config{Limits: []string{"body: 65536"}, Servers: []harness.Server{behind(a, "a"), behind(mcpserver.Start(t, one("b")), "b")}})
 	c := harness.Connect(t, g.URL)
 	const want = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a:tool"}]}}`
 	send := func(client *http.Client, url string, length int64, pieces ...string) (int, string) {

@@ -53,6 +53,7 @@ var rules = []rule{
 	{of: "broker/bridge/stdio", may: []string{"internal/...", "go.uber.org/zap/..."}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/bridge/httpsse", may: []string{"broker/outbound", "internal/..."}, not: []string{"os", "os/exec"}},
 	{of: "broker/bridge", may: []string{"broker/session", "broker/wire", "internal/...", "go.uber.org/zap"}, not: []string{"net", "os", "os/exec"}},
+	{of: "broker/metrics", may: []string{"broker/session", "github.com/prometheus/client_golang/..."}, not: []string{"net", "os"}},
 	{of: "broker/...", may: []string{"broker/...", "internal/...", "go.uber.org/zap"}},
 
 	// The control path: source -> gateway -> envoyconfig -> publish.

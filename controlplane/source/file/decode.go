@@ -137,6 +137,7 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 			})
 		},
 		"sessions": func(n *yaml.Node, at string) { d.object(n, at, d.sessions(&g.Sessions)) },
+		"limits":   func(n *yaml.Node, at string) { d.object(n, at, d.limits(&g.Limits)) },
 
 		"virtualServers": func(n *yaml.Node, at string) {
 			if d.visit(n, at); isBlank(n) {
@@ -161,8 +162,6 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 		"internalUrl":    d.text(&g.InternalURL),
 		"hostnames":      d.texts(&g.Hostnames),
 		"allowedOrigins": d.texts(&g.AllowedOrigins),
-		"bodyLimit":      d.size(&g.BodyLimit),
-		"responseLimit":  d.size(&g.ResponseLimit),
 		"name":           d.text(&g.Name),
 		"description":    d.text(&g.Description),
 		"instructions":   d.text(&g.Instructions),

@@ -247,7 +247,7 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"servers: [" + server + "headers: {a: {vault: b}}}]",
 		"servers: [" + server + "caCert: pem}]",
 		"servers: [" + server + "tokenURLElicitation: {}}]",
-		"{servers: [], gateway: {bodyLimit: 4MB}}",
+		"{servers: [], limits: {body: 4MB}}",
 		"{servers: [], gateway: {pageSize: -1}}",
 		"{servers: [], gateway: {partial: most}}",
 		"{servers: [], gateway: {sessionless: maybe}}",

@@ -17,9 +17,10 @@ const stopLimit = 5 * time.Second
 // Config is a configuration file of the gateway.
 type Config struct {
 	Servers []Server
-	// Gateway and Sessions are further lines of these sections, as "bodyLimit: 4096".
+	// Gateway, Sessions and Limits are lines of these sections, as "body: 4096".
 	Gateway  []string
 	Sessions []string
+	Limits   []string
 	// Virtual are the entries of virtualServers, as "{name: a, servers: [b]}".
 	Virtual []string
 }
@@ -41,6 +42,7 @@ func (c Config) YAML() string {
 	}
 	section("gateway", c.Gateway)
 	section("sessions", c.Sessions)
+	section("limits", c.Limits)
 	if len(c.Virtual) > 0 {
 		fmt.Fprintf(&b, "virtualServers:\n  - %s\n", strings.Join(c.Virtual, "\n  - "))
 	}
