@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -17,6 +18,22 @@ type ServerStatus struct {
 // Status asks the gateway for the state of its servers, in their order.
 func (g *Gateway) Status() []ServerStatus {
 	g.t.Helper()
+	var status struct{ Servers []ServerStatus }
+	if err := json.Unmarshal([]byte(g.internal("/status")), &status); err != nil {
+		g.t.Fatalf("status: %v", err)
+	}
+	return status.Servers
+}
+
+// Metrics asks the broker for its metrics, as Prometheus reads them.
+func (g *Gateway) Metrics() string {
+	g.t.Helper()
+	return g.internal("/metrics")
+}
+
+// internal asks the broker's internal listener.
+func (g *Gateway) internal(path string) string {
+	g.t.Helper()
 	socket, _, _ := strings.Cut(g.WaitLine(g.Stderr(), `"status": "unix:`), `"`)
 	web := &http.Client{Timeout: Patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -24,14 +41,14 @@ func (g *Gateway) Status() []ServerStatus {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	resp, err := web.Get("http://gateway/status")
+	resp, err := web.Get("http://gateway" + path)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var status struct{ Servers []ServerStatus }
-	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || resp.StatusCode != http.StatusOK {
-		g.t.Fatalf("status %d: %v", resp.StatusCode, err)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		g.t.Fatalf("%s: status %d: %v", path, resp.StatusCode, err)
 	}
-	return status.Servers
+	return string(body)
 }
