@@ -19,6 +19,11 @@ func (s *Stream) ask(p phase, q Question) *Decision {
 	return &s.d
 }
 
+// full reports whether as many streams wait for the broker as may.
+func (g *Gateway) full() bool {
+	return g.cfg.Questions > 0 && g.questions.Load() >= int64(g.cfg.Questions)
+}
+
 // tooMany refuses a request that would have to wait for the broker.
 func (s *Stream) tooMany() *Decision {
 	d := s.refuse(503, mcp.CodeInternalError, "too many requests wait to be routed: try again soon", "questions")

@@ -29,7 +29,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	g.cfg.Questions = 2
 	ask := func() (*Stream, *Decision) { return post(g, call("search"), "mcp-session-id", "cold") }
 	first, d := ask()
-	second, e := ask()
+	other, e := ask()
 	if d.Action != Ask || e.Action != Ask {
 		t.Fatalf("actions %v, %v", d.Action, e.Action)
 	}
@@ -44,15 +44,15 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 	full()
 	full()
-	first.Answer(503, nil, 1)
+	first.Answer(404, nil, 1)
 	first.Close()
 	third, d := ask()
 	if d.Action != Ask {
 		t.Fatalf("after an answer: %v %s", d.Action, d.Body)
 	}
 	full()
-	second.Close() // the client has left
-	second.Close()
+	other.Close() // the client has left
+	other.Close()
 	if _, d = ask(); d.Action != Ask {
 		t.Fatalf("after a reset: %v %s", d.Action, d.Body)
 	}
@@ -63,6 +63,19 @@ func TestQuestionsAreBounded(t *testing.T) {
 		t.Errorf("after a panic: %v %s", d.Action, d.Body)
 	} else {
 		s.Close()
+	}
+	// What was known of a session is good for longer while the broker is busy.
+	s := new(Stream)
+	s.Reset(g)
+	s.RequestHeaders(postHeaders("mcp-session-id", "s1"), false, 1)
+	if d := s.RequestBody([]byte(call("search")), 31*second); d.Action != Ask {
+		t.Errorf("old session, a place is left: %v", d.Action)
+	}
+	again := new(Stream)
+	again.Reset(g)
+	again.RequestHeaders(postHeaders("mcp-session-id", "s1"), false, 1)
+	if d := again.RequestBody([]byte(call("search")), 31*second); d.Action != Pass {
+		t.Errorf("old session, no place is left: %v %s", d.Action, d.Body)
 	}
 	// A warm call asks nobody.
 	if _, d := post(g, call("search"), "mcp-session-id", "s1"); d.Action != Pass {

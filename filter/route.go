@@ -51,6 +51,9 @@ func (s *Stream) route(now int64) *Decision {
 		return s.askSession(srv.name, b.id)
 	}
 	s.backend = b // for the case that the broker is away
+	if b.server != "" && s.g.full() {
+		return s.withoutBroker(now)
+	}
 	d := s.askSession(srv.name, nil)
 	if b.server != "" {
 		d.Question.Timeout = quickTimeout
@@ -138,7 +141,9 @@ func (s *Stream) refuseCall(now int64, code int, message, reason string) *Decisi
 		return s.refused()
 	}
 	d := s.askSession("", nil)
-	s.phase = phaseAskClient
+	if d.Action == Ask {
+		s.phase = phaseAskClient
+	}
 	return d
 }
 
