@@ -244,7 +244,7 @@ func TestStreamsOutliveTheirConfiguration(t *testing.T) {
 	s := c.Open(http.MethodPost, call("7", "a_tool"))
 	s.Next()
 	for i := range 3 {
-		config.Gateway = []string{fmt.Sprintf("bodyLimit: %d", 2000+i)}
+		config.Limits = []string{fmt.Sprintf("body: %d", 2000+i)}
 		g.Reload(config)
 		harness.Eventually(t, "the new limit", func() bool {
 			fresh := harness.NewClient(t, g.URL)

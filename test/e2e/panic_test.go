@@ -227,12 +227,12 @@ func TestPanicInAConfiguration(t *testing.T) {
 	g := harness.Launch(t, config, "--module", harness.Fragile(t))
 	g.WaitLine(g.Stderr(), "recovered a panic in phase config:")
 	envoy := g.Child("envoy")
-	config.Gateway = []string{"bodyLimit: 100000"}
+	config.Limits = []string{"body: 100000"}
 	g.Reload(config)
 	g.URL = strings.TrimSpace(g.WaitLine(g.Stdout(), "ready endpoint="))
 	c := harness.Connect(t, g.URL)
 	wantTool(t, c, "a_tool", "a", "tool")
-	config.Gateway = []string{"bodyLimit: 2000"}
+	config.Limits = []string{"body: 2000"}
 	g.Reload(config) // the one before ends with a panic
 	harness.Eventually(t, "the new limit", func() bool { return c.Post(strings.Repeat(" ", 3000)).Status == http.StatusRequestEntityTooLarge })
 	wantTool(t, c, "a_tool", "a", "tool")

@@ -91,7 +91,7 @@ func start(t *testing.T) *soak {
 // replaces the listener.
 func (s *soak) config(n int) harness.Config {
 	c := harness.Config{
-		Gateway:  []string{fmt.Sprintf("bodyLimit: %d", bodyLimits[n/2%2])},
+		Limits:   []string{fmt.Sprintf("body: %d", bodyLimits[n/2%2])},
 		Sessions: []string{"store: " + s.redis.URL()},
 	}
 	servers := s.servers[:2+n%2]
