@@ -63,15 +63,21 @@ func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 	return append(b, '}')
 }
 
+// repeatWithin is how quickly, in nanoseconds, no answer has to come for the question
+// to be asked once more.
+const repeatWithin = 5e9
+
 // Answer takes the broker's answer to the last Ask; status 0 means that none
 // came. The request's body is not needed again. A broker that is away or cannot
 // answer is asked once more, as another replica may: no question does harm twice.
-// Not where the stream can go on without.
+// Not where the stream can go on without, nor after a wait: the client has waited too.
 func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 	question := s.d.Question
 	s.d.reset()
 	s.answered()
-	if (status == 0 || status == 503) && !s.repeated && question.Timeout == 0 {
+	quick := now-s.entered < repeatWithin
+	s.entered = now
+	if (status == 0 || status == 503) && quick && !s.repeated && question.Timeout == 0 {
 		s.repeated = true
 		return s.ask(s.phase, question)
 	}

@@ -84,6 +84,18 @@ func finally(t *testing.T, s *Stream, status int, body string, now int64) *Decis
 	return d
 }
 
+// A client that has waited for a broker that hangs does not wait twice.
+func TestNoReplicaIsAskedAfterAWait(t *testing.T) {
+	t.Parallel()
+	s, d := post(newGateway(t), call("search"), "mcp-session-id", "cold")
+	if d.Action != Ask {
+		t.Fatalf("%+v", d)
+	}
+	if d = s.Answer(0, nil, 31*second); d.Action != Reply || d.Status != 200 {
+		t.Errorf("%+v", d)
+	}
+}
+
 // What one replica of the broker cannot answer another one can.
 func TestAnotherReplicaIsAsked(t *testing.T) {
 	t.Parallel()
@@ -95,6 +107,9 @@ func TestAnotherReplicaIsAsked(t *testing.T) {
 		}
 		if d = s.Answer(200, []byte(resolved), second); d.Action != Pass || !d.Reroute {
 			t.Errorf("%d: %+v", status, d)
+		}
+		if s.Reset(newGateway(t)); s.repeated {
+			t.Errorf("%d: the next request of the stream is asked for once only", status)
 		}
 	}
 }

@@ -17,6 +17,7 @@ const usualAccept = "application/json, text/event-stream"
 // time in nanoseconds, of any epoch, never going back.
 func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision {
 	s.d.reset()
+	s.entered = now
 	var method, authority, contentType, accept, origin, length, lastEvent string
 	var sessionCount int
 	hasOrigin, hasVersion, encoded := false, false, false

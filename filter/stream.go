@@ -61,7 +61,8 @@ type Stream struct {
 	oneWay  bool // a response or notification for a server
 	// repeated: a question got no answer and was asked once more.
 	repeated bool
-	resume   bool // a GET for a server
+	entered  int64 // when the host last entered: an Ask is that old
+	resume   bool  // a GET for a server
 	// Of a stateless revision: nothing is done for a session of its client.
 	stateless bool
 	mayBeTask bool // its answer, if stateless
@@ -87,7 +88,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
-	s.oneWay, s.resume = false, false
+	s.oneWay, s.resume, s.repeated = false, false, false
 	s.target, s.label, s.tasks, s.backend = target{}, "", "", backend{}
 	s.answer.mode = answerPlain
 }
@@ -95,6 +96,7 @@ func (s *Stream) Reset(g *Gateway) {
 // RequestBody decides a POST by its whole body. now is as in RequestHeaders.
 func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	s.d.reset()
+	s.entered = now
 	if s.phase != phaseBody {
 		return s.fail("stream", "request body out of turn")
 	}
