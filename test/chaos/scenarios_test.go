@@ -34,6 +34,11 @@ func away(c *check.Call) bool {
 	return c.Status != http.StatusNotFound && c.Status != http.StatusBadRequest && (c.Code == 0 || c.Code == mcp.CodeInternalError)
 }
 
+// full is calls that need room in the store. A new session is told so.
+func full(c *check.Call) bool {
+	return needsBroker(c) || c.Kind == "open" && c.Status == http.StatusTooManyRequests
+}
+
 // to is calls to a server, directly or by way of the broker.
 func to(name string) func(*check.Call) bool {
 	return func(c *check.Call) bool { return c.Server == name && away(c) }
@@ -71,7 +76,7 @@ var gone = []check.Outcome{check.Late, check.Refused, check.Reset, check.Broken,
 func scenarios() []scenario {
 	return slices.Concat(
 		[]scenario{{name: "no fault", run: func(w *world) { wait(w.t, short) }}},
-		serverFaults(), brokerFaults(), redisFaults(), otherFaults(), cuts(), restarts(),
+		serverFaults(), brokerFaults(), redisFaults(), otherFaults(), cuts(), clockFaults(), restarts(),
 	)
 }
 
@@ -146,7 +151,7 @@ func redisFaults() []scenario {
 			wait(w.t, long)
 			w.redis.Resume()
 		}},
-		{name: "redis full", may: needsBroker, as: late, bound: 3 * time.Second, run: func(w *world) {
+		{name: "redis full", may: full, as: late, bound: 3 * time.Second, run: func(w *world) {
 			w.tellRedis("CONFIG", "SET", "maxmemory", "1mb")
 			wait(w.t, long)
 			w.tellRedis("CONFIG", "SET", "maxmemory", "0")

@@ -48,6 +48,7 @@ type world struct {
 	epochs map[string]int    // of their hot restarts
 	steady string            // address of a server that no fault is about
 	stalls *stalls
+	clocks *clocks
 }
 
 // servers are those behind the gateway: cid is the one that faults hit.
@@ -64,6 +65,7 @@ func newWorld(t *testing.T, store string) *world {
 		t: t, who: link.NewWho(), parts: map[string]*part{}, links: map[string]*link.Link{}, admins: map[string]string{}, epochs: map[string]int{},
 		env: &client.Env{Checker: check.New()},
 	}
+	w.clocks = newClocks(t)
 	if store == "" {
 		w.redis = redistest.Start(t)
 		w.link("redis", "127.0.0.1:0", w.redis.Addr())
@@ -143,7 +145,7 @@ func (w *world) gateway(config harness.Config) {
 			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{
 				"-c", bootstrap, "--log-level", "warning", "--concurrency", "2", "--base-id", fmt.Sprint(base),
 				"--restart-epoch", fmt.Sprint(w.epochs[envoy]), "--drain-time-s", "5", "--parent-shutdown-time-s", "7",
-			}, secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
+			}, w.clocks.env(envoy), secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
 		})
 	}
 	for _, e := range w.env.Envoys {
