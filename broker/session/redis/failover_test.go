@@ -31,14 +31,16 @@ func wantAll(t *testing.T, st session.Store, all map[string]session.ID) {
 	t.Helper()
 	for b, id := range all {
 		wantBack(t, st, id)
-		c, err := st.Claim(t.Context(), id, "weather", time.Minute)
+		var c session.Claim
+		eventually(t, func() (err error) { c, err = st.Claim(t.Context(), id, "weather", time.Minute); return err })
 		want := session.Claim{State: session.Have, Backend: session.Backend{ID: b, Version: "2025-11-25"}}
-		if err != nil || c != want {
-			t.Fatalf("Claim: got %+v, %v, want %+v", c, err, want)
+		if c != want {
+			t.Fatalf("Claim: got %+v, want %+v", c, want)
 		}
-		settings, err := st.Settings(t.Context(), id)
-		if err != nil || len(settings.Subscriptions) != 1 {
-			t.Fatalf("Settings: got %+v, %v, want one subscription", settings, err)
+		var settings session.Settings
+		eventually(t, func() (err error) { settings, err = st.Settings(t.Context(), id); return err })
+		if len(settings.Subscriptions) != 1 {
+			t.Fatalf("Settings: got %+v, want one subscription", settings)
 		}
 	}
 }

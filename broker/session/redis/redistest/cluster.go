@@ -13,17 +13,17 @@ const slots = 16384
 // until the test ends.
 func StartCluster(tb testing.TB) []*Server {
 	tb.Helper()
-	return startCluster(tb, 2)
+	return startCluster(tb, 2, calm)
 }
 
 // StartClusterWithReplica runs a Redis Cluster of three nodes and a replica of the
-// first, the last of the four, until the test ends. It takes a second for the
+// first, the last of the four, until the test ends. It takes some seconds for the
 // replica to replace the first node once that is gone.
 func StartClusterWithReplica(tb testing.TB) []*Server {
 	tb.Helper()
-	nodes := startCluster(tb, 3)
+	nodes := startCluster(tb, 3, alert)
 	bus := fmt.Sprint(freePort(tb))
-	replica := startNode(tb, bus)
+	replica := startNode(tb, bus, alert)
 	nodes[0].Must("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(replica.port), bus)
 	id := nodes[0].Command("CLUSTER", "MYID")
 	replica.Await(func(answer string) bool { return answer == "+OK" }, "CLUSTER", "REPLICATE", id)
@@ -34,16 +34,22 @@ func StartClusterWithReplica(tb testing.TB) []*Server {
 	return append(nodes, replica)
 }
 
-func startNode(tb testing.TB, bus string) *Server {
-	return Start(tb, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000")
+// How many ms a node may be silent. A busy machine takes its time.
+const (
+	calm  = "30000"
+	alert = "3000"
+)
+
+func startNode(tb testing.TB, bus, timeout string) *Server {
+	return Start(tb, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", timeout)
 }
 
-func startCluster(tb testing.TB, n int) []*Server {
+func startCluster(tb testing.TB, n int, timeout string) []*Server {
 	tb.Helper()
 	nodes := make([]*Server, n)
 	for i := range nodes {
 		bus := fmt.Sprint(freePort(tb))
-		nodes[i] = startNode(tb, bus)
+		nodes[i] = startNode(tb, bus, timeout)
 		nodes[i].Must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/n), fmt.Sprint((i+1)*slots/n-1))
 		if i > 0 {
 			nodes[0].Must("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[i].port), bus)

@@ -12,14 +12,15 @@ import (
 const Master = "main"
 
 // StartSentinel runs a master, a replica of it, and a Sentinel that makes the
-// replica the master about a second after the other is gone, until the test ends.
+// replica the master some seconds after the other is gone, until the test ends: a
+// busy machine takes its time for an answer.
 func StartSentinel(tb testing.TB) (master, replica, sentinel *Server) {
 	tb.Helper()
 	master = Start(tb)
 	replica = Start(tb, "--replicaof", "127.0.0.1 "+fmt.Sprint(master.port))
 	replica.Await(func(info string) bool { return strings.Contains(info, "master_link_status:up") }, "INFO", "replication")
 	file := filepath.Join(tb.TempDir(), "sentinel.conf") // it writes there what it learns
-	text := fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 5000\n",
+	text := fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\nsentinel down-after-milliseconds %[1]s 3000\nsentinel failover-timeout %[1]s 5000\n",
 		Master, master.port)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
