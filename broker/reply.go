@@ -82,6 +82,8 @@ func (b *Broker) failStore(c *call, err error) {
 	switch {
 	case errors.Is(err, session.ErrNotFound):
 		c.fail(http.StatusNotFound, mcp.CodeInvalidRequest, "session not found: initialize again")
+	case errors.Is(err, session.ErrTooLarge):
+		c.fail(http.StatusBadRequest, mcp.CodeInvalidRequest, "clientInfo and capabilities are too large for this gateway's sessions")
 	default:
 		if c.r.Context().Err() == nil {
 			b.log.Warn("session store fails", zap.String("method", c.method), zap.Error(err))

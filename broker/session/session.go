@@ -36,8 +36,9 @@ var (
 	// ErrTooMuch says that the session keeps no more settings: MaxSubscriptions
 	// or LongestURI is reached. Nothing has changed.
 	ErrTooMuch = errors.New("session keeps no more subscriptions")
-	// ErrTooLarge says that a message is larger than LargestMessage.
-	ErrTooLarge = errors.New("message between replicas is too large")
+	// ErrTooLarge says that a message is larger than LargestMessage, or that a
+	// session does not fit where the store keeps it.
+	ErrTooLarge = errors.New("too large for the session store")
 )
 
 // Bounds on what a client makes a store keep.

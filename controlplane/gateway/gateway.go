@@ -152,7 +152,7 @@ func (s *Server) Bridged() bool { return len(s.Command) > 0 || s.Transport == Tr
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {
-	// Store is StoreMemory or the address of a Redis, see redisaddr.Forms. It may
+	// Store is StoreMemory, StoreToken or the address of a Redis, see redisaddr.Forms. It may
 	// hold a password: never log it.
 	Store string
 	// Redis is what there is to say of a Redis besides its address. Secrets.
@@ -160,13 +160,16 @@ type Sessions struct {
 	// IdleTimeout ends a session that was not used so long, Lifetime any.
 	IdleTimeout time.Duration
 	Lifetime    time.Duration
-	// Keys seal what a Redis keeps: the first seals, all open; none leaves it
-	// readable. Secrets: never log them.
+	// Keys seal what a Redis keeps, and the ids of StoreToken: the first seals, all
+	// open; none leaves a Redis readable. Secrets: never log them.
 	Keys []string
 }
 
-// StoreMemory keeps sessions in the broker's memory.
-const StoreMemory = "memory"
+// Values of Sessions.Store besides addresses.
+const (
+	StoreMemory = "memory" // in the broker's memory
+	StoreToken  = "token"  // in the sessions' own ids, see package token of the broker
+)
 
 // Default is a gateway without servers, with every default in place.
 func Default() Gateway {

@@ -27,16 +27,16 @@ func (v *validation) sessions(s *Sessions) {
 func (v *validation) store(s *Sessions) {
 	const at = "sessions.redis"
 	r := &s.Redis
-	if s.Store == StoreMemory {
+	if s.Store == StoreMemory || s.Store == StoreToken {
 		if *r != (gatewayconfig.Redis{}) {
-			v.errorf(at, "the store is memory: there is no Redis")
+			v.errorf(at, "the store is %s: there is no Redis", s.Store)
 		}
 		return
 	}
 	a, err := redisaddr.Parse(s.Store)
 	switch {
 	case errors.Is(err, redisaddr.ErrScheme):
-		v.errorf("sessions.store", "want %s, %s", StoreMemory, redisaddr.Forms)
+		v.errorf("sessions.store", "want %s, %s, or %s", StoreMemory, redisaddr.Forms, StoreToken)
 		return
 	case err != nil:
 		v.errorf("sessions.store", "%v", err)
@@ -79,6 +79,9 @@ func (v *validation) storeTLS(t gatewayconfig.RedisTLS, used bool) {
 func (v *validation) keys(s *Sessions) {
 	if len(s.Keys) > 0 && s.Store == StoreMemory {
 		v.warnf("sessions.keys", "have no effect: what is in memory is not sealed")
+	}
+	if len(s.Keys) == 0 && s.Store == StoreToken {
+		v.errorf("sessions.keys", "are missing: the store is token, whose ids are sealed")
 	}
 	if len(s.Keys) > maxKeys {
 		v.errorf("sessions.keys", "%d keys: want at most %d", len(s.Keys), maxKeys)

@@ -46,6 +46,11 @@ func TestValidateSessions(t *testing.T) {
 				s.Keys = append(s.Keys, key+string(rune('a'+i)))
 			}
 		}, "sessions.keys", false},
+		"ids with keys":    {func(s *Sessions) { s.Store, s.Keys = StoreToken, []string{key} }, "", false},
+		"ids without keys": {func(s *Sessions) { s.Store = StoreToken }, "sessions.keys", false},
+		"Redis of ids": {func(s *Sessions) {
+			s.Store, s.Keys, s.Redis.Password = StoreToken, []string{key}, "p"
+		}, "sessions.redis", false},
 		"keys in memory": {func(s *Sessions) { s.Store, s.Keys = StoreMemory, []string{key} }, "sessions.keys", true},
 	} {
 		g := Default()

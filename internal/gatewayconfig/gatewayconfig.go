@@ -109,15 +109,15 @@ type Server struct {
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {
-	// Store is "memory" or the address of a Redis, see redisaddr.Forms.
+	// Store is "memory", "token" or the address of a Redis, see redisaddr.Forms.
 	Store string `json:"store"`
 	// Redis is what there is to say of a Redis besides its address.
 	Redis Redis `json:"redis,omitzero"`
 	// IdleTimeout ends a session that was not used so long; Lifetime ends any.
 	IdleTimeout Duration `json:"idleTimeout"`
 	Lifetime    Duration `json:"lifetime"`
-	// Keys seal what the store keeps: the first seals, all open. Empty for a store
-	// that keeps everything as it is. Secrets.
+	// Keys seal what a Redis keeps, or the ids of "token": the first seals, all
+	// open. Empty for a Redis that keeps everything as it is. Secrets.
 	Keys []string `json:"keys,omitempty"`
 }
 

@@ -43,6 +43,7 @@ var rules = []rule{
 	{of: "broker/session/redis/redistest"},
 	{of: "broker/session/redis", may: []string{"broker/session", "broker/session/seal", "internal/...", "go.uber.org/zap", "github.com/redis/go-redis/v9/..."}},
 	{of: "broker/session/sessiontest", may: []string{"broker/session", "internal/...", "github.com/google/go-cmp/..."}},
+	{of: "broker/session/token", may: []string{"broker/session", "broker/session/memory", "broker/session/seal", "internal/..."}},
 	{of: "broker/session/...", may: []string{"broker/session", "internal/..."}},
 	{of: "broker/outbound", not: []string{"os", "os/exec"}},
 	{of: "broker/upstream", may: []string{"broker/backoff", "broker/outbound", "internal/...", "go.uber.org/zap"}},

@@ -73,6 +73,12 @@ type backend struct {
 
 // Create implements session.Store.
 func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
+	return s.Adopt(ctx, v, caps, s.opts.Now().Add(s.opts.Lifetime))
+}
+
+// Adopt is Create for a session that has begun elsewhere: its lifetime ends at
+// end.
+func (s *Store) Adopt(ctx context.Context, v session.Session, caps session.Caps, end time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -93,7 +99,7 @@ func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps
 	if err := s.makeRoom(now, v.Principal, caps); err != nil {
 		return err
 	}
-	e := &entry{key: key, session: v, end: now.Add(s.opts.Lifetime)}
+	e := &entry{key: key, session: v, end: end}
 	e.deadline = earlier(now.Add(s.opts.Idle), e.end)
 	s.sessions[key] = e
 	if v.Principal != "" {

@@ -19,6 +19,7 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/session/memory"
 	"mcp-gateway/broker/session/redis"
+	"mcp-gateway/broker/session/token"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/redisaddr"
@@ -195,6 +196,9 @@ func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error)
 	timeouts := session.Timeouts{Idle: time.Duration(c.IdleTimeout), Lifetime: time.Duration(c.Lifetime)}
 	if c.Store == gateway.StoreMemory {
 		return memory.New(memory.Options{Timeouts: timeouts})
+	}
+	if c.Store == gateway.StoreToken {
+		return token.New(token.Options{Timeouts: timeouts, Keys: c.Keys})
 	}
 	redis.LogTo(log.Named("redis"))
 	return redis.New(redis.Options{
