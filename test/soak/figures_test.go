@@ -34,6 +34,7 @@ var figures = []struct {
 	{"module: panics", 0, 0},
 	{"broker: resident bytes", 48 * mib, -1},
 	{"broker: file descriptors", 16, -1},
+	{"broker: goroutines", 32, -1},
 	{"servers: sessions", 2, -1},
 	{"Redis: keys", 0, -1},
 }
@@ -101,6 +102,7 @@ func (s *soak) measure() values {
 		"broker: file descriptors":     s.fds(s.parts.Broker.PID()),
 		"Redis: keys":                  s.keys(),
 	}
+	v["broker: goroutines"] = s.number(s.get(s.parts.Internal, "/metrics"), `(?m)^go_goroutines (\d+)$`)
 	for name, n := range stats {
 		if strings.HasPrefix(name, "mcp_gateway_panics") {
 			v["module: panics"] += n
