@@ -26,6 +26,10 @@ func population(t *testing.T, st session.Store, n int) map[string]session.ID {
 	return all
 }
 
+// failing is for tests in which some calls have to fail, and others must not on a
+// busy machine.
+const failing = 2 * time.Second
+
 // wantAll wants every session with all that belongs to it.
 func wantAll(t *testing.T, st session.Store, all map[string]session.ID) {
 	t.Helper()
@@ -64,7 +68,7 @@ func TestSentinelFailover(t *testing.T) {
 		}
 	})
 	url := "redis://" + sentinel.Addr() + "?master_name=" + redistest.Master
-	st := open(t, redis.Options{Timeouts: usual, URL: url})
+	st := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: url})
 	events := st.Invalidations(t.Context())
 	wantFlush(t, events)
 	all := population(t, st, 20)
@@ -98,7 +102,7 @@ func TestSentinelFailover(t *testing.T) {
 	master.Restart()
 	master.Await(func(info string) bool { return strings.Contains(info, "master_link_status:up") }, "INFO", "replication")
 	wantAll(t, st, all)
-	wantAll(t, open(t, redis.Options{Timeouts: usual, URL: url}), all)
+	wantAll(t, open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: url}), all)
 }
 
 // wantMail sends until a message arrives.
@@ -121,22 +125,22 @@ func TestSentinelIsAway(t *testing.T) {
 	t.Parallel()
 	_, _, sentinel := redistest.StartSentinel(t)
 	url := "redis://" + sentinel.Addr() + "?master_name="
-	st := open(t, redis.Options{Timeouts: usual, URL: url + redistest.Master})
+	st := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: url + redistest.Master})
 	id := create(t, st)
 	sentinel.Kill()
 	wantBack(t, st, id) // the master is known
-	late := open(t, redis.Options{Timeouts: usual, URL: url + redistest.Master})
+	late := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: url + redistest.Master})
 	wantUnavailable(t, "Get", func() error { _, err := late.Get(t.Context(), id); return err })
 	sentinel.Restart()
 	wantBack(t, late, id)
-	other := open(t, redis.Options{Timeouts: usual, URL: url + "other"})
+	other := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: url + "other"})
 	wantUnavailable(t, "a master that nobody knows", func() error { _, err := other.Get(t.Context(), id); return err })
 }
 
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartClusterWithReplica(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: nodes[1].URL() + "?addr=" + nodes[2].Addr()})
+	st := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: nodes[1].URL() + "?addr=" + nodes[2].Addr()})
 	all := population(t, st, 60)
 	wantReplicated(t, nodes[0])
 
@@ -170,7 +174,7 @@ func TestClusterFailover(t *testing.T) {
 func TestSlotMoves(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: nodes[0].URL() + "?addr=" + nodes[1].Addr()})
+	st := open(t, redis.Options{Timeouts: usual, Timeout: failing, URL: nodes[0].URL() + "?addr=" + nodes[1].Addr()})
 	all := population(t, st, 20)
 	id := all["b0"]
 	tag := fmt.Sprintf("%02x", id.Key()[0])

@@ -25,7 +25,7 @@ var clientLog *observer.ObservedLogs
 
 func TestLogTo(t *testing.T) {
 	t.Parallel()
-	st := open(t, redis.Options{Timeouts: usual, URL: "redis://127.0.0.1:1"}) // nobody listens there
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: "redis://127.0.0.1:1"}) // nobody listens there
 	wantUnavailable(t, "Get", func() error { _, err := st.Get(t.Context(), session.NewID()); return err })
 	if clientLog.FilterMessage("redis client").Len() == 0 {
 		t.Error("a failed connection left no line in the log")

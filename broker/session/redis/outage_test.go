@@ -55,7 +55,7 @@ func calls(t *testing.T, st session.Store, id session.ID) map[string]func() erro
 func TestKilledRedisComesBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	events := st.Invalidations(t.Context())
 	wantFlush(t, events)
 	id := create(t, st)
@@ -84,7 +84,7 @@ func TestKilledRedisComesBack(t *testing.T) {
 func TestHangingRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	id := create(t, st)
 	server.Pause()
 	for name, call := range calls(t, st, id) {
@@ -105,7 +105,7 @@ func TestMuteServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	st := open(t, redis.Options{Timeouts: usual, URL: "redis://" + l.Addr().String()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: "redis://" + l.Addr().String()})
 	wantUnavailable(t, "Get", func() error { _, err := st.Get(t.Context(), session.NewID()); return err })
 }
 
@@ -113,7 +113,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	server.Kill()
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	events := st.Invalidations(t.Context())
 	wantUnavailable(t, "Get", func() error { _, err := st.Get(t.Context(), session.NewID()); return err })
 	server.Restart()

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,7 +24,15 @@ const patient = 20 * time.Second
 
 var usual = session.Timeouts{Idle: time.Hour, Lifetime: 24 * time.Hour}
 
+// open returns a store that is patient unless o says otherwise.
 func open(tb testing.TB, o redis.Options) *redis.Store {
+	tb.Helper()
+	o.Timeout = cmp.Or(o.Timeout, patient)
+	return openAsIs(tb, o)
+}
+
+// openAsIs returns a store for a Redis that may not answer.
+func openAsIs(tb testing.TB, o redis.Options) *redis.Store {
 	tb.Helper()
 	st, err := redis.New(o)
 	if err != nil {
@@ -74,7 +83,7 @@ func TestConformanceMiniredis(t *testing.T) {
 		server.SetTime(now)
 		return sessiontest.Fixture{
 			Open: func(tb testing.TB) session.Store {
-				return open(tb, redis.Options{Timeouts: timeouts, URL: "redis://" + server.Addr(), Timeout: patient})
+				return open(tb, redis.Options{Timeouts: timeouts, URL: "redis://" + server.Addr()})
 			},
 			Advance: func(d time.Duration) {
 				now = now.Add(d)
@@ -182,7 +191,7 @@ func dump(tb testing.TB, out *strings.Builder, addr string) {
 func TestRealClock(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL(), Timeout: patient})
+	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	id := create(t, st)
 
 	// A replica dies while it opens; the next one gets the claim in time.
@@ -200,7 +209,7 @@ func TestRealClock(t *testing.T) {
 	}
 
 	// Nobody uses this session any more.
-	brief := open(t, redis.Options{Timeouts: session.Timeouts{Idle: 50 * time.Millisecond, Lifetime: time.Hour}, URL: server.URL(), Timeout: patient})
+	brief := open(t, redis.Options{Timeouts: session.Timeouts{Idle: 50 * time.Millisecond, Lifetime: time.Hour}, URL: server.URL()})
 	left := create(t, brief)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

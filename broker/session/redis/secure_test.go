@@ -130,7 +130,7 @@ func TestTLS(t *testing.T) {
 func TestSkipVerifyIsLogged(t *testing.T) {
 	t.Parallel()
 	core, logged := observer.New(zap.WarnLevel)
-	open(t, redis.Options{Timeouts: usual, URL: "rediss://127.0.0.1:1", TLS: redisaddr.TLS{SkipVerify: true}, Log: zap.New(core)})
+	openAsIs(t, redis.Options{Timeouts: usual, URL: "rediss://127.0.0.1:1", TLS: redisaddr.TLS{SkipVerify: true}, Log: zap.New(core)})
 	if logged.FilterMessageSnippet("certificate").Len() != 1 {
 		t.Errorf("got %v, want a warning", logged.All())
 	}
@@ -188,7 +188,7 @@ func TestACL(t *testing.T) {
 		"another prefix": {URL: fmt.Sprintf(url, "gateway:secret%2F%40@"), Prefix: "other:"},
 	} {
 		o.Timeouts = usual
-		st := open(t, o)
+		st := openAsIs(t, o)
 		wantUnavailable(t, name, func() error { return st.Create(t.Context(), session.Session{ID: session.NewID()}, session.Caps{}) })
 	}
 	if logged.Len() > 0 {
@@ -221,7 +221,7 @@ func TestWarnsOfEviction(t *testing.T) {
 			t.Parallel()
 			core, logged := observer.New(zap.InfoLevel)
 			server := redistest.Start(t, "--maxmemory", "64mb", "--maxmemory-policy", policy)
-			st, err := redis.New(redis.Options{Timeouts: usual, URL: server.URL(), Log: zap.New(core)})
+			st, err := redis.New(redis.Options{Timeouts: usual, URL: server.URL(), Log: zap.New(core), Timeout: patient})
 			if err != nil {
 				t.Fatal(err)
 			}

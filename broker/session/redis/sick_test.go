@@ -31,7 +31,7 @@ func newSick(t *testing.T, server *redistest.Server) *sick {
 	t.Helper()
 	var passed atomic.Int64
 	begin := time.Now()
-	st := open(t, redis.Options{
+	st := openAsIs(t, redis.Options{
 		Timeouts: usual, URL: server.URL(),
 		Now: func() time.Time { return begin.Add(time.Duration(passed.Load())) },
 	})
@@ -150,7 +150,7 @@ func TestRedisWithoutDisk(t *testing.T) {
 func TestLoadingRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	all := population(t, st, 300)
 	server.Kill()
 	server.RestartSlowly(200 * time.Microsecond)
@@ -164,7 +164,7 @@ func TestLoadingRedis(t *testing.T) {
 func TestForgottenScripts(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	st := open(t, redis.Options{Timeouts: usual, URL: server.URL()})
+	st := openAsIs(t, redis.Options{Timeouts: usual, URL: server.URL()})
 	id := create(t, st)
 	for name, call := range calls(t, st, id) {
 		if name == "Delete" {

@@ -17,7 +17,8 @@ import (
 // nothing stays of it.
 func TestSize(t *testing.T) {
 	t.Parallel()
-	const before, measured, most = 300, 1000, 1024 // sessions, sessions, bytes
+	// It is below 1 KiB. A tenth more is for what a busy Redis holds besides.
+	const before, measured, most = 300, 1000, 1024 * 11 / 10 // sessions, sessions, bytes
 	for name, keys := range map[string][]string{"as it is": nil, "sealed": {oldKey}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
