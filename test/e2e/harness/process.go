@@ -23,8 +23,9 @@ import (
 )
 
 // Patience bounds every wait for something that should happen soon. It is long
-// because a machine may be busy; a test that passes never waits so long.
-const Patience = 30 * time.Second
+// because a machine may be busy, and longer than the 30 s that a call is held for
+// a broker that hangs; a test that passes never waits so long.
+const Patience = 60 * time.Second
 
 // markEnv marks a process and all that it starts, so that what is left of them
 // can be found.
