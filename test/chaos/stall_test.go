@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ const (
 	// so long for nothing, it says more about the machine than about the gateway.
 	stallAfter = 250 * time.Millisecond
 	stallEvery = 50 * time.Millisecond
+	// longStall is one that may cost any call: servers get 4 s.
+	longStall = time.Second
 	// stallAround is how long before and after it calls may suffer of the same.
 	stallAround = time.Second
 )
@@ -23,6 +26,7 @@ const (
 type stalls struct {
 	mu    sync.Mutex
 	found []check.Excuse
+	worst time.Duration
 }
 
 // watchStalls sends a request at short intervals until the test ends.
@@ -35,11 +39,19 @@ func watchStalls(t *testing.T, send func() error) *stalls {
 			if err := send(); err != nil {
 				continue
 			}
-			if now := time.Now(); now.Sub(began) > stallEvery+stallAfter {
-				s.mu.Lock()
-				s.found = append(s.found, check.Excuse{From: began.Add(-stallAround), To: now.Add(stallAround), Calls: needsBroker, As: late})
-				s.mu.Unlock()
+			now := time.Now()
+			took := now.Sub(began) - stallEvery
+			if took < stallAfter {
+				continue
 			}
+			e := check.Excuse{From: began.Add(-stallAround), To: now.Add(stallAround), Calls: needsBroker, As: late}
+			if took > longStall {
+				e.Calls = away
+			}
+			s.mu.Lock()
+			s.found = append(s.found, e)
+			s.worst = max(s.worst, took)
+			s.mu.Unlock()
 		}
 	}()
 	return s
@@ -49,6 +61,12 @@ func (s *stalls) excuses() []check.Excuse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]check.Excuse(nil), s.found...)
+}
+
+func (s *stalls) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("%d times, for %v at most", len(s.found), s.worst.Round(time.Millisecond))
 }
 
 // direct asks a server that no fault is about, past the gateway.
