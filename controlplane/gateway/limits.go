@@ -71,7 +71,7 @@ func (v *validation) limits(g *Gateway) {
 		v.part(of.principalPath, of.principal, of.at, of.total)
 		v.part(of.addressPath, of.address, of.at, of.total)
 	}
-	if l.Sessions > 0 && l.Sessions < sparse && g.Sessions.Store != StoreMemory {
+	if l.Sessions > 0 && l.Sessions < sparse && g.Sessions.Store != StoreMemory && g.Sessions.Store != StoreToken {
 		v.warnf("limits.sessions", "in Redis each part of the store has its share, so that with less than %d new sessions may be refused at some 80 %%", sparse)
 	}
 	v.between("limits.sseClients", l.SSEClients, 1, maxCount)
