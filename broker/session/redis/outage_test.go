@@ -131,7 +131,7 @@ func wantBack(t *testing.T, st session.Store, id session.ID) {
 
 // eventually repeats a call while the store is unavailable: the client may look
 // for a lost server only once a second.
-func eventually(t *testing.T, call func() error) {
+func eventually(t testing.TB, call func() error) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -86,3 +86,26 @@ func longRevision(short string) mcp.Revision {
 	}
 	return mcp.Revision(short)
 }
+
+// packedDigest goes before 32 bytes that are a principal of 64 hexadecimal digits.
+const packedDigest = "\x01"
+
+// packPrincipal shortens a principal that is a digest, as they are where they come
+// from a credential.
+func packPrincipal(p string) string {
+	if len(p) != 64 {
+		return p
+	}
+	if b, err := hex.DecodeString(p); err == nil && hex.EncodeToString(b) == p {
+		return packedDigest + string(b)
+	}
+	return p
+}
+
+// unpackPrincipal undoes packPrincipal.
+func unpackPrincipal(p string) string {
+	if len(p) == 33 && p[:1] == packedDigest {
+		return hex.EncodeToString([]byte(p[1:]))
+	}
+	return p
+}

@@ -43,6 +43,20 @@ func TestPack(t *testing.T) {
 	}
 }
 
+func TestPackPrincipal(t *testing.T) {
+	t.Parallel()
+	digest := strings.Repeat("0123456789abcdef", 4)
+	for p, want := range map[string]int{"": 0, "p": 1, digest: 33, strings.ToUpper(digest): 64, digest[1:]: 63, "\x01" + digest[:32]: 33} {
+		packed := packPrincipal(p)
+		if len(packed) != want {
+			t.Errorf("%q: %d bytes, want %d", p, len(packed), want)
+		}
+		if got := unpackPrincipal(packed); got != p && p[:1] != packedDigest {
+			t.Errorf("%q comes back as %q", p, got)
+		}
+	}
+}
+
 func FuzzPack(f *testing.F) {
 	ring, err := seal.New("one")
 	if err != nil {

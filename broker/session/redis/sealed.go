@@ -33,16 +33,16 @@ func fieldBackend(server string) string { return "b:" + server }
 // document, sealed with each of the keys.
 func (s *Store) sealDocument(v session.Session, key session.Key) (principal string, docs []string) {
 	if s.ring == nil {
-		return v.Principal, []string{document(v)}
+		return packPrincipal(v.Principal), []string{document(v)}
 	}
-	version := shortRevision(v.Version)
-	head := fmt.Sprintf("%d %d:%s%s", len(version), len(v.Principal), version, v.Principal)
+	version, packed := shortRevision(v.Version), packPrincipal(v.Principal)
+	head := fmt.Sprintf("%d %d:%s%s", len(version), len(packed), version, packed)
 	return s.place(v.Principal), s.ring.SealAll(recordOfSession(key), fieldDocument, head+document(v))
 }
 
 // openDocument undoes sealDocument. The others are what the hash says.
 func (s *Store) openDocument(key session.Key, version, principal, doc string) (session.Session, error) {
-	v := session.Session{Version: longRevision(version), Principal: principal}
+	v := session.Session{Version: longRevision(version), Principal: unpackPrincipal(principal)}
 	doc, err := s.ring.Open(recordOfSession(key), fieldDocument, doc)
 	if err != nil {
 		return session.Session{}, s.notOpened("a session", err)
@@ -55,7 +55,7 @@ func (s *Store) openDocument(key session.Key, version, principal, doc string) (s
 		if err != nil || err2 != nil || n < 0 || m < 0 || n+m > len(rest) {
 			return session.Session{}, malformed("client document")
 		}
-		v.Version, v.Principal, doc = longRevision(rest[:n]), rest[n:n+m], rest[n+m:]
+		v.Version, v.Principal, doc = longRevision(rest[:n]), unpackPrincipal(rest[n:n+m]), rest[n+m:]
 	}
 	return v, readDocument(&v, doc)
 }

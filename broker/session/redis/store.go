@@ -175,7 +175,7 @@ func (s *Store) end(ctx context.Context, key session.Key, when string) ([]sessio
 	}
 	place := f[0]
 	if s.ring == nil {
-		place = s.place(place)
+		place = s.place(unpackPrincipal(place))
 	}
 	s.release(ctx, place, key)
 	held, err := s.parseHeld(key, f[1:])
