@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// Calls between the eras are bounded in both directions.
+func TestCallsBetweenTheErasAreBounded(t *testing.T) {
+	t.Parallel()
+	few := func(l *gatewayconfig.Limits) { l.Calls = 1 }
+	t.Run("to modern", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			one := modernOne("a")
+			closed := hanging(one)
+			g := newGateway(t, setup{config: limited(few)}, map[string]http.Handler{"one": one})
+			id := g.open()
+			first := g.begin(id, toolCall("one_a", ""))
+			synctest.Wait()
+			g.wantBusy(g.request("POST", toolCall("one_a", ""), map[string]string{"Mcp-Session-Id": id}), "calls")
+			g.request("DELETE", "", map[string]string{"Mcp-Session-Id": id})
+			<-closed
+			for range first.lines {
+			}
+			synctest.Wait()
+			if n := g.broker.crossings.count; n != 0 {
+				t.Errorf("%d calls are counted when all have ended", n)
+			}
+		})
+	})
+	t.Run("to legacy", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			one := raw("a")
+			release := make(chan struct{})
+			one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+				if method == "tools/call" {
+					<-release
+				}
+				return false
+			}
+			g := newGateway(t, setup{config: limited(few)}, map[string]http.Handler{"one": one})
+			call := func() answer {
+				return g.request("POST", stateless("1", "tools/call", `"name":"one_a","arguments":{}`), mirrors("tools/call", "one_a"))
+			}
+			first := make(chan answer)
+			go func() { first <- call() }()
+			synctest.Wait()
+			if !strings.Contains(g.metrics(), "mcp_broker_calls 1\n") {
+				t.Error("the metrics have no call")
+			}
+			g.wantBusy(call(), "calls")
+			close(release)
+			if got := <-first; got.status != 200 {
+				t.Errorf("the first call: %d %s", got.status, got.body)
+			}
+		})
+	})
+}
+
+func (g *gateway) wantBusy(got answer, limit string) {
+	g.t.Helper()
+	if got.status != 503 || !strings.Contains(got.body, "-32603") || got.header.Get("Retry-After") == "" {
+		g.t.Errorf("one too many: %d %v %s", got.status, got.header, got.body)
+	}
+	if n := g.refused(limit); n != "1" {
+		g.t.Errorf("%s is counted %s times, want once", limit, n)
+	}
+}
+
+// Sessions that clients without sessions share are bounded, and counted.
+func TestPooledSessionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := raw("a")
+		release := make(chan struct{})
+		one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+			if method == "tools/call" {
+				<-release
+			}
+			return false
+		}
+		g := newGateway(t, setup{config: limited(func(l *gatewayconfig.Limits) { l.PooledSessions = 1 })}, map[string]http.Handler{"one": one})
+		call := func(who string) answer {
+			header := mirrors("tools/call", "one_a")
+			header["Authorization"] = "Bearer " + who
+			return g.request("POST", stateless("1", "tools/call", `"name":"one_a","arguments":{}`), header)
+		}
+		first := make(chan answer)
+		go func() { first <- call("ada") }()
+		synctest.Wait()
+		if got := call("bob"); !strings.Contains(got.body, "-32603") || g.refused("pooledSessions") != "1" {
+			t.Errorf("one too many: %d %s, counted %s", got.status, got.body, g.refused("pooledSessions"))
+		}
+		close(release)
+		<-first
+		if got := call("bob"); !strings.Contains(got.body, "no such method") { // says the server
+			t.Errorf("once there is room: %d %s", got.status, got.body)
+		}
+	})
+}
+
+// HTTP+SSE clients are bounded, and counted.
+func TestSSEClientsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newLoop(t)
+		c := g.broker.view.Load().config
+		c.Limits.SSEClients = 1
+		g.apply(c)
+		g.path = "/mcp/sse"
+		first := make(chan answer)
+		header := map[string]string{"Accept": "text/event-stream"}
+		go func() { first <- g.request("GET", "", header) }()
+		synctest.Wait()
+		if !strings.Contains(g.metrics(), "mcp_broker_sse_clients 1\n") {
+			t.Error("the metrics have no client")
+		}
+		g.wantBusy(g.request("GET", "", header), "sseClients")
+		time.Sleep(time.Minute) // who does not initialize has to go
+		<-first
+		if !strings.Contains(g.metrics(), "mcp_broker_sse_clients 0\n") {
+			t.Error("a client is counted that has gone")
+		}
+	})
+}
