@@ -191,6 +191,10 @@ func (t Timeouts) Validate() error {
 // its record stays until Expired hands it out. All handles on one store share
 // one clock, the store's.
 type Store interface {
+	// Mint returns an id for s, for Create: by chance, or one that holds s.
+	// ErrTooLarge if s does not fit.
+	Mint(s Session) (ID, error)
+
 	// Create adds s. ErrFull and ErrTooMany if there is no room within caps: what
 	// has expired takes none, and callers at the same time get no more than there
 	// is. ErrExists if another session has the id. The same session again is no

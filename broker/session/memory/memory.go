@@ -71,6 +71,9 @@ type backend struct {
 	existing session.Backend
 }
 
+// Mint implements session.Store.
+func (s *Store) Mint(session.Session) (session.ID, error) { return session.NewID(), nil }
+
 // Create implements session.Store.
 func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
 	return s.Adopt(ctx, v, caps, s.opts.Now().Add(s.opts.Lifetime))

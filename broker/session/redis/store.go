@@ -15,6 +15,9 @@ import (
 	"mcp-gateway/broker/session"
 )
 
+// Mint implements session.Store.
+func (s *Store) Mint(session.Session) (session.ID, error) { return session.NewID(), nil }
+
 // Create implements session.Store.
 //
 // The place among the principal's sessions is taken first and given back if

@@ -24,7 +24,7 @@ type Fixture struct {
 	// Dump returns all that a reader of the store would see. Nil for a store
 	// that nobody can read.
 	Dump func(testing.TB) string
-	// MintsIDs: an id is of one session for good, see session.Minter.
+	// MintsIDs: an id is of one session for good, see session.Store.Mint.
 	MintsIDs bool
 	// LargestSession is how many bytes of ClientInfo the store takes; 0 is any
 	// number.

@@ -56,10 +56,7 @@ type Store struct {
 	pruned time.Time // when those that are over were taken out
 }
 
-var (
-	_ session.Store  = (*Store)(nil)
-	_ session.Minter = (*Store)(nil)
-)
+var _ session.Store = (*Store)(nil)
 
 // New returns a store without sessions.
 func New(o Options) (*Store, error) {
@@ -80,7 +77,7 @@ func New(o Options) (*Store, error) {
 	return &Store{Store: held, opts: o, ring: ring, ended: make(map[session.Key]time.Time)}, nil
 }
 
-// Mint implements session.Minter.
+// Mint implements session.Store.
 func (s *Store) Mint(v session.Session) (session.ID, error) {
 	sealed := s.ring.Seal(record, "", encode(v, s.opts.Now().Add(s.opts.Lifetime)))
 	if base64.RawURLEncoding.EncodedLen(len(sealed)) > LongestID {
