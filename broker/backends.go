@@ -57,7 +57,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 // turnPatience bounds the wait for a turn to open a backend session. With what
 // opening it takes after that it is still less than the filter waits for the
 // answer, so that who has waited in vain is told why.
-const turnPatience = 15 * time.Second
+const turnPatience = 14 * time.Second
 
 // takeTurn is session.Request.Enter. The error is upstream.ErrBusy if it is not to
 // be expected that the turn comes soon.

@@ -111,6 +111,10 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 		b.running.Go(func() { s.upstream.Run(ctx) })
 		b.keepBridge(ctx, s.bridge)
 	}
+	limits := config.Limits.Complete()
+	for _, s := range next {
+		s.upstream.SetOpenings(limits.Openings, limits.WaitingOpenings)
+	}
 	b.config, b.servers = config, next
 	b.applied++
 	b.remake()

@@ -70,12 +70,13 @@ const (
 	limitWaiting         = "waitingCalls"
 	limitPooled          = "pooledSessions"
 	limitBridged         = "bridgedSessions"
+	limitOpenings        = "waitingOpenings"
 )
 
 // counted are all of them.
 var counted = []string{
 	limitSessions, limitOwnSessions, limitAddressSessions, limitStreams, limitOwnStreams, limitAddressStreams,
-	limitSSEClients, limitBody, limitDepth, limitCalls, limitWaiting, limitPooled, limitBridged,
+	limitSSEClients, limitBody, limitDepth, limitCalls, limitWaiting, limitPooled, limitBridged, limitOpenings,
 }
 
 // limits returns those in force.

@@ -103,6 +103,7 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 		b.log.Warn("session store fails", zap.Error(err))
 		http.Error(w, "the session store is away", http.StatusServiceUnavailable)
 	case errors.Is(err, upstream.ErrBusy):
+		b.metrics.Refused(limitOpenings)
 		b.log.Warn("too many sessions are being opened at a server", zap.String("server", question.Server))
 		http.Error(w, "too many sessions are being opened at the server", http.StatusTooManyRequests)
 	default:

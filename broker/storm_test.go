@@ -82,9 +82,10 @@ func TestColdStormHasAQueueWithAnEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		one := raw("a")
-		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		c := config("one")
+		c.Limits.Openings, c.Limits.WaitingOpenings = 1, 1
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one})
 		synctest.Wait()
-		g.broker.view.Load().servers["one"].SetOpenings(1, 1)
 		one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
 			if method == "initialize" {
 				time.Sleep(time.Second)

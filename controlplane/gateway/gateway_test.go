@@ -197,7 +197,7 @@ func TestFilter(t *testing.T) {
 	g.AllowedOrigins = []string{"https://b"}
 	want := gatewayconfig.Filter{
 		Path: "/mcp", SSEPath: "/mcp/sse", Hostnames: []string{"a", "::1"}, AllowedOrigins: []string{"https://b"},
-		BodyLimit: 4 << 20, ResponseLimit: 16 << 20, EventLimit: 16 << 20, Depth: 128, Questions: 1024, InternalCluster: "x", AskTimeout: gatewayconfig.Duration(25 * time.Second),
+		BodyLimit: 4 << 20, ResponseLimit: 16 << 20, EventLimit: 16 << 20, Depth: 128, Questions: 8192, InternalCluster: "x", AskTimeout: gatewayconfig.Duration(25 * time.Second),
 	}
 	if diff := cmp.Diff(want, g.Filter("x")); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -31,7 +31,7 @@ func DefaultLimits() Limits {
 		HeaderSize: 60 << 10,
 		Headers:    100,
 		Servers:    1000,
-		Questions:  1024,
+		Questions:  8192,
 	}
 }
 
@@ -85,6 +85,8 @@ func (v *validation) limits(g *Gateway) {
 	v.part("limits.waitingCalls", l.WaitingCalls, "limits.calls", l.Calls)
 	v.between("limits.waitingCalls", l.WaitingCalls, 1, maxCount)
 	v.between("limits.bridgedSessions", l.BridgedSessions, 1, maxCount)
+	v.between("limits.openings", l.Openings, 1, maxCount)
+	v.between("limits.waitingOpenings", l.WaitingOpenings, 1, maxCount)
 	if n := len(g.EnabledServers()); n > l.Servers {
 		v.errorf("servers", "%d are enabled, more than limits.servers (%d) admits", n, l.Servers)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // askTimeout bounds one question of the filter to the broker. The longest is
-// for a backend session: the broker waits for its turn at a server, up to 15 s,
+// for a backend session: the broker waits for its turn at a server, up to 14 s,
 // connects to it and initializes it; clients mostly give up after 30 s. A constant,
 // because the filter's configuration must not change with a server.
 const askTimeout = 25 * time.Second

@@ -35,6 +35,10 @@ type Limits struct {
 	// BridgedSessions bounds the sessions at a server that the broker serves to
 	// Envoy, unless each is a process, see Bridge.MaxProcesses.
 	BridgedSessions int `json:"bridgedSessions"`
+	// Openings is how many sessions are opened at one server at one time, by one
+	// broker, WaitingOpenings how many wait for that.
+	Openings        int `json:"openings"`
+	WaitingOpenings int `json:"waitingOpenings"`
 }
 
 // DefaultLimits hold where nothing is declared.
@@ -56,6 +60,8 @@ func DefaultLimits() Limits {
 		Calls:                   4096,
 		WaitingCalls:            1000,
 		BridgedSessions:         4096,
+		Openings:                32,
+		WaitingOpenings:         4096,
 	}
 }
 
@@ -67,6 +73,7 @@ func (l Limits) Complete() Limits {
 		{&l.Depth, &d.Depth}, {&l.SSEClients, &d.SSEClients}, {&l.ItemsPerServer, &d.ItemsPerServer},
 		{&l.PooledSessions, &d.PooledSessions}, {&l.PooledSessionsPerServer, &d.PooledSessionsPerServer},
 		{&l.Calls, &d.Calls}, {&l.WaitingCalls, &d.WaitingCalls}, {&l.BridgedSessions, &d.BridgedSessions},
+		{&l.Openings, &d.Openings}, {&l.WaitingOpenings, &d.WaitingOpenings},
 	} {
 		if *of.value <= 0 {
 			*of.value = *of.or

@@ -26,5 +26,7 @@ func (d *decoder) limits(l *gateway.Limits) fields {
 		"calls":                   d.amount(&l.Calls),
 		"waitingCalls":            d.amount(&l.WaitingCalls),
 		"bridgedSessions":         d.amount(&l.BridgedSessions),
+		"openings":                d.amount(&l.Openings),
+		"waitingOpenings":         d.amount(&l.WaitingOpenings),
 	}
 }
