@@ -17,7 +17,7 @@ CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/soak$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -103,6 +103,12 @@ chaos: build ## faults under load, every call checked: dist/chaos.txt; CHAOS_CAL
 	@rm -f dist/chaos.txt; status=0; CHAOS=1 ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh chaos -count=1 -timeout $(CHAOS_LIMIT) ./test/chaos || status=$$?; \
 	  cat dist/chaos.txt; exit $$status
+
+.PHONY: scale
+scale: build tools ## sizes that no other test reaches: dist/scale.txt; SCALE=short, SESSIONS=1000000
+	@rm -f dist/scale.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	  scripts/gotest.sh scale -count=1 -timeout 28m ./test/scale || status=$$?; \
+	  cat dist/scale.txt; exit $$status
 
 .PHONY: compose
 compose: ## docker compose up with a real daemon, as a client sees it; skipped where none can run
