@@ -112,7 +112,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		startup: newStartup(),
 	}
 	b.metrics = metrics.New(counted, b.measure)
-	b.store = b.metrics.Store(store)
+	b.store = session.Patient(b.metrics.Store(store))
 	b.opener = session.NewOpener(b.store, openLease)
 	b.crossings = newCrossings(b.mail)
 	b.mail.handle(mailLook, b.lookAt)
