@@ -48,7 +48,9 @@ type world struct {
 	epochs map[string]int    // of their hot restarts
 	steady string            // address of a server that no fault is about
 	stalls *stalls
-	clocks *clocks
+	// excuses are those of all scenarios so far.
+	excuses []check.Excuse
+	clocks  *clocks
 }
 
 // servers are those behind the gateway: cid is the one that faults hit.
