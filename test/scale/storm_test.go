@@ -20,6 +20,7 @@ type crowd struct {
 	urls     []string
 	http     *http.Client
 	sessions []string // by client
+	meter    *meter   // of what a wave costs; nil for none
 }
 
 func newCrowd(t testing.TB, clients int, urls ...string) *crowd {
@@ -63,6 +64,10 @@ func (c *crowd) wave(what string, n int, f func(client, i int) error) {
 	var failed []error
 	start := make(chan struct{})
 	var all sync.WaitGroup
+	var before cost
+	if c.meter != nil {
+		before = c.meter.read()
+	}
 	for client := range c.sessions {
 		for i := range n {
 			all.Go(func() {
@@ -85,6 +90,9 @@ func (c *crowd) wave(what string, n int, f func(client, i int) error) {
 	took := time.Since(began)
 	figure(c.t, fmt.Sprintf("%s, %d at once", what, len(times)), "%d errors, all in %v, p50 %v, p99 %v", len(failed),
 		rounded(took), rounded(quantile(times, .5)), rounded(quantile(times, .99)))
+	if c.meter != nil {
+		figure(c.t, "  "+what, "%s", c.meter.since(before, len(times)))
+	}
 	for _, err := range failed[:min(5, len(failed))] {
 		c.t.Error(err)
 	}
@@ -130,7 +138,9 @@ func TestColdStorm(t *testing.T) {
 		config.Servers = append(config.Servers, s.behind())
 	}
 	servers[2].slow = 5 * time.Millisecond
-	c := newCrowd(t, clients, harness.Run(t, config).URL, harness.Run(t, config).URL)
+	a, b := harness.Run(t, config), harness.Run(t, config)
+	c := newCrowd(t, clients, a.URL, b.URL)
+	c.meter = newMeter(t, store.Addr(), a, b)
 	name := func(client int) string { return fmt.Sprintf("client-%d", client) }
 
 	c.wave("cold storm: initialize", 1, func(client, _ int) error { return c.initialize(client, client, name(client)) })
@@ -143,7 +153,7 @@ func TestColdStorm(t *testing.T) {
 	})
 	// The fourth call meets the first one's server, at the other gateway.
 	first := func(client, i int) error { return c.call(client, client+i, servers[i%3].name, name(client)) }
-	c.wave("cold storm: first calls at 3 servers, and one again", 4, first)
+	c.wave("cold storm: first calls at 3 servers, and one again elsewhere", 4, first)
 	c.wave("cold storm: the same, warm", 4, first)
 	for _, s := range servers {
 		all, twice := s.sessions("client-")
