@@ -19,8 +19,10 @@ func TestStatelessClientsOfAServerWithSessions(t *testing.T) {
 		if c.era != modern {
 			continue
 		}
+		// One after another: without credentials they are one caller and share a session,
+		// and this server asks for roots beside its calls. Only where a single call is
+		// under way is it known whom to ask.
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
 			out := c.run(t, g.URL, `[
 				{"do":"tools/list"},
 				{"do":"tools/call","name":"all_echo","arguments":{"message":"hi"}},
@@ -45,8 +47,8 @@ func TestStatelessClientsOfAServerWithSessions(t *testing.T) {
 					t.Errorf("step %d: %s, want %s", i, out.Steps[i].text(), want)
 				}
 			}
-			if n := len(out.Steps[2].Progress); n != 3 {
-				t.Errorf("%d times progress", n)
+			if len(out.Steps[2].Progress) != 3 {
+				t.Errorf("progress %v", out.Steps[2].Progress)
 			}
 			if e := out.Steps[8].Error; e == nil || e.Code == -32002 {
 				t.Errorf("unknown resource: %s", out.Steps[8].text())

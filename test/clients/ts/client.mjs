@@ -151,7 +151,8 @@ async function call({ cancel, until, timeout = 30_000, meta, ...params }, step) 
     resetTimeoutOnProgress: true,
     signal: abort.signal,
     onprogress: (progress) => {
-      step.progress.push(progress);
+      // Version 2 also reports by itself, before each round of input.
+      if (!progress.message?.startsWith("Fulfilling input required")) step.progress.push(progress);
       if (cancel) abort.abort("given up");
     },
   };
