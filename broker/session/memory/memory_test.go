@@ -2,7 +2,6 @@ package memory_test
 
 import (
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -10,26 +9,6 @@ import (
 	"mcp-gateway/broker/session/memory"
 	"mcp-gateway/broker/session/sessiontest"
 )
-
-// clock is moved by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Unix(1_700_000_000, 0)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 func open(tb testing.TB, o memory.Options) *memory.Store {
 	tb.Helper()
@@ -43,7 +22,7 @@ func open(tb testing.TB, o memory.Options) *memory.Store {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
-		c := newClock()
+		c := sessiontest.NewClock()
 		st := open(t, memory.Options{Timeouts: timeouts, Now: c.Now})
 		return sessiontest.Fixture{
 			Open:    func(testing.TB) session.Store { return st },
@@ -67,7 +46,7 @@ func TestRefusesBadOptions(t *testing.T) {
 
 func TestBound(t *testing.T) {
 	t.Parallel()
-	ctx, c := t.Context(), newClock()
+	ctx, c := t.Context(), sessiontest.NewClock()
 	st := open(t, memory.Options{
 		Timeouts: session.Timeouts{Idle: time.Minute, Lifetime: time.Hour},
 		Now:      c.Now,

@@ -17,28 +17,8 @@ import (
 
 var usual = session.Timeouts{Idle: time.Hour, Lifetime: 24 * time.Hour}
 
-// clock is moved by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newClock() *clock { return &clock{now: time.Unix(1_700_000_000, 0)} }
-
 // replica returns a store of a fleet with the clock and the keys.
-func replica(tb testing.TB, c *clock, timeouts session.Timeouts, keys ...string) *token.Store {
+func replica(tb testing.TB, c *sessiontest.Clock, timeouts session.Timeouts, keys ...string) *token.Store {
 	tb.Helper()
 	st, err := token.New(token.Options{Timeouts: timeouts, Keys: keys, Now: c.Now})
 	if err != nil {
@@ -52,7 +32,7 @@ func replica(tb testing.TB, c *clock, timeouts session.Timeouts, keys ...string)
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	sessiontest.Run(t, func(t *testing.T, timeouts session.Timeouts) sessiontest.Fixture {
-		c := newClock()
+		c := sessiontest.NewClock()
 		st := &named{Store: replica(t, c, timeouts, "key"), minted: map[session.ID]session.ID{}, names: map[session.Key]session.Key{}}
 		return sessiontest.Fixture{
 			Open:           func(testing.TB) session.Store { return st },
@@ -104,7 +84,7 @@ func wantNone(t *testing.T, st session.Store, id session.ID) {
 
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	ctx, c := t.Context(), newClock()
+	ctx, c := t.Context(), sessiontest.NewClock()
 	a, b := replica(t, c, usual, "key"), replica(t, c, usual, "key")
 	s := begin(t, a)
 	wantSession(t, b, s)
@@ -152,7 +132,7 @@ func TestFleet(t *testing.T) {
 
 func TestIdleSessionStaysEnded(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := sessiontest.NewClock()
 	st := replica(t, c, usual, "key")
 	s := begin(t, st)
 	c.Advance(usual.Idle)
@@ -165,7 +145,7 @@ func TestIdleSessionStaysEnded(t *testing.T) {
 
 func TestNoRoomForAdoption(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := sessiontest.NewClock()
 	a, b := replica(t, c, usual, "key"), replica(t, c, usual, "key")
 	s := begin(t, a)
 	if _, err := session.Begin(t.Context(), b, aSession(), session.Caps{Total: 1}); err != nil {
@@ -181,7 +161,7 @@ func TestNoRoomForAdoption(t *testing.T) {
 
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := sessiontest.NewClock()
 	st := replica(t, c, usual, "key")
 	s, twin := begin(t, st), begin(t, st)
 	if s.ID == twin.ID {
@@ -212,7 +192,7 @@ func TestIDs(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := sessiontest.NewClock()
 	old, both, swapped := replica(t, c, usual, "old"), replica(t, c, usual, "old", "new"), replica(t, c, usual, "new", "old")
 	first, second := begin(t, old), begin(t, swapped)
 	wantSession(t, both, first)
@@ -233,7 +213,7 @@ func TestKeys(t *testing.T) {
 
 func TestEndedIsForgotten(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := sessiontest.NewClock()
 	st := replica(t, c, usual, "key")
 	for range 100 {
 		if _, err := st.Delete(t.Context(), begin(t, st).ID); err != nil {
