@@ -22,7 +22,8 @@ type scripts struct {
 }
 
 func newScripts() scripts {
-	prelude := luaSource("prelude")
+	clock := luaSource("clock")
+	prelude := clock + luaSource("prelude")
 	load := func(name string) *goredis.Script {
 		return goredis.NewScript(prelude + luaSource(name))
 	}
@@ -42,7 +43,7 @@ func newScripts() scripts {
 		subscribe:   load("subscribe"),
 		unsubscribe: load("unsubscribe"),
 
-		reserve: goredis.NewScript(luaSource("reserve")),
+		reserve: goredis.NewScript(clock + luaSource("reserve")),
 	}
 }
 

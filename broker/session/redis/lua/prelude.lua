@@ -1,4 +1,4 @@
--- Common to all scripts of the session store.
+-- Common to all scripts on one session, behind the clock.
 --
 -- KEYS, all in one hash slot:
 --   1 hash of the session
@@ -20,15 +20,6 @@
 --   6... as each script says
 
 local member, idle, grace, channel = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-
-local now = tonumber(ARGV[2])
-if not now then
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end
-
--- Lua would write a time as 1.7e+12.
-local function int(n) return string.format('%.0f', n) end
 
 -- A hash is compact as long as none of its values is over 64 bytes: longer ones
 -- are kept in two fields. write needs to be the first for the field, or to follow

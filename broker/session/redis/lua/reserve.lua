@@ -5,13 +5,6 @@
 -- ARGV 1 session key  2 clock in ms, '' for this server's own
 --   3 ms until then  4 ms that the set is needed  5 most places  6 most answers
 -- {0, ...} full, with places whose time has come. {1} taken. {2} taken before.
-local now = tonumber(ARGV[2])
-if not now then
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end
-local function int(n) return string.format('%.0f', n) end
-
 local had = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not had and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[5]) then
   local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now), 'LIMIT', 0, ARGV[6])
