@@ -10,7 +10,7 @@ import (
 
 // operations are the values of the label operation: those that may go to a server.
 var operations = []string{
-	"create", "get", "delete", "claim", "commit", "abandon", "drop", "backends",
+	"create", "get", "delete", "claim", "renew", "commit", "abandon", "drop", "backends",
 	"settings", "set_level", "subscribe", "unsubscribe", "expired", "send",
 }
 
@@ -48,6 +48,11 @@ func (o *observed) Delete(ctx context.Context, id session.ID) (held []session.He
 func (o *observed) Claim(ctx context.Context, id session.ID, server string, lease time.Duration) (c session.Claim, err error) {
 	defer func(start time.Time) { o.note("claim", start, err) }(time.Now())
 	return o.Store.Claim(ctx, id, server, lease)
+}
+
+func (o *observed) Renew(ctx context.Context, id session.ID, server string, t session.Token, lease time.Duration) (held bool, err error) {
+	defer func(start time.Time) { o.note("renew", start, err) }(time.Now())
+	return o.Store.Renew(ctx, id, server, t, lease)
 }
 
 func (o *observed) Commit(ctx context.Context, id session.ID, server string, t session.Token, b session.Backend) (won bool, err error) {
