@@ -73,8 +73,9 @@ func (d *detached) write(text []byte) error {
 }
 
 func (d *detached) send(b []byte) error {
-	if d.open.Err() == nil { // else the deadline is that of the end
-		_ = d.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = d.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if d.open.Err() != nil { // whose deadline that was to be
+		_ = d.conn.SetWriteDeadline(time.Now().Add(leaveWithin))
 	}
 	_, err := d.conn.Write(b)
 	return err
