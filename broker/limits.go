@@ -45,10 +45,11 @@ func countedFor(r *http.Request) principal {
 
 // sessionCaps are those for a session of p.
 func sessionCaps(l gatewayconfig.Limits, p principal) session.Caps {
-	return session.Caps{Total: l.Sessions, Principal: p.choose(l.SessionsPerPrincipal, l.SessionsPerAddress)}
+	return session.Caps{Total: l.Sessions, Principal: choose(p, l.SessionsPerPrincipal, l.SessionsPerAddress)}
 }
 
-func (p principal) choose(credential, address int) int {
+// choose returns what counts for p of what there is for each kind.
+func choose[T any](p principal, credential, address T) T {
 	if p.anonymous {
 		return address
 	}
@@ -89,11 +90,7 @@ func (b *Broker) refuseSession(c *call, of principal, err error) {
 		b.metrics.Refused(limitSessions)
 		c.failBusy("the gateway has too many sessions")
 	case errors.Is(err, session.ErrTooMany):
-		if of.anonymous {
-			b.metrics.Refused(limitAddressSessions)
-		} else {
-			b.metrics.Refused(limitOwnSessions)
-		}
+		b.metrics.Refused(choose(of, limitOwnSessions, limitAddressSessions))
 		c.failBusy("too many sessions: end some that are not needed")
 	default:
 		if errors.Is(err, session.ErrUnavailable) {
@@ -122,15 +119,13 @@ type openStreams struct {
 func (s *openStreams) enter(l gatewayconfig.Limits, p principal, instead bool) (leave func(), met string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := p.choose(l.StreamsPerPrincipal, l.StreamsPerAddress)
+	own := choose(p, l.StreamsPerPrincipal, l.StreamsPerAddress)
 	switch {
 	case instead:
 	case l.Streams > 0 && s.total >= l.Streams:
 		return nil, limitStreams
-	case own > 0 && p.name != "" && s.of[p.name] >= own && p.anonymous:
-		return nil, limitAddressStreams
 	case own > 0 && p.name != "" && s.of[p.name] >= own:
-		return nil, limitOwnStreams
+		return nil, choose(p, limitOwnStreams, limitAddressStreams)
 	}
 	s.total++
 	if p.name != "" {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -37,14 +38,7 @@ func TestCallsBetweenTheErasAreBounded(t *testing.T) {
 	t.Run("to legacy", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			one := raw("a")
-			release := make(chan struct{})
-			one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
-				if method == "tools/call" {
-					<-release
-				}
-				return false
-			}
+			one, release := holding("a")
 			g := newGateway(t, setup{config: limited(few)}, map[string]http.Handler{"one": one})
 			call := func() answer {
 				return g.request("POST", stateless("1", "tools/call", `"name":"one_a","arguments":{}`), mirrors("tools/call", "one_a"))
@@ -64,6 +58,18 @@ func TestCallsBetweenTheErasAreBounded(t *testing.T) {
 	})
 }
 
+// holding returns a server that answers calls after the release.
+func holding(tool string) (one *rawserver.Server, release chan struct{}) {
+	one, release = raw(tool), make(chan struct{})
+	one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
+		if method == "tools/call" {
+			<-release
+		}
+		return false
+	}
+	return one, release
+}
+
 func (g *gateway) wantBusy(got answer, limit string) {
 	g.t.Helper()
 	if got.status != 503 || !strings.Contains(got.body, "-32603") || got.header.Get("Retry-After") == "" {
@@ -78,14 +84,7 @@ func (g *gateway) wantBusy(got answer, limit string) {
 func TestPooledSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		one := raw("a")
-		release := make(chan struct{})
-		one.Intercept = func(_ http.ResponseWriter, _ *http.Request, method, _ string) bool {
-			if method == "tools/call" {
-				<-release
-			}
-			return false
-		}
+		one, release := holding("a")
 		g := newGateway(t, setup{config: limited(func(l *gatewayconfig.Limits) { l.PooledSessions = 1 })}, map[string]http.Handler{"one": one})
 		call := func(who string) answer {
 			header := mirrors("tools/call", "one_a")
