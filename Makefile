@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LISTEN ?= 127.0.0.1:8888
-FUZZTIME ?= 10s
+FUZZTIME ?= 100000x
 BENCHFLAGS ?=
 SOAKTIME ?= 3m
 CHAOS_LIMIT ?= 90m
@@ -116,7 +116,7 @@ compose: ## docker compose up with a real daemon, as a client sees it; skipped w
 	  [[ $$status -ne 77 ]] || { touch dist/results/compose.skip; exit 0; }; exit $$status
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (10s)
+fuzz: ## every fuzz target for FUZZTIME (100000x)
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // Who comes when many sessions are being opened waits for a turn, for as long as
@@ -35,7 +35,8 @@ func TestColdStormWaitsForTurns(t *testing.T) {
 		}
 		// Four rounds begin within turnPatience, the rest is refused.
 		const rounds, clients = 4, 6
-		ids := make([]string, clients*upstream.DefaultOpenings)
+		places := gatewayconfig.DefaultLimits().Openings
+		ids := make([]string, clients*places)
 		for i := range ids {
 			ids[i] = g.open()
 		}
@@ -57,10 +58,10 @@ func TestColdStormWaitsForTurns(t *testing.T) {
 			}
 			return n.(*atomic.Int64).Load()
 		}
-		if good, busy := count(200), count(429); good != rounds*upstream.DefaultOpenings || good+busy != int64(len(ids)) {
-			t.Errorf("%d opened, %d refused for now, of %d; want %d opened", good, busy, len(ids), rounds*upstream.DefaultOpenings)
+		if good, busy := count(200), count(429); good != int64(rounds*places) || good+busy != int64(len(ids)) {
+			t.Errorf("%d opened, %d refused for now, of %d; want %d opened", good, busy, len(ids), rounds*places)
 		}
-		if most.Load() != upstream.DefaultOpenings || opened.Load() != rounds*upstream.DefaultOpenings {
+		if most.Load() != int64(places) || opened.Load() != int64(rounds*places) {
 			t.Errorf("%d at one time, %d in all", most.Load(), opened.Load())
 		}
 		if took := time.Since(began); took > turnPatience+5*time.Second {

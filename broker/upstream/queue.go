@@ -8,21 +8,12 @@ import (
 	"sync"
 )
 
-// Bounds on opening sessions at one server, unless SetOpenings says otherwise.
-const (
-	// DefaultOpenings is how many may be under way at one time. Servers that start
-	// something for a session stand no more, and one that does not is through with
-	// so many in milliseconds.
-	DefaultOpenings = 32
-	// DefaultWaiting is how many may wait for that.
-	DefaultWaiting = 4096
-)
-
 // ErrBusy says that a session cannot be opened as too many are being opened at
 // the server. Nothing was sent to it.
 var ErrBusy = errors.New("too many sessions are being opened at the server")
 
-// queue admits a bounded number at one time. Who finds no place waits, in the
+// queue admits a bounded number at one time: servers that start something for a
+// session stand no more. Who finds no place waits, in the
 // order of arrival, unless too many wait already.
 type queue struct {
 	mu      sync.Mutex
@@ -100,7 +91,7 @@ func (q *queue) leave() {
 }
 
 // SetOpenings bounds how many sessions are opened at the server at one time, and
-// how many wait for that.
+// how many wait for that, which are gatewayconfig's defaults at first.
 func (s *Server) SetOpenings(places, waiting int) { s.opening.resize(places, waiting) }
 
 // Turn is a place among those who open a session.

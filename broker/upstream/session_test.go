@@ -173,8 +173,8 @@ func TestOpenSessionsAreBoundedPerServer(t *testing.T) {
 			t.Error("a caller in the queue outlives its context")
 		}
 		wg.Wait()
-		if most != DefaultOpenings {
-			t.Errorf("at most %d at once, want %d", most, DefaultOpenings)
+		if want := gatewayconfig.DefaultLimits().Openings; most != want {
+			t.Errorf("at most %d at once, want %d", most, want)
 		}
 	})
 }

@@ -168,6 +168,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the gateway's clientInfo: %w", err)
 	}
+	bounds := gatewayconfig.DefaultLimits()
 	s := &Server{
 		client:  c,
 		era:     cfg.Era,
@@ -185,7 +186,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 			retryMin: 500 * time.Millisecond,
 			retryMax: 30 * time.Second,
 		},
-		opening: queue{places: DefaultOpenings, room: DefaultWaiting},
+		opening: queue{places: bounds.Openings, room: bounds.WaitingOpenings},
 		telling: make(chan struct{}, tellings),
 		recheck: make(chan struct{}, 1),
 	}

@@ -58,9 +58,9 @@ void hold_request(mcp_filter* f);
 // Envoy ends a response that is held back.
 void broken_off(mcp_filter* f);
 
-// Carries out the verdict on a request. Once it has ENDED, f may be gone. w is the whole body, NULL if there is
-// none; both tells that it stands partly in the received buffer. What out holds
-// is freed.
+// Carries out the verdict on a request. Once it has ENDED, f may be gone. w is the
+// whole body, NULL if there is none; both tells that it stands partly in the
+// received buffer. What out holds is freed.
 enum outcome request_verdict(mcp_filter* f, int verdict, mcp_out* out, whole* w, bool both);
 
 // Carries out the verdict on an answer: on its headers, on a chunk of its body

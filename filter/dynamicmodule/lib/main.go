@@ -99,14 +99,7 @@ func mcpInit(workers C.uint32_t) {
 
 //export mcpConfigNew
 func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok C.int) {
-	defer func() {
-		if r := recover(); r != nil {
-			report(dynamicmodule.PhaseConfig, r)
-			uncounted.Add(dynamicmodule.PhaseConfig)
-			discard(out)
-			ok = 0
-		}
-	}()
+	defer outside(dynamicmodule.PhaseConfig, func() { discard(out); ok = 0 })
 	armAtStart()
 	fault.At("config")
 	config, err := dynamicmodule.NewConfig(host(text, n), os.Getenv(gatewayconfig.SecretEnv))
@@ -134,12 +127,7 @@ func configOf(handle C.uint64_t) *dynamicmodule.Config {
 
 //export mcpConfigClose
 func mcpConfigClose(handle C.uint64_t) {
-	defer func() {
-		if r := recover(); r != nil {
-			report(dynamicmodule.PhaseConfig, r)
-			uncounted.Add(dynamicmodule.PhaseConfig)
-		}
-	}()
+	defer outside(dynamicmodule.PhaseConfig, func() {})
 	fault.At("config_close")
 	configs.Delete(uint64(handle))
 }
@@ -148,13 +136,7 @@ func mcpConfigClose(handle C.uint64_t) {
 //
 //export mcpTableQuestion
 func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
-	defer func() {
-		if r := recover(); r != nil {
-			report(dynamicmodule.PhaseTable, r)
-			uncounted.Add(dynamicmodule.PhaseTable)
-			discard(out)
-		}
-	}()
+	defer outside(dynamicmodule.PhaseTable, func() { discard(out) })
 	fault.At("table_question")
 	if c := configOf(handle); c != nil {
 		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
@@ -163,14 +145,7 @@ func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
 
 //export mcpTable
 func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
-	defer func() {
-		if r := recover(); r != nil {
-			report(dynamicmodule.PhaseTable, r)
-			uncounted.Add(dynamicmodule.PhaseTable)
-			discard(out)
-			ok = 0
-		}
-	}()
+	defer outside(dynamicmodule.PhaseTable, func() { discard(out); ok = 0 })
 	c := configOf(handle)
 	if c == nil {
 		return 1
@@ -302,12 +277,7 @@ func release(handles *C.uint64_t, n C.size_t) {
 }
 
 func releaseOne(handle uint64) {
-	defer func() {
-		if r := recover(); r != nil {
-			report(dynamicmodule.PhaseRelease, r)
-			uncounted.Add(dynamicmodule.PhaseRelease)
-		}
-	}()
+	defer outside(dynamicmodule.PhaseRelease, func() {})
 	if st := streams.Get(handle); st != nil {
 		streams.Release(st)
 	}

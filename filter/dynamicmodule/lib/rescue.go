@@ -23,6 +23,16 @@ func rescue(st *dynamicmodule.Stream, p dynamicmodule.Phase, out *C.mcp_out, ver
 	}
 }
 
+// outside is deferred by each entry that has no stream. After a panic it calls
+// then, which makes the entry's results those of a failure.
+func outside(p dynamicmodule.Phase, then func()) {
+	if r := recover(); r != nil {
+		report(p, r)
+		uncounted.Add(p)
+		then()
+	}
+}
+
 // panicked makes a panic of the core a JSON-RPC error under the request's id; st
 // is nil if there is none yet. Should that panic, too, it is an error without id.
 // Where an answer has begun Envoy resets the stream instead of sending another.
