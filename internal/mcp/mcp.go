@@ -72,6 +72,11 @@ const (
 	// HeaderAddress is what Envoy tells the broker of where a client's request
 	// comes from: an IP address.
 	HeaderAddress = "x-mcp-address"
+	// HeaderClaims is the payload of a token that Envoy has verified, in base64url;
+	// HeaderClient the owner of an API key that it knows. Envoy removes what a client
+	// sends under these names, and the filter both before a server sees them.
+	HeaderClaims = "x-mcp-claims"
+	HeaderClient = "x-mcp-client"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"
