@@ -22,6 +22,19 @@ func special(w uint64) uint64 {
 	return (quote | backslash | control | w) & highs
 }
 
+// marks sets the high bit of every byte of w that is a quote, a backslash, a
+// control character or not ASCII, and no other.
+func marks(w uint64) uint64 {
+	low := w &^ highs
+	quote := (low ^ '"'*ones) + ^uint64(highs) // high bit: is another character
+	backslash := (low ^ '\\'*ones) + ^uint64(highs)
+	printable := low + (0x80-' ')*ones
+	return (^(quote & backslash & printable) | w) & highs
+}
+
+// simple are the characters that make an escape with the backslash before them.
+var simple = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
+
 // skipString skips a string whose opening quote stands before i.
 func skipString(b []byte, i int) int {
 	for {
@@ -30,11 +43,29 @@ func skipString(b []byte, i int) int {
 				i, clean = skipPlain(b, i), 0
 				continue
 			}
-			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
+			w := binary.LittleEndian.Uint64(b[i:])
+			m := special(w)
+			if m == 0 {
+				i += 8
+				continue
+			}
+			at := bits.TrailingZeros64(m) &^ 7
+			c := byte(w >> at)
+			if c == '"' {
+				return i + at>>3 + 1
+			}
+			if c != '\\' {
+				i += at >> 3
 				break
 			}
-			i += 8
+			n, closed := skipWord(w)
+			i += n
+			if closed {
+				return i
+			}
+			if n < 8 {
+				break
+			}
 		}
 		if i >= len(b) {
 			return ^i
@@ -56,6 +87,23 @@ func skipString(b []byte, i int) int {
 			i++
 		}
 	}
+}
+
+// skipWord skips what of the eight bytes w, inside a string, is plain or an escape
+// of two characters, and the closing quote. Text that holds code or JSON is full
+// of both: to take them from one word costs a third of byte by byte.
+func skipWord(w uint64) (n int, closed bool) {
+	for m := marks(w); m != 0; {
+		at := bits.TrailingZeros64(m) &^ 7
+		switch c := byte(w >> at); {
+		case c == '"':
+			return at>>3 + 1, true
+		case c != '\\' || at == 56 || !simple[byte(w>>(at+8))]:
+			return at >> 3, false
+		}
+		m &^= 0x8080 << at
+	}
+	return 8, false
 }
 
 // skipPlain skips blocks of 32 bytes without anything special: most large bodies
