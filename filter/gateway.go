@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
@@ -148,22 +149,47 @@ func (g *Gateway) hostAllowed(authority string) bool {
 	if len(g.hostnames) == 0 {
 		return true
 	}
-	host := authority
-	if i := strings.IndexByte(host, ']'); i > 0 && host[0] == '[' {
-		host = host[1:i]
+	host, ok := hostOf(authority)
+	return ok && (g.hostnames[host] || g.hostnames[strings.ToLower(host)])
+}
+
+// hostOf takes the port off a Host or :authority value, and the brackets off an
+// address. False for what is not host, or host:port (RFC 9110 section 7.2): such a
+// value may mean another host to whoever reads it next.
+func hostOf(authority string) (host string, ok bool) {
+	host, port := authority, ""
+	if end := strings.IndexByte(host, ']'); end > 0 && host[0] == '[' {
+		host, port = host[1:end], host[end+1:]
+		if strings.IndexByte(host, ':') < 0 {
+			return "", false
+		}
 	} else if i := strings.IndexByte(host, ':'); i >= 0 {
-		host = host[:i]
+		host, port = host[:i], host[i:]
 	}
-	return g.hostnames[host] || g.hostnames[strings.ToLower(host)]
+	if port != "" && port[0] != ':' {
+		return "", false
+	}
+	for i := 1; i < len(port); i++ {
+		if port[i] < '0' || port[i] > '9' {
+			return "", false
+		}
+	}
+	for i := range len(host) {
+		if host[i] >= utf8.RuneSelf {
+			return "", false // ToLower knows letters that fold to those of ASCII
+		}
+	}
+	return host, true
 }
 
 // originAllowed checks an Origin value: listed as a whole, or naming a host of
-// the gateway itself (2025-11-25, basic/transports, Security Warning).
+// the gateway itself as a page of the web (2025-11-25, basic/transports, Security
+// Warning).
 func (g *Gateway) originAllowed(origin string) bool {
 	origin = strings.ToLower(origin)
 	if g.origins[origin] {
 		return true
 	}
-	_, host, found := strings.Cut(origin, "://")
-	return found && len(g.hostnames) > 0 && !strings.ContainsAny(host, "/@") && g.hostAllowed(host)
+	scheme, host, found := strings.Cut(origin, "://")
+	return found && (scheme == "http" || scheme == "https") && len(g.hostnames) > 0 && g.hostAllowed(host)
 }

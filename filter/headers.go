@@ -18,9 +18,9 @@ const usualAccept = "application/json, text/event-stream"
 func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision {
 	s.d.reset()
 	s.entered = now
-	var method, authority, contentType, accept, origin, length, lastEvent string
+	var method, authority, contentType, accept, length, lastEvent string
 	var sessionCount int
-	hasOrigin, hasVersion, encoded := false, false, false
+	badOrigin, twoHosts, hasVersion, encoded := false, false, false, false
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
@@ -29,9 +29,10 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case ":path":
 			s.path = append(s.path[:0], h.Value...)
 		case ":authority", "host":
+			twoHosts = twoHosts || authority != "" && authority != h.Value
 			authority = h.Value
 		case "content-type":
-			contentType = h.Value
+			contentType = join(contentType, h.Value) // two are none
 		case "content-length":
 			length, s.hasLength = h.Value, true
 		case "accept":
@@ -43,7 +44,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case "last-event-id":
 			lastEvent = h.Value
 		case "origin":
-			origin, hasOrigin = h.Value, true
+			badOrigin = badOrigin || !s.g.originAllowed(h.Value)
 		case mcp.HeaderSession:
 			sessionCount++
 			s.session = append(s.session[:0], h.Value...)
@@ -69,9 +70,9 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		s.path, s.hasQuery = s.path[:i], true
 	}
 	switch {
-	case !s.g.hostAllowed(authority):
+	case twoHosts || !s.g.hostAllowed(authority):
 		return s.refuse(403, mcp.CodeInvalidRequest, "Host not allowed", "host")
-	case hasOrigin && !s.g.originAllowed(origin):
+	case badOrigin:
 		return s.refuse(403, mcp.CodeInvalidRequest, "Origin not allowed", "origin")
 	case s.g.cfg.SSEPath != "" && strings.HasPrefix(string(s.path), s.g.cfg.SSEPath) && s.oldPath():
 		return s.oldClient(method, contentType, accept, length, end)
