@@ -21,7 +21,9 @@ func DecodeHeader(dst, value []byte) ([]byte, bool) {
 	}
 	inside := value[len(sentinel) : len(value)-len(sentinelEnd)]
 	out, err := base64.StdEncoding.Strict().AppendDecode(dst, inside)
-	return out, err == nil && utf8.Valid(out[len(dst):])
+	text := out[len(dst):]
+	// The decoder skips line ends; a text has one spelling only.
+	return out, err == nil && len(inside) == base64.StdEncoding.EncodedLen(len(text)) && utf8.Valid(text)
 }
 
 // AppendHeader appends value in the form that a header can hold.

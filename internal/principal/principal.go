@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Principal is a client that has proved who it is. It is never changed once it
@@ -38,6 +39,8 @@ var (
 	errClaims  = errors.New("the claims are no JSON object in base64url")
 	errIssuer  = errors.New("the token names no issuer")
 	errSubject = errors.New("the token names neither a subject nor a client")
+
+	errCharacters = errors.New("the issuer or subject of the token is no valid text")
 )
 
 // FromClaims reads the payload of a verified token, a JSON object in base64url
@@ -65,6 +68,10 @@ func FromClaims(payload string) (*Principal, error) {
 		return nil, errIssuer
 	case p.Subject == "":
 		return nil, errSubject
+	case strings.ContainsRune(p.Issuer+p.Subject, utf8.RuneError):
+		// What stands for a byte or a surrogate that is no character: names that
+		// differ in it would be one.
+		return nil, errCharacters
 	}
 	p.Scopes = scopes(claims)
 	p.id = digest(kind, p.Issuer, p.Subject)

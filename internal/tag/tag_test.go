@@ -135,3 +135,29 @@ func FuzzCutToken(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCutEvent is the same for ids of events, and of both for another session:
+// there nothing is taken.
+func FuzzCutEvent(f *testing.F) {
+	m := tag.NewMarker(session, "docs")
+	for _, id := range []string{"", "~", "docs~1", "docs~AAAAAAAAAAAA~1", string(m.AppendEvent(nil, []byte("1"))), string(m.AppendMerged(nil, []byte("a~b")))} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if server, _, _, ok := tag.CutEvent([]byte("other"), text); ok {
+			t.Fatalf("%q is an event of %q in another session", text, server)
+		}
+		server, id, merged, ok := tag.CutEvent(session, text)
+		if !ok {
+			return
+		}
+		m := tag.NewMarker(session, server)
+		want := m.AppendEvent(nil, []byte(id))
+		if merged {
+			want = m.AppendMerged(nil, []byte(id))
+		}
+		if text != string(want) {
+			t.Fatalf("%q is taken for %q", text, want)
+		}
+	})
+}
