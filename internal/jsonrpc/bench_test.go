@@ -41,6 +41,7 @@ func BenchmarkScan(b *testing.B) {
 		{"arguments=1MB", call(1 << 20)},
 		{"ascii=1MB", callText("the quick brown fox ", 1<<20)},
 		{"escaped=1MB", callText(`{\"key\": \"value\"}\n`, 1<<20)},
+		{"log=16KB", callText(`12:00:07 INFO \"worker 7\" caf\u00e9 naïve: 42 rows, ok\n`, 16<<10)},
 		{"chinese=1MB", callText("多云转晴", 1<<20)},
 		{"keys=1MB", []byte(`{"jsonrpc":"2.0","method":"x",` + longKeys(62, 1<<20) + "}")},
 		{"spaces=1MB", []byte(`{"jsonrpc":"2.0","method":"x","params":{"a":[` + strings.Repeat("\n        1,", 1<<20/11) + "\n2]}}")},

@@ -165,24 +165,31 @@ func decodeEscape(b []byte) (rune, int) {
 	return 0x10000 + (r-0xD800)<<10 + (low - 0xDC00), 12
 }
 
+// hexDigit is the value of a hexadecimal digit, 0xFF for any other character.
+var hexDigit = func() (values [256]uint8) {
+	for i := range values {
+		switch c := byte(i); {
+		case '0' <= c && c <= '9':
+			values[i] = c - '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			values[i] = c | 0x20 - 'a' + 10
+		default:
+			values[i] = 0xFF
+		}
+	}
+	return values
+}()
+
 // hex4 returns the code unit of \uXXXX at the start of b, -1 if there is none.
 func hex4(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
 	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return -1
-		}
-		r = r<<4 | rune(c)
+	h0, h1, h2, h3 := hexDigit[b[2]], hexDigit[b[3]], hexDigit[b[4]], hexDigit[b[5]]
+	if h0|h1|h2|h3 == 0xFF {
+		return -1
 	}
-	return r
+	return rune(h0)<<12 | rune(h1)<<8 | rune(h2)<<4 | rune(h3)
 }
 
 // skipRunes skips the characters outside ASCII that begin at i. The limits of
@@ -191,6 +198,10 @@ func hex4(b []byte) rune {
 func skipRunes(b []byte, i int) int {
 	for i < len(b) && b[i] >= utf8.RuneSelf {
 		c := b[i]
+		if 0xC2 <= c && c < 0xE0 && i+1 < len(b) && b[i+1]&0xC0 == 0x80 {
+			i += 2 // most letters outside ASCII
+			continue
+		}
 		n, low, high := 2, byte(0x80), byte(0xBF)
 		switch {
 		case c < 0xC2:
