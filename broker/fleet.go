@@ -21,8 +21,9 @@ import (
 // server is one configured server. Guarded by Broker.mu.
 type server struct {
 	config    gatewayconfig.Server
-	authority string // of the URL, or as overridden
-	path      string // with the query
+	authority string               // of the URL, or as overridden
+	path      string               // with the query
+	sends     *gatewayconfig.Sends // what Envoy sends it; nil for nothing of its own
 	upstream  *upstream.Server
 	bridge    *bridge.Bridge // nil for a server that Envoy reaches itself
 	cancel    context.CancelFunc
@@ -83,6 +84,9 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 			kept := *before
 			if config.NameLimit != b.config.NameLimit || config.Limits.ItemsPerServer != b.config.Limits.ItemsPerServer || !reflect.DeepEqual(cfg, kept.config) {
 				kept.lists, kept.items = nil, nil
+			}
+			if next := sendsOf(cfg); !kept.sends.Equal(next) {
+				kept.sends = next
 			}
 			kept.config = cfg
 			next = append(next, &kept)
@@ -151,7 +155,7 @@ func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	if err != nil {
 		return nil, fmt.Errorf("server %s: url is no URL", cfg.Name)
 	}
-	s := &server{config: cfg, authority: u.Host, path: u.RequestURI(), upstream: up, bridge: local}
+	s := &server{config: cfg, authority: u.Host, path: u.RequestURI(), upstream: up, bridge: local, sends: sendsOf(cfg)}
 	if reached.Host != "" {
 		s.authority = reached.Host
 	}
@@ -274,6 +278,7 @@ func (s *server) route(snap *upstream.Snapshot) gatewayconfig.TableServer {
 		// Until the server has said what it offers, it may offer anything.
 		Resources: snap.Resources || snap.Version == "",
 		Modern:    snap.Modern, ModernOnly: snap.Modern && !snap.Legacy,
+		Sends: s.sends,
 	}
 }
 

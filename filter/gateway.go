@@ -43,6 +43,7 @@ type Gateway struct {
 	questions atomic.Int64
 	sessions  *sessions
 	hints     *hints
+	names     atomic.Pointer[map[string]string] // see Gateway.name
 }
 
 // New makes a Gateway from its static configuration.

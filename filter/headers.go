@@ -38,13 +38,16 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case "accept":
 			accept = join(accept, h.Value)
 		case "content-encoding":
+			// One that says "identity" goes on.
 			encoded = encoded || !strings.EqualFold(h.Value, "identity")
 		case "accept-encoding":
 			s.hasCoding = true
 		case "last-event-id":
 			lastEvent = h.Value
+			s.foreign = append(s.foreign, "last-event-id")
 		case "origin":
 			badOrigin = badOrigin || !s.g.originAllowed(h.Value)
+			s.foreign = append(s.foreign, "origin")
 		case mcp.HeaderSession:
 			sessionCount++
 			s.session = append(s.session[:0], h.Value...)
@@ -54,15 +57,12 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 			s.version = append(s.version[:0], trim(h.Value)...)
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.keepMirrored(h)
-		case "authorization":
-			s.secrets = append(s.secrets, "authorization")
-		case "cookie":
-			s.secrets = append(s.secrets, "cookie")
-		case "proxy-authorization":
-			s.secrets = append(s.secrets, "proxy-authorization")
 		default:
-			if strings.HasPrefix(h.Name, mcp.HeaderOwnedPrefix) || strings.HasPrefix(h.Name, mcp.HeaderEnvoyPrefix) {
+			switch {
+			case strings.HasPrefix(h.Name, mcp.HeaderOwnedPrefix), strings.HasPrefix(h.Name, mcp.HeaderEnvoyPrefix):
 				s.owned = append(s.owned, strings.Clone(h.Name))
+			case !reaches(h):
+				s.foreign = append(s.foreign, s.g.name(h.Name))
 			}
 		}
 	}

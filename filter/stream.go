@@ -45,7 +45,7 @@ type Stream struct {
 	repeats   bool     // a header that only stateless revisions have, kept in mirror
 	versions  bool     // more than one MCP-Protocol-Version
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
-	secrets   []string // its credentials, which are for the gateway only
+	foreign   []string // those that are for no server, unless it is configured so
 
 	// From the request's body, copied.
 	msg     jsonrpc.Message
@@ -84,7 +84,7 @@ type Stream struct {
 // on the path of each call.
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
-	s.session, s.version, s.path, s.owned, s.secrets = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.secrets[:0]
+	s.session, s.version, s.path, s.owned, s.foreign = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.foreign[:0]
 	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
@@ -260,10 +260,9 @@ func (s *Stream) forward(now int64) *Decision {
 		s.remove("accept-encoding") // an answer that is looked into must be plain
 	}
 	switch {
-	case s.resume && len(s.scratch) == 0:
-		s.remove("last-event-id")
-	case s.resume:
+	case s.resume && len(s.scratch) > 0:
 		s.set("last-event-id", s.scratch)
+	case s.resume:
 	case !s.oneWay:
 		s.g.hints.note(s.session, s.id, srv.hint)
 	}
@@ -276,9 +275,7 @@ func (s *Stream) forward(now int64) *Decision {
 func (s *Stream) address() {
 	srv := s.target.server
 	s.dropOwned()
-	for _, name := range s.secrets {
-		s.remove(name)
-	}
+	s.dress()
 	s.d.Reroute = true
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)

@@ -27,6 +27,7 @@ type server struct {
 	// onConflict: without lists a name without the prefix may be this server's.
 	onConflict bool
 	rules      serverRules
+	sends      sends
 }
 
 // serverRules are what a server offers, by its own names and URIs; nil admits
@@ -93,6 +94,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
 			onConflict: s.OnConflict, hint: hintOf(s.Name),
 			modern: s.Modern || s.ModernOnly, modernOnly: s.ModernOnly,
+			sends: newSends(s.Sends),
 		}
 		if r := s.Rules; r != nil {
 			servers[i].rules = serverRules{compile(r.Tools), compile(r.Prompts), compile(r.Resources)}

@@ -93,8 +93,8 @@ func controlplaneCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "controlplane --config FILE",
 		Short: "Run the control plane alone",
-		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration. Both hold the headers that servers\n" +
-			"get, so secrets. The brokers' part is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
+		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration. The latter holds what\n" +
+			"servers are sent, so secrets. The brokers' part is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
 			"that $" + secretFileEnv + " names; without one it listens only on a loopback address or a socket.\n" +
 			"xDS has no guard but the network: let nobody but Envoys reach it.",
 		Args: cobra.NoArgs,

@@ -168,8 +168,7 @@ func TestEnvoyRoutes(t *testing.T) {
 			_, _ = io.WriteString(w, "server")
 		}
 		plain := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
-		keyed := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
-		r := run(t, binary, "", "", fmt.Sprintf("{name: plain, url: '%s/mcp'}, {name: keyed, url: '%s/mcp', headers: {Authorization: 'Bearer 100%%', X-Team: 'a%%REQ(COOKIE)%%'}}", plain.url, keyed.url), envoyconfig.Params{})
+		r := run(t, binary, "", "", fmt.Sprintf("{name: plain, url: '%s/mcp', headers: {Authorization: of-the-server}}", plain.url), envoyconfig.Params{})
 
 		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Server", "plain", "X-Other", "kept"}
 		t.Run("ToAServer", func(t *testing.T) {
@@ -193,13 +192,6 @@ func TestEnvoyRoutes(t *testing.T) {
 			}
 			if s := resp.Header.Get("Server"); s != "mcp-gateway" {
 				t.Errorf("the client got server: %s", s)
-			}
-		})
-		t.Run("WithTheServersHeaders", func(t *testing.T) {
-			r.post(http.DefaultClient, "{}", append(own, envoytest.HeaderServer, "keyed")...)
-			got := keyed.got(t).Header
-			if a, team := got.Values("Authorization"), got.Values("X-Team"); len(a) != 1 || a[0] != "Bearer 100%" || len(team) != 1 || team[0] != "a%REQ(COOKIE)%" {
-				t.Errorf("the server got %q, %q", a, team)
 			}
 		})
 		t.Run("ToTheBroker", func(t *testing.T) {

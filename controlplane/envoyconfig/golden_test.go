@@ -77,9 +77,27 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			discovered := resources(t, g)
 			golden(t, stem+".out.yaml", static)
-			golden(t, stem+".xds.yaml", resources(t, g))
+			golden(t, stem+".xds.yaml", discovered)
+			noSecrets(t, g, append(static, discovered...))
 		})
+	}
+}
+
+// noSecrets checks that what Envoy is told, and shows in /config_dump, holds
+// nothing that proves the gateway to a server.
+func noSecrets(t *testing.T, g *gateway.Gateway, text []byte) {
+	t.Helper()
+	for _, s := range g.Servers {
+		for name, value := range s.Headers {
+			if bytes.Contains(text, []byte(value)) {
+				t.Errorf("server %s: the value of %s is there", s.Name, name)
+			}
+		}
+		if s.Credential != "" && bytes.Contains(text, []byte(s.Credential)) {
+			t.Errorf("server %s: its credential is there", s.Name)
+		}
 	}
 }
 

@@ -46,8 +46,8 @@ type Params struct {
 	// ControlPlane is the xDS server; Bootstrap alone needs it.
 	ControlPlane string
 	// Admin is where Envoy's admin interface listens; empty for none. Whoever
-	// reaches it can read the secrets in the configuration and stop Envoy: a
-	// unix socket or a loopback address only.
+	// reaches it can read the configuration and stop Envoy: a unix socket or a
+	// loopback address only.
 	Admin string
 	// NodeID names this Envoy to the control plane; default "mcp-gateway".
 	NodeID string

@@ -1,7 +1,6 @@
 package envoyconfig
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -166,9 +165,9 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 			}},
 		}),
 		Action: &routev3.Route_Route{Route: action},
-		// The client's credentials are gone by now: the filter takes them away.
+		// The client's credentials are gone by now, and the server's are there: both
+		// is the filter's to do, as what stands here can be read in /config_dump.
 		RequestHeadersToRemove:  []string{mcp.HeaderServer},
-		RequestHeadersToAdd:     requestHeaders(s),
 		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie"},
 	}
 }
@@ -180,27 +179,6 @@ func clusterOf(s *gateway.Server) string {
 		return ClusterBroker
 	}
 	return ServerCluster(s.Name)
-}
-
-// requestHeaders are the server's own; those of a server behind the broker are
-// the broker's to send.
-func requestHeaders(s *gateway.Server) []*corev3.HeaderValueOption {
-	if s.Bridged() {
-		return nil
-	}
-	return serverHeaders(s.Headers)
-}
-
-func serverHeaders(headers map[string]string) []*corev3.HeaderValueOption {
-	var options []*corev3.HeaderValueOption
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		options = append(options, &corev3.HeaderValueOption{
-			// Envoy reads %...% as a variable.
-			Header:       &corev3.HeaderValue{Key: name, Value: strings.ReplaceAll(headers[name], "%", "%%")},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		})
-	}
-	return options
 }
 
 // retries repeats what cannot have reached the broker, at another replica if

@@ -128,6 +128,8 @@ type Server struct {
 	// Headers are sent with every request to the server, by name. Values are
 	// secrets: never log them.
 	Headers map[string]string
+	// ForwardHeaders are names of headers of the client that go on to the server.
+	ForwardHeaders []string
 	// Credential is an Authorization value that only the broker sends, when it
 	// reads the server's lists; calls go without it. Not with TransportSSE. A
 	// secret.

@@ -47,20 +47,21 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
 		server := gatewayconfig.Server{
-			Name:        s.Name,
-			URL:         s.URL,
-			Host:        s.Host,
-			Prefix:      s.EffectivePrefix(),
-			OnConflict:  s.PrefixPolicy == PrefixOnConflict,
-			Tools:       s.Tools.project(),
-			Prompts:     s.Prompts.project(),
-			Resources:   s.Resources.project(),
-			Era:         s.Era,
-			Partial:     cmp.Or(s.Partial, g.Partial),
-			Headers:     maps.Clone(s.Headers),
-			Credential:  s.Credential,
-			ListTimeout: gatewayconfig.Duration(s.ListTimeout),
-			CallTimeout: gatewayconfig.Duration(s.Timeout),
+			Name:           s.Name,
+			URL:            s.URL,
+			Host:           s.Host,
+			Prefix:         s.EffectivePrefix(),
+			OnConflict:     s.PrefixPolicy == PrefixOnConflict,
+			Tools:          s.Tools.project(),
+			Prompts:        s.Prompts.project(),
+			Resources:      s.Resources.project(),
+			Era:            s.Era,
+			Partial:        cmp.Or(s.Partial, g.Partial),
+			Headers:        maps.Clone(s.Headers),
+			ForwardHeaders: lower(s.ForwardHeaders),
+			Credential:     s.Credential,
+			ListTimeout:    gatewayconfig.Duration(s.ListTimeout),
+			CallTimeout:    gatewayconfig.Duration(s.Timeout),
 		}
 		if len(enabled) > 1 {
 			server.Label, _ = resourceuri.Label(s.Name) // Validate has seen to it

@@ -37,7 +37,7 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 		for _, o := range []struct {
 			key string
 			set bool
-		}{{"host", s.Host != ""}, {"transport", s.Transport != ""}, {"headers", len(s.Headers) > 0}, {"credential", s.Credential != ""}} {
+		}{{"host", s.Host != ""}, {"transport", s.Transport != ""}, {"headers", len(s.Headers) > 0}, {"credential", s.Credential != ""}, {"forwardHeaders", len(s.ForwardHeaders) > 0}} {
 			if o.set {
 				v.errorf(at+"."+o.key, "belongs to a url; a command gets its settings by env or as arguments")
 			}
@@ -54,6 +54,9 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 	}
 	if s.Transport == TransportSSE && s.Credential != "" {
 		v.errorf(at+".credential", "is for the gateway's own requests, and a connection over sse does not tell whose it is: use headers")
+	}
+	if s.Transport == TransportSSE && len(s.ForwardHeaders) > 0 {
+		v.errorf(at+".forwardHeaders", "a connection over sse is not made for one request: use headers")
 	}
 	for _, o := range []struct {
 		key string

@@ -201,6 +201,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 	v.duration(at+".connectTimeout", s.ConnectTimeout, false)
 	v.duration(at+".listTimeout", s.ListTimeout, false)
 	v.headers(s, at)
+	v.forwarded(s, at)
 }
 
 func (v *validation) url(g *Gateway, s *Server, at string) {

@@ -97,6 +97,9 @@ type Server struct {
 	Label string `json:"label,omitempty"`
 	// Headers are sent with every request that the broker makes to the server.
 	Headers map[string]string `json:"headers,omitempty"`
+	// ForwardHeaders are names, in lower case, of headers of the client that go on
+	// to the server with each of its requests.
+	ForwardHeaders []string `json:"forwardHeaders,omitempty"`
 	// Credential is an Authorization value that goes with them where the broker
 	// speaks for itself, as when it reads lists, and not where it speaks for a
 	// client. A secret.

@@ -51,6 +51,8 @@ type TableServer struct {
 	ModernOnly bool `json:"modernOnly,omitempty"`
 	// Rules hold for what the table cannot enumerate; nil for none.
 	Rules *ServerRules `json:"rules,omitempty"`
+	// Sends is what requests to it carry; nil for nothing of its own.
+	Sends *Sends `json:"sends,omitempty"`
 }
 
 // ServerRules say what of a server is offered, by the server's own names and

@@ -24,7 +24,7 @@ func TestCredentialsStayOnTheirSide(t *testing.T) {
 		}
 	}
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{
-		behind(a, "a", `headers: {Authorization: "Bearer of-a", X-Api-Key: key-of-a}`), behind(b, "b"),
+		behind(a, "a", `headers: {Authorization: "Bearer of-a 100%", X-Api-Key: "a%REQ(COOKIE)%"}`), behind(b, "b", "forwardHeaders: [X-Custom]"),
 	}})
 	c := harness.Connect(t, g.URL)
 	session := c.Session()
@@ -81,9 +81,12 @@ func TestCredentialsStayOnTheirSide(t *testing.T) {
 		t.Error("the header of a client chose the server")
 	}
 	evil.Request("tools/call", `{"name":"a_tool"}`)
-	wantHeaders(a, a.Last("tools/call"), "Bearer of-a")
-	if got := a.Last("tools/call").Header.Get("X-Api-Key"); got != "key-of-a" {
+	wantHeaders(a, a.Last("tools/call"), "Bearer of-a 100%")
+	if got := a.Last("tools/call").Header.Get("X-Api-Key"); got != "a%REQ(COOKIE)%" {
 		t.Errorf("the server's own header: %q", got)
+	}
+	if got, sent := a.Last("tools/call").Header["X-Custom"]; sent {
+		t.Errorf("a header that nobody lets through: %q", got)
 	}
 }
 

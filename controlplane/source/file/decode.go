@@ -228,6 +228,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"connectTimeout": d.duration(&s.ConnectTimeout),
 		"listTimeout":    d.duration(&s.ListTimeout),
 		"headers":        d.headers(&s.Headers),
+		"forwardHeaders": d.texts(&s.ForwardHeaders),
 		"credential":     d.secret(&s.Credential),
 		"transport":      d.text(&s.Transport),
 		"command":        d.texts(&s.Command),
