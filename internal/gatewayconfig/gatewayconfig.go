@@ -65,6 +65,10 @@ type Broker struct {
 	// Sessionless has requests served that name no session although their revision
 	// has some.
 	Sessionless bool `json:"sessionless,omitempty"`
+	// Auth has nobody served who has not proved who it is: each request carries that
+	// as principal.FromHeaders reads it. Sessions, and what else is a client's, are
+	// bound to the principal.
+	Auth bool `json:"auth,omitempty"`
 }
 
 // Server is one MCP server as the broker reaches it.
@@ -179,6 +183,8 @@ type Filter struct {
 	// Metadata sets dynamic metadata "mcp" (server, method, name, error) on
 	// every call, for access logs and policies; it costs some microseconds.
 	Metadata bool `json:"metadata,omitempty"`
+	// Auth says who may use the endpoint; nil lets in everybody.
+	Auth *Auth `json:"auth,omitempty"`
 	// Table is a routing table for a gateway without broker questions.
 	Table *Table `json:"table,omitempty"`
 }
@@ -194,6 +200,9 @@ type ResolveRequest struct {
 	// own endpoint. A session of another endpoint is not found.
 	Endpoint string `json:"endpoint,omitempty"`
 	Stale    string `json:"stale,omitempty"`
+	// Principal is the ID of who sends the request (package principal), empty where
+	// nobody has to prove that. A session of another one is not found.
+	Principal string `json:"principal,omitempty"`
 }
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client

@@ -77,6 +77,9 @@ const (
 	// sends under these names, and the filter both before a server sees them.
 	HeaderClaims = "x-mcp-claims"
 	HeaderClient = "x-mcp-client"
+	// HeaderFailed is what Envoy's jwt_authn says of a token that it has not
+	// accepted, from Envoy to the filter.
+	HeaderFailed = "x-mcp-failed"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"

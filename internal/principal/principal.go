@@ -28,6 +28,9 @@ type Principal struct {
 	// Scopes are those of the token, in its order: "scope" of RFC 9068 section
 	// 2.2.3, a string, or "scp", a string or a list.
 	Scopes []string
+	// Audience is whom the token is meant for: "aud", a string or a list of strings
+	// (RFC 7519 section 4.1.3); nil for an API key.
+	Audience []string
 	// Claims are all claims of the token, as encoding/json decodes them; nil for an
 	// API key.
 	Claims map[string]any
@@ -73,7 +76,7 @@ func FromClaims(payload string) (*Principal, error) {
 		// differ in it would be one.
 		return nil, errCharacters
 	}
-	p.Scopes = scopes(claims)
+	p.Scopes, p.Audience = scopes(claims), audience(claims)
 	p.id = digest(kind, p.Issuer, p.Subject)
 	return p, nil
 }
@@ -117,6 +120,22 @@ func scopes(claims map[string]any) []string {
 		}
 	}
 	return found
+}
+
+func audience(claims map[string]any) []string {
+	switch v := claims["aud"].(type) {
+	case string:
+		return []string{v}
+	case []any:
+		var found []string
+		for _, one := range v {
+			if s, ok := one.(string); ok {
+				found = append(found, s)
+			}
+		}
+		return found
+	}
+	return nil
 }
 
 // digest hashes parts such that no two lists of them look alike.

@@ -35,6 +35,18 @@ func TestFromClaims(t *testing.T) {
 	}
 }
 
+func TestAudience(t *testing.T) {
+	t.Parallel()
+	for aud, want := range map[string][]string{
+		`"x"`: {"x"}, `["x","y"]`: {"x", "y"}, `["x",1]`: {"x"}, `[]`: nil, `{"x":1}`: nil, `null`: nil,
+	} {
+		p, err := FromClaims(encoded(`{"iss":"https://a","sub":"u","aud":` + aud + `}`))
+		if err != nil || !slices.Equal(p.Audience, want) {
+			t.Errorf("%s: %v, %v", aud, p, err)
+		}
+	}
+}
+
 func TestFromClaimsRefuses(t *testing.T) {
 	t.Parallel()
 	for name, payload := range map[string]string{
