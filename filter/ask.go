@@ -60,6 +60,9 @@ func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 		b = append(b, `,"endpoint":`...)
 		b = jsonrpc.AppendQuote(b, s.endpoint)
 	}
+	if s.principal != nil {
+		b = append(append(append(b, `,"principal":"`...), s.principal.ID()...), '"')
+	}
 	return append(b, '}')
 }
 

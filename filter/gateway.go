@@ -34,6 +34,7 @@ type Gateway struct {
 	cfg       gatewayconfig.Filter
 	hostnames map[string]bool
 	origins   map[string]bool
+	auth      *auth // nil lets in everybody
 
 	table   atomic.Pointer[table]
 	fetched atomic.Int64 // when a fetch of the table was last begun
@@ -71,6 +72,11 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	for _, o := range cfg.AllowedOrigins {
 		g.origins[strings.ToLower(o)] = true
 	}
+	a, err := newAuth(cfg.Auth)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	g.auth = a
 	if cfg.Table != nil {
 		t, err := newTable(cfg.Table)
 		if err != nil {

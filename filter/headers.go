@@ -21,6 +21,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	var method, authority, contentType, accept, length, lastEvent string
 	var sessionCount int
 	badOrigin, twoHosts, hasVersion, encoded := false, false, false, false
+	var who credentials
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
@@ -58,6 +59,9 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		case mcp.HeaderMethod, mcp.HeaderName:
 			s.keepMirrored(h)
 		default:
+			if s.g.auth != nil && s.take(&who, h) {
+				continue
+			}
 			switch {
 			case strings.HasPrefix(h.Name, mcp.HeaderOwnedPrefix), strings.HasPrefix(h.Name, mcp.HeaderEnvoyPrefix):
 				s.owned = append(s.owned, strings.Clone(h.Name))
@@ -74,10 +78,19 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		return s.refuse(403, mcp.CodeInvalidRequest, "Host not allowed", "host")
 	case badOrigin:
 		return s.refuse(403, mcp.CodeInvalidRequest, "Origin not allowed", "origin")
-	case s.g.cfg.SSEPath != "" && strings.HasPrefix(string(s.path), s.g.cfg.SSEPath) && s.oldPath():
+	}
+	isOld := s.g.cfg.SSEPath != "" && strings.HasPrefix(string(s.path), s.g.cfg.SSEPath) && s.oldPath()
+	if !isOld && !s.findEndpoint() {
+		return s.elsewhere(method)
+	}
+	if s.g.auth != nil {
+		if d := s.authenticate(&who); d != nil {
+			return d
+		}
+	}
+	switch {
+	case isOld:
 		return s.oldClient(method, contentType, accept, length, end)
-	case !s.findEndpoint():
-		return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
 	case bytes.IndexByte(s.session, 0) >= 0:
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id is no session id", "session_header")
 	case sessionCount > 1 && !modern.OfHeaders(s.mirrored()):
@@ -91,6 +104,16 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Encoding is not supported", "content_type")
 	}
 	return s.post(contentType, accept, length, end)
+}
+
+// elsewhere decides a request to a path that is no endpoint's.
+func (s *Stream) elsewhere(method string) *Decision {
+	if s.g.auth != nil {
+		if is, served := s.isMetadata(); is && served {
+			return s.metadata(method)
+		}
+	}
+	return s.refuse(404, mcp.CodeInvalidRequest, "no such endpoint", "path")
 }
 
 // noPost decides what concerns a session: a GET or a DELETE.

@@ -11,6 +11,7 @@ import (
 // s.messages for the one to which they post.
 func (s *Stream) oldPath() bool {
 	rest := s.path[len(s.g.cfg.SSEPath):]
+	s.endpoint = s.endpoint[:0]
 	s.messages = string(rest) == gatewayconfig.PathMessages
 	return s.messages || len(rest) == 0
 }

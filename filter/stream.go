@@ -5,6 +5,7 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/principal"
 	"mcp-gateway/internal/tag"
 )
 
@@ -46,6 +47,9 @@ type Stream struct {
 	versions  bool     // more than one MCP-Protocol-Version
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
 	foreign   []string // those that are for no server, unless it is configured so
+	// principal is who sends the request; nil unless that has to be proved.
+	principal *principal.Principal
+	hasKey    bool // an API key, good or not
 
 	// From the request's body, copied.
 	msg     jsonrpc.Message
@@ -85,6 +89,7 @@ type Stream struct {
 func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
 	s.session, s.version, s.path, s.owned, s.foreign = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.foreign[:0]
+	s.principal, s.hasKey = nil, false
 	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
@@ -220,6 +225,9 @@ func (s *Stream) toBroker() *Decision {
 	s.d.Action = Pass
 	s.d.Plain = !s.isDelete
 	s.dropOwned()
+	if s.principal != nil && s.principal.Claims == nil {
+		s.set(mcp.HeaderClient, []byte(s.principal.Client))
+	}
 	if s.g.cfg.Metadata && s.method != "" {
 		s.note("method", []byte(s.method))
 	}
@@ -276,6 +284,7 @@ func (s *Stream) address() {
 	srv := s.target.server
 	s.dropOwned()
 	s.dress()
+	s.hidePrincipal()
 	s.d.Reroute = true
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)
@@ -324,7 +333,7 @@ func (s *Stream) Close() { s.answered() }
 // its gateway, which may be replaced meanwhile, and of buffers larger than limit
 // bytes.
 func (s *Stream) Trim(limit int) {
-	s.g, s.target, s.backend = nil, target{}, backend{}
+	s.g, s.target, s.backend, s.principal = nil, target{}, backend{}, nil
 	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil

@@ -63,13 +63,19 @@ func (s *Stream) findEndpoint() bool {
 	return ok
 }
 
-// A session holds at the endpoint only where it was opened. So that no other one
-// ever finds it, s.session has the endpoint behind the id, after a NUL, which no
-// header can hold.
+// A session holds only at the endpoint where it was opened, and for who has opened
+// it. So that no other request ever finds it, s.session has both behind the id,
+// after NULs, which no header can hold.
 
 func (s *Stream) bindSession() {
-	if len(s.session) > 0 && len(s.endpoint) > 0 {
+	if len(s.session) == 0 {
+		return
+	}
+	if len(s.endpoint) > 0 || s.principal != nil {
 		s.session = append(append(s.session, 0), s.endpoint...)
+	}
+	if s.principal != nil {
+		s.session = append(append(s.session, 0), s.principal.ID()...)
 	}
 }
 

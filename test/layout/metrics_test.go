@@ -148,7 +148,7 @@ func reasons(t *testing.T) []string {
 }
 
 // takes is where functions of the filter take a reason.
-var takes = map[string]int{"refuse": 3, "refuseData": 4, "refuseCall": 3, "fail": 0, "accept": 0}
+var takes = map[string]int{"refuse": 3, "refuseData": 4, "refuseCall": 3, "unauthorized": 2, "fail": 0, "accept": 0}
 
 type finder struct {
 	t     *testing.T
