@@ -26,7 +26,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 	if err != nil {
 		return session.Backend{}, err
 	}
-	if client.Endpoint != r.Endpoint {
+	if client.Endpoint != r.Endpoint || !b.owns(r.Principal, client) {
 		return session.Backend{}, session.ErrNotFound
 	}
 	var told session.Settings // of the attempt, if it is this caller's

@@ -76,12 +76,15 @@ func (v *view) server(endpoint, name string) *upstream.Server {
 	return v.servers[name]
 }
 
-// findEndpoint finds what the request's path asks for. As long as there is no
+// findEndpoint finds what the request's path asks for, and who asks. As long as there is no
 // configuration nothing can be told, and nothing be seen: what depends on it
 // waits for one with started.
 func (c *call) findEndpoint() bool {
 	if !c.view.configured {
 		return true
+	}
+	if !c.identify() {
+		return false
 	}
 	name, ok := gatewayconfig.ViewName(c.view.config.Path, []byte(c.r.URL.Path))
 	c.endpoint, c.shown = string(name), c.view.catalog.View(string(name))
@@ -92,10 +95,10 @@ func (c *call) findEndpoint() bool {
 	return true
 }
 
-// checkEndpoint keeps a session to the endpoint that it was opened at: what
-// another one hides is not to be had with it.
+// checkEndpoint keeps a session to the endpoint that it was opened at, as what
+// another one hides is not to be had with it, and to who has opened it.
 func (b *Broker) checkEndpoint(c *call) bool {
-	if c.modern == nil && c.shown != nil && c.session.Endpoint != c.endpoint {
+	if c.modern == nil && c.shown != nil && (c.session.Endpoint != c.endpoint || !c.owns(c.session.Principal)) {
 		b.failStore(c, session.ErrNotFound)
 		return false
 	}

@@ -33,7 +33,7 @@ func (b *Broker) initialize(c *call) {
 	if !mcp.Served(version) {
 		version = mcp.LatestLegacy
 	}
-	of := countedFor(c.r)
+	of := countedFor(c)
 	s := session.Session{Version: version, Endpoint: c.endpoint, Principal: of.name}
 	s.ClientInfo, s.Capabilities = clientOf(c.msg.Params.Of(c.body))
 	id, err := session.Begin(c.r.Context(), b.store, s, sessionCaps(c.view.limits, of))

@@ -111,7 +111,7 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 // resolveClient answers whether a client session exists.
 func (b *Broker) resolveClient(w http.ResponseWriter, r *http.Request, q gatewayconfig.ResolveRequest) {
 	client, err := b.store.Get(r.Context(), session.ID(q.Session))
-	if err == nil && client.Endpoint != q.Endpoint {
+	if err == nil && (client.Endpoint != q.Endpoint || !b.owns(q.Principal, client)) {
 		err = session.ErrNotFound
 	}
 	switch {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"net/http"
 	"net/netip"
 	"sync"
 
@@ -13,43 +12,43 @@ import (
 	"mcp-gateway/internal/mcp"
 )
 
-// principal is whose sessions and streams are counted together.
-type principal struct {
+// account is whose sessions and streams are counted together.
+type account struct {
 	// name is a digest; empty for somebody who cannot be told from others.
 	name string
 	// anonymous tells that name stands for an address, not for a credential.
 	anonymous bool
 }
 
-// countedFor returns who a client's request is counted for: its credential, or
-// without one the address that Envoy has it from. Of IPv6 the network counts, as
-// one host has all of it.
-func countedFor(r *http.Request) principal {
-	if of := principalOf(r); of != "" {
-		return principal{name: of}
+// countedFor returns who a client's request is counted for: who it is, or its
+// credential, or without one the address that Envoy has it from. Of IPv6 the network
+// counts, as one host has all of it.
+func countedFor(c *call) account {
+	if of := c.principal(); of != "" {
+		return account{name: of}
 	}
-	address, err := netip.ParseAddr(r.Header.Get(mcp.HeaderAddress))
+	address, err := netip.ParseAddr(c.r.Header.Get(mcp.HeaderAddress))
 	if err != nil {
-		return principal{}
+		return account{}
 	}
 	if address = address.Unmap(); address.Is6() {
 		network, err := address.WithZone("").Prefix(64)
 		if err != nil {
-			return principal{}
+			return account{}
 		}
 		address = network.Addr()
 	}
 	sum := sha256.Sum256([]byte("address " + address.String()))
-	return principal{name: hex.EncodeToString(sum[:]), anonymous: true}
+	return account{name: hex.EncodeToString(sum[:]), anonymous: true}
 }
 
 // sessionCaps are those for a session of p.
-func sessionCaps(l gatewayconfig.Limits, p principal) session.Caps {
+func sessionCaps(l gatewayconfig.Limits, p account) session.Caps {
 	return session.Caps{Total: l.Sessions, Principal: choose(p, l.SessionsPerPrincipal, l.SessionsPerAddress)}
 }
 
 // choose returns what counts for p of what there is for each kind.
-func choose[T any](p principal, credential, address T) T {
+func choose[T any](p account, credential, address T) T {
 	if p.anonymous {
 		return address
 	}
@@ -84,7 +83,7 @@ var counted = []string{
 func (b *Broker) limits() gatewayconfig.Limits { return b.view.Load().limits }
 
 // refuseSession answers who gets no session.
-func (b *Broker) refuseSession(c *call, of principal, err error) {
+func (b *Broker) refuseSession(c *call, of account, err error) {
 	switch {
 	case errors.Is(err, session.ErrFull):
 		b.metrics.Refused(limitSessions)
@@ -116,7 +115,7 @@ type openStreams struct {
 // enter counts a stream of p until leave is called; met is the limit that it would
 // exceed, and leave is nil then. A stream that takes the place of another is let
 // in always: that one is about to end.
-func (s *openStreams) enter(l gatewayconfig.Limits, p principal, instead bool) (leave func(), met string) {
+func (s *openStreams) enter(l gatewayconfig.Limits, p account, instead bool) (leave func(), met string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own := choose(p, l.StreamsPerPrincipal, l.StreamsPerAddress)
@@ -137,7 +136,7 @@ func (s *openStreams) enter(l gatewayconfig.Limits, p principal, instead bool) (
 	return sync.OnceFunc(func() { s.leave(p) }), ""
 }
 
-func (s *openStreams) leave(p principal) {
+func (s *openStreams) leave(p account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--

@@ -147,6 +147,7 @@ func (m *merge) renew(ctx context.Context, h heldServer, lived time.Duration) {
 	for ; backoff.Sleep(ctx, m.pause(h.name, lived)) == nil && m.hasSessions(h); lived = 0 {
 		_, err := m.broker.openBackend(ctx, h.up, gatewayconfig.ResolveRequest{
 			Session: string(m.session.ID), Server: h.name, Endpoint: m.session.Endpoint, Stale: h.session.ID,
+			Principal: m.session.Principal,
 		})
 		if err == nil || errors.Is(err, session.ErrNotFound) {
 			return

@@ -1,11 +1,8 @@
 package broker
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -42,9 +39,6 @@ type modernCall struct {
 	// logLevel is the least severe message that the client wants; empty for none
 	// at all.
 	logLevel string
-	// principal tells clients with different credentials apart: empty for one
-	// without, else a digest.
-	principal string
 }
 
 // isModern reports whether the message belongs to a stateless revision.
@@ -93,20 +87,8 @@ func (b *Broker) postModern(c *call) {
 		capabilities: kept(c.msg.MetaCapabilities.Of(c.body)),
 		clientInfo:   keptInfo(c.msg.MetaClientInfo.Of(c.body)),
 		logLevel:     string(level),
-		principal:    principalOf(c.r),
 	}
 	answer(c)
-}
-
-// principalOf returns a digest of the credential that a request carries, empty
-// for none. It is kept and compared instead of the credential.
-func principalOf(r *http.Request) string {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(strings.Join(values, ",")))
-	return hex.EncodeToString(sum[:])
 }
 
 // onlyPost answers another verb with the headers of a stateless revision

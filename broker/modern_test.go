@@ -105,9 +105,9 @@ func TestEveryModernStatus(t *testing.T) {
 func TestPrincipalIsNoCredential(t *testing.T) {
 	t.Parallel()
 	with := func(values ...string) string {
-		return principalOf(&http.Request{Header: http.Header{"Authorization": values}})
+		return credentialOf(&http.Request{Header: http.Header{"Authorization": values}})
 	}
-	if got := principalOf(&http.Request{}); got != "" {
+	if got := credentialOf(&http.Request{}); got != "" {
 		t.Errorf("%q without a credential", got)
 	}
 	one, other := with("Bearer a"), with("Bearer b")

@@ -36,8 +36,13 @@ func (b *Broker) endHere(ctx context.Context, id string) {
 
 // oldClient answers a request of an HTTP+SSE client; false if it is none.
 func (b *Broker) oldClient(c *call) bool {
+	of := ""
+	if c.who != nil {
+		of = c.who.ID()
+	}
 	return b.oldClients.Serve(c.w, c.r, legacy.Config{
-		Endpoint: c.view.config.Endpoint, SSEPath: c.view.config.SSEPath,
+		Principal: of,
+		Endpoint:  c.view.config.Endpoint, SSEPath: c.view.config.SSEPath,
 		BodyLimit: c.view.limits.Body, MaxStreams: c.view.limits.SSEClients,
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/modern"
+	"mcp-gateway/internal/principal"
 )
 
 // methodTable maps each method of the revisions with sessions that is answered
@@ -54,6 +55,8 @@ type call struct {
 	shown    *catalog.View
 	// session is the client's, set for everything but initialize.
 	session session.Session
+	// who sends the request; nil unless that has to be proved. Set with endpoint.
+	who *principal.Principal
 	// modern is set for a request of a stateless revision, which has no session.
 	modern *modernCall
 }
@@ -65,7 +68,7 @@ func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
-		if c.toBridge() || b.oldClient(c) || !c.findEndpoint() {
+		if c.toBridge() || !c.identify() || b.oldClient(c) || !c.findEndpoint() {
 			return
 		}
 		switch {
@@ -225,9 +228,10 @@ func (b *Broker) notRouted(c *call) {
 	c.fail(http.StatusOK, mcp.CodeInternalError, c.method+" was not routed to a server: "+why)
 }
 
-// delete ends a session: here at once, at the servers in the background.
+// delete ends a session: here at once, at the servers in the background. Whose it
+// is cannot be told without a configuration.
 func (b *Broker) delete(c *call) {
-	if !c.checkRevision() || !b.findSession(c) {
+	if !c.checkRevision() || !b.findSession(c) || !c.view.configured && !b.begun(c) {
 		return
 	}
 	held, err := b.store.Delete(c.r.Context(), c.session.ID)

@@ -26,7 +26,7 @@ func (b *Broker) dispatchSessionless(c *call) {
 		c.w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	c.session = session.Session{Endpoint: c.endpoint}
+	c.session = session.Session{Endpoint: c.endpoint, Principal: c.principal()}
 	switch c.method {
 	case mcp.MethodPing, mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourcesTemplates:
 		b.methods[c.method](c)
@@ -61,7 +61,7 @@ func (b *Broker) callSessionless(c *call) {
 		return
 	}
 	k, err := b.ferry.Begin(ferry.Call{
-		Server: to.server, At: up, Session: b.poolKey(c.view, principalOf(c.r), nil),
+		Server: to.server, At: up, Session: b.poolKey(c.view, c.principal(), nil),
 		Message: func(id string) []byte { return tolegacy.Request(&c.msg, c.body, to.own, id) },
 		Method:  c.method, Label: c.view.label(to.server), Sessions: true,
 		Timeout: c.view.limit(to.server),

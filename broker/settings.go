@@ -153,7 +153,7 @@ func (v *view) label(server string) string {
 // before the server is told, for the case that another opening follows.
 func (b *Broker) relay(ctx context.Context, c *call, sub session.Subscription, params []byte) (upstream.Answer, error) {
 	up := c.view.servers[sub.Server]
-	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: sub.Server, Endpoint: c.endpoint}
+	question := gatewayconfig.ResolveRequest{Session: string(c.session.ID), Server: sub.Server, Endpoint: c.endpoint, Principal: c.session.Principal}
 	backend, err := b.openBackend(ctx, up, question)
 	if err != nil {
 		return upstream.Answer{}, err

@@ -41,11 +41,11 @@ func (b *Broker) get(c *call) {
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream")
 		return
 	}
-	if !c.checkRevision() || !b.findSession(c) {
+	if !c.checkRevision() || !b.findSession(c) || !c.view.configured && !b.begun(c) {
 		return
 	}
 	key := c.session.ID.Key()
-	leave, met := b.counts.enter(c.view.limits, countedFor(c.r), b.hub.has(key))
+	leave, met := b.counts.enter(c.view.limits, countedFor(c), b.hub.has(key))
 	if leave == nil {
 		b.refuseStream(c, met)
 		return

@@ -23,6 +23,8 @@ type listening struct {
 	broker   *Broker
 	listener *listener
 	client   modernCall
+	// principal is call.principal of the request that opened it.
+	principal string
 	// id is that of the request that opened it, raw: it names the subscription.
 	id []byte
 	// events takes events as text. It has no buffer: a server's next message is
@@ -57,7 +59,7 @@ func (b *Broker) listen(c *call) {
 		return
 	}
 	w.lists &= c.offers().lists()
-	leave, met := b.counts.enter(c.view.limits, countedFor(c.r), false)
+	leave, met := b.counts.enter(c.view.limits, countedFor(c), false)
 	if leave == nil {
 		b.refuseStream(c, met)
 		return
@@ -76,8 +78,9 @@ func (b *Broker) listen(c *call) {
 	s := &listening{
 		broker: b, listener: l, wanted: w, id: bytes.Clone(c.id),
 		events: make(chan []byte), parts: make(map[string]*part),
+		principal: c.principal(),
 		client: modernCall{
-			capabilities: bytes.Clone(c.modern.capabilities), clientInfo: bytes.Clone(c.modern.clientInfo), principal: c.modern.principal,
+			capabilities: bytes.Clone(c.modern.capabilities), clientInfo: bytes.Clone(c.modern.clientInfo),
 		},
 	}
 	// The body is not to be held for as long as the stream is open.

@@ -75,12 +75,12 @@ func (b *Broker) toLegacy(c *call) {
 		}
 	}
 	exposed, _ := jsonrpc.Unquote(nil, to.at.Of(c.body))
-	key := b.poolKey(c.view, c.modern.principal, c.modern.capabilities)
+	key := b.poolKey(c.view, c.principal(), c.modern.capabilities)
 	of := ferry.Request{
 		ID: c.id, Token: c.msg.ProgressToken.Of(c.body), Level: c.modern.logLevel, Capabilities: []byte(key.Capabilities),
 	}
 	binding := requeststate.Binding{
-		Principal: c.modern.principal, Endpoint: c.endpoint,
+		Principal: c.principal(), Endpoint: c.endpoint,
 		Method: c.method, Target: string(exposed), Arguments: arguments,
 	}
 	if tolegacy.Asks(c.method) {

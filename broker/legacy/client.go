@@ -15,6 +15,7 @@ import (
 // client is one HTTP+SSE client, as long as its stream is open.
 type client struct {
 	id    string // in the URL to which it posts; never the session's
+	owner string // Config.Principal of who has opened the stream
 	loop  loop
 	limit int64           // of waiting, in bytes
 	held  *room           // of all clients

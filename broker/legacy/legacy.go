@@ -70,6 +70,9 @@ type Config struct {
 	SSEPath string
 	// BodyLimit is the largest message in bytes.
 	BodyLimit int64
+	// Principal is who sends the request, an opaque text; empty for anybody. Nobody
+	// else than who has opened a stream posts to it.
+	Principal string
 	// MaxStreams bounds the HTTP+SSE streams that are open at one time. Each also
 	// holds a stream of the gateway's own, which comes back to this process.
 	MaxStreams int

@@ -34,6 +34,7 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 	defer context.AfterFunc(c.opts.Life, leave)()
 	cl := &client{
 		id:    rand.Text(), // 26 characters, 128 bits at least
+		owner: cfg.Principal,
 		loop:  loop{http: c.http, url: cfg.Endpoint},
 		limit: waitingBodies * cfg.BodyLimit,
 		held:  &c.held,
@@ -118,7 +119,7 @@ func (c *Clients) message(w http.ResponseWriter, r *http.Request, cfg Config) {
 		return
 	}
 	cl := c.find(r.URL.Query().Get(sessionParam))
-	if cl == nil {
+	if cl == nil || cl.owner != cfg.Principal {
 		// Or another replica holds it, see README: streams need affinity.
 		fail(w, http.StatusNotFound, mcp.CodeInvalidRequest, nil, "no open event stream has this session: open one again")
 		return
