@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// lastingBuffer is what is read of an answer at once.
-	lastingBuffer = 1 << 10
+	// lastingBuffer is what is read at once of an answer's header, and of its
+	// chunks' headers.
+	lastingBuffer = 256
 	// largestHead bounds the header of an answer in bytes.
 	largestHead = 64 << 10
 	// mostInformal bounds the answers with a status below 200 before the one.
@@ -66,6 +67,7 @@ type lastingBody struct {
 	conn net.Conn
 	stop func() bool
 	head int64 // what the header may still have in bytes; below 0 for any
+	in   *bufio.Reader
 	body io.Reader
 }
 
@@ -75,16 +77,19 @@ func (b *lastingBody) exchange(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	b.head = largestHead
-	in := bufio.NewReaderSize((*headReader)(b), lastingBuffer)
+	b.in = bufio.NewReaderSize((*headReader)(b), lastingBuffer)
 	for range mostInformal {
-		resp, err := http.ReadResponse(in, r)
+		// The body keeps the answer, which would keep the request.
+		resp, err := http.ReadResponse(b.in, nil)
 		if err != nil {
 			return nil, err
 		}
 		if resp.StatusCode >= http.StatusOK {
+			answer := *resp
+			answer.Request = r
 			b.head, b.body = -1, resp.Body
-			resp.Body = b
-			return resp, nil
+			answer.Body, resp.Header = b, nil
+			return &answer, nil
 		}
 		if resp.StatusCode == http.StatusSwitchingProtocols {
 			return nil, errors.New("the server changes to another protocol")

@@ -89,6 +89,73 @@ func TestLastingAnswerThatEnds(t *testing.T) {
 	}
 }
 
+// Who waits for a quiet stream is told when it says something, whatever came with
+// its header, and when it is over.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	say := make(chan string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for text := range say {
+			_, _ = io.WriteString(w, text)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { say <- "" }() // or the header would wait for the first event
+	resp, err := NewLasting(time.Second, refusing{t}).RoundTrip(get(t, ctx, server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	ready := make(chan struct{}, 1)
+	buf := make([]byte, 5)
+	for _, text := range []string{"one", "two", "three"} {
+		if !Await(resp.Body, func() { ready <- struct{}{} }) {
+			t.Fatal("a quiet stream is not awaited")
+		}
+		select {
+		case <-ready:
+			t.Fatal("ready before anything was said")
+		default:
+		}
+		say <- text
+		<-ready
+		if n, err := resp.Body.Read(buf); err != nil || string(buf[:n]) != text {
+			t.Fatalf("read %q, %v", buf[:n], err)
+		}
+	}
+	say <- "more than"
+	if n, err := resp.Body.Read(buf); err != nil || string(buf[:n]) != "more " {
+		t.Fatalf("read %q, %v", buf[:n], err)
+	}
+	if Await(resp.Body, func() { t.Error("ready") }) {
+		t.Fatal("awaited, and there is something to read")
+	}
+	if n, err := resp.Body.Read(buf); err != nil || string(buf[:n]) != "than" {
+		t.Fatalf("read %q, %v", buf[:n], err)
+	}
+	if !Await(resp.Body, func() { ready <- struct{}{} }) {
+		t.Fatal("a quiet stream is not awaited")
+	}
+	cancel()
+	<-ready
+	if _, err := resp.Body.Read(buf); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of the request: %v, want context.Canceled", err)
+	}
+	close(say)
+}
+
+// What is no socket of a stream's own is read without waiting for it apart.
+func TestAwaitOfOthers(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+	if Await(strings.NewReader("x"), func() {}) || AwaitConn(near, func() {}) {
+		t.Error("awaited")
+	}
+}
+
 // What a server may send before its answer has bounds.
 func TestLastingRefusesEndlessHeaders(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -46,63 +48,156 @@ func (e errTaken) Unwrap() error { return e.error }
 // lists into Changed, since the client hears of changes from the gateway. It
 // returns ErrNoStream, ErrSessionGone, the error of Message, or that of ctx.
 func (s *Server) Listen(ctx context.Context, in Session, o Listener) error {
-	l := s.of(in)
-	retry := backoff.Backoff{Min: s.timing.retryMin, Max: s.timing.retryMax}
-	after := o.After
-	settle := sync.OnceFunc(func() {
-		if o.Settled != nil {
-			o.Settled()
-		}
-	})
-	defer settle()
+	ended := make(chan error, 1)
+	s.ListenApart(ctx, in, o, func(err error) { ended <- err })
+	return <-ended
+}
+
+// ListenApart is Listen that does not wait: done is called, by another goroutine,
+// with what Listen returns. While the server says nothing it holds no stack.
+func (s *Server) ListenApart(ctx context.Context, in Session, o Listener, done func(error)) {
+	h := &listening{
+		server: s, link: s.of(in), ctx: ctx, o: o, done: done, after: o.After,
+		retry: backoff.Backoff{Min: s.timing.retryMin, Max: s.timing.retryMax},
+	}
+	go h.run()
+}
+
+// listening is one Listen. At any time one goroutine has it, or none.
+type listening struct {
+	server *Server
+	link   *link
+	ctx    context.Context
+	o      Listener
+	done   func(error)
+	retry  backoff.Backoff
+	after  string // the id to resume behind
+	// Of the attempt at hand: its stream, nil until that is open, and how long the
+	// server wants it to stay closed when it has ended.
+	began  time.Time
+	body   io.ReadCloser
+	parser *sse.Parser
+	pause  time.Duration
+	// awaited: the next read of it does not wait.
+	awaited bool
+}
+
+// heard goes on where the stream had nothing more to say.
+func (h *listening) heard() {
+	h.awaited = true
+	h.run()
+}
+
+// run reads until the stream says nothing or is over.
+func (h *listening) run() {
 	for {
-		began, opened := time.Now(), false
-		pause, err := l.stream(ctx, streaming{
-			// No patience: there are servers that begin to answer with their
-			// first event, and one that hangs costs no more than a silent one.
-			after:  after,
-			opened: func() { opened = true; settle() },
-			event: func(e sse.Event) error {
-				if e.HasID && len(e.ID) <= longestEventID {
-					after = string(e.ID)
-				}
-				return s.hear(ctx, l, e, o.Message)
-			},
-		})
-		settle()
-		taken, stopped := errors.AsType[errTaken](err)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case stopped:
-			return taken.error
-		case errors.Is(err, ErrNoStream):
-			return ErrNoStream
-		case errors.Is(err, ErrSessionGone):
-			if why := l.withoutStream(ctx); why != nil {
-				return why
-			}
-		case errors.Is(err, sse.ErrTooLarge):
-			s.log.Warn("server sends a client an event that is too large, going on behind it", zap.Int("limit", l.bodyLimit))
-			after = "" // resuming would bring it again
-		case refusedID(err):
-			after = "" // perhaps the server does not know it any more
+		err := h.read()
+		if err == nil {
+			return
 		}
-		if time.Since(began) > s.timing.retryMax {
-			retry.Reset()
-		}
-		wait := retry.Next()
-		if opened && pause > 0 {
-			// A server that closes its streams and says when to come back.
-			retry.Reset()
-			wait = max(pause, s.timing.retryMin)
-			wait += rand.N(wait / 4)
-		}
-		s.log.Debug("event stream of a client's session has ended", zap.Error(err), zap.Duration("again", wait))
-		if err := backoff.Sleep(ctx, wait); err != nil {
-			return err
+		if err = h.again(err); err != nil {
+			h.settle()
+			h.done(err)
+			return
 		}
 	}
+}
+
+func (h *listening) settle() {
+	if h.o.Settled != nil {
+		h.o.Settled()
+		h.o.Settled = nil
+	}
+}
+
+// chunks are for reading of streams: a quiet one holds none.
+var chunks = sync.Pool{New: func() any { return new([smallChunk]byte) }}
+
+// read opens a stream, if none is open, and reads it until it ends. Without an
+// error there is nothing to read now, and heard is called when there is: nothing of
+// h is the caller's any more.
+func (h *listening) read() error {
+	if h.body == nil {
+		h.began, h.pause = time.Now(), 0
+		// No patience: there are servers that begin to answer with their first
+		// event, and one that hangs costs no more than a silent one.
+		body, err := h.link.openStream(h.ctx, h.after)
+		if err != nil {
+			return err
+		}
+		h.body, h.parser, h.awaited = body, &sse.Parser{Limit: h.link.bodyLimit}, false
+		h.settle()
+	}
+	small := chunks.Get().(*[smallChunk]byte)
+	defer chunks.Put(small)
+	chunk := small[:]
+	for h.awaited || !outbound.Await(h.body, h.heard) {
+		h.awaited = false
+		n, ended := h.body.Read(chunk)
+		if err := h.parser.Feed(chunk[:n], h.event); err != nil {
+			return err
+		}
+		if ended != nil {
+			return ended
+		}
+		if n == len(chunk) && n < largeChunk {
+			chunk = make([]byte, largeChunk)
+		}
+	}
+	return nil
+}
+
+// event takes one event.
+func (h *listening) event(e sse.Event) error {
+	if wait, ok := retryOf(e); ok {
+		h.pause = wait
+	}
+	if e.HasID && len(e.ID) <= longestEventID {
+		h.after = string(e.ID)
+	}
+	return h.server.hear(h.ctx, h.link, e, h.o.Message)
+}
+
+// again waits until the stream, which has ended with err, or could not be opened,
+// is to be opened anew. An error says that it is not.
+func (h *listening) again(err error) error {
+	opened := h.body != nil
+	if opened {
+		_ = h.body.Close()
+		h.body, h.parser = nil, nil
+	}
+	h.settle()
+	s := h.server
+	taken, stopped := errors.AsType[errTaken](err)
+	switch {
+	case h.ctx.Err() != nil:
+		return h.ctx.Err()
+	case stopped:
+		return taken.error
+	case errors.Is(err, ErrNoStream):
+		return ErrNoStream
+	case errors.Is(err, ErrSessionGone):
+		if why := h.link.withoutStream(h.ctx); why != nil {
+			return why
+		}
+	case errors.Is(err, sse.ErrTooLarge):
+		s.log.Warn("server sends a client an event that is too large, going on behind it", zap.Int("limit", h.link.bodyLimit))
+		h.after = "" // resuming would bring it again
+	case refusedID(err):
+		h.after = "" // perhaps the server does not know it any more
+	}
+	if time.Since(h.began) > s.timing.retryMax {
+		h.retry.Reset()
+	}
+	wait := h.retry.Next()
+	if opened && h.pause > 0 {
+		// A server that closes its streams and says when to come back.
+		h.retry.Reset()
+		wait = max(h.pause, s.timing.retryMin)
+		wait += rand.N(wait / 4)
+	}
+	s.log.Debug("event stream of a client's session has ended", zap.Error(err), zap.Duration("again", wait))
+	return backoff.Sleep(h.ctx, wait)
 }
 
 // refusedID reports whether an error may be about the id to resume behind. A

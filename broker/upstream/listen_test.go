@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -11,8 +13,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -206,4 +210,46 @@ func TestPingsOfAFloodAreAnsweredOneByOne(t *testing.T) {
 			t.Errorf("%d answers, %d at once", n, most)
 		}
 	})
+}
+
+// On sockets a stream that says nothing is waited for without its stack: it goes
+// on with each event, across the pieces in which they come, and ends with its
+// context, its server or its listener.
+func TestListenWhereStreamsAreQuiet(t *testing.T) {
+	t.Parallel()
+	events := rawserver.NewFeed()
+	server := httptest.NewServer(&rawserver.Server{Stream: events.ServeHTTP})
+	t.Cleanup(server.Close)
+	s, err := New(gatewayconfig.Server{Name: "a", URL: server.URL}, Options{Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.timing.retryMin = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	heard, ended := make(chan string), make(chan error, 1)
+	settled := 0
+	s.ListenApart(ctx, Session{"s", mcp.LatestLegacy}, Listener{
+		Settled: func() { settled++ },
+		Message: func(m, _ []byte) error { heard <- string(m); return nil },
+	}, func(err error) { ended <- err })
+	const long = 3 * smallChunk
+	for i := range 20 {
+		message := fmt.Sprintf(`{"jsonrpc":"2.0","method":"%d%s"}`, i, strings.Repeat("x", i%2*long))
+		text := "id: 1\ndata: " + message + "\n\n"
+		events.Out <- text[:i]
+		events.Out <- text[i:]
+		if got := <-heard; got != message {
+			t.Fatalf("heard %.50s, want %.50s", got, message)
+		}
+		if i%5 == 4 {
+			events.Out <- rawserver.End
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) || settled != 1 {
+		t.Errorf("ended with %v, settled %d times", err, settled)
+	}
+	if n := events.Opened.Load(); n < 4 {
+		t.Errorf("opened %d times, want 4 or more", n)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -160,29 +161,37 @@ func (l *link) stream(ctx context.Context, o streaming) (pause time.Duration, er
 		begun := o.opened
 		o.opened = func() { slow.Stop(); begun() }
 	}
-	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, after: o.after, lasts: true})
+	body, err := l.openStream(ctx, o.after)
 	if err != nil {
-		return 0, cause(ctx, err)
+		return 0, err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	switch {
-	case resp.StatusCode == http.StatusOK && mediaType(resp) == typeStream:
-	case resp.StatusCode == http.StatusOK,
-		resp.StatusCode == http.StatusNotFound,
-		resp.StatusCode == http.StatusMethodNotAllowed,
-		resp.StatusCode == http.StatusNotImplemented:
-		return 0, ErrNoStream
-	default:
-		return 0, statusError(resp.StatusCode)
-	}
+	defer func() { _ = body.Close() }()
 	o.opened()
-	err = l.events(resp.Body, func(e sse.Event) error {
+	err = l.events(body, func(e sse.Event) error {
 		if wait, ok := retryOf(e); ok {
 			pause = wait
 		}
 		return o.event(e)
 	})
 	return pause, err
+}
+
+// openStream opens the event stream of the session, to resume behind an id if one
+// is given. The error is ErrNoStream for a server that has none.
+func (l *link) openStream(ctx context.Context, after string) (io.ReadCloser, error) {
+	resp, err := l.send(ctx, outgoing{verb: http.MethodGet, accept: typeStream, after: after, lasts: true})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	if resp.StatusCode == http.StatusOK && mediaType(resp) == typeStream {
+		return resp.Body, nil
+	}
+	_ = resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return nil, ErrNoStream
+	}
+	return nil, statusError(resp.StatusCode)
 }
 
 // retryOf returns how long the server wants its stream to stay closed, and
