@@ -147,6 +147,7 @@ func (s *stream) awaitTurn() {
 	case <-s.before:
 	case <-late.C:
 	}
+	s.before = nil
 }
 
 // look tells the stream of a session that its backend sessions have changed.
@@ -179,12 +180,14 @@ func (h *hub) settled(s *stream, k heldKey) {
 	c := h.join(s, k)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	select {
-	case <-c: // told before
-	default:
+	if c != merged { // else told before
 		close(c)
+		s.joins[k] = merged
 	}
 }
+
+// merged is the channel of all that are, as most are for most of their time.
+var merged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // left forgets a backend session, whose id may come again.
 func (h *hub) left(s *stream, k heldKey) {

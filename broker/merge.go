@@ -34,9 +34,9 @@ const (
 // later, by whichever replica. Each message is on one stream only, since the
 // client has no other here.
 //
-// Every server has a goroutine that reads one event, hands it over and reads the
-// next. So a client that does not read holds at most one event of each server,
-// and a server that says much, or hangs, keeps no other waiting.
+// Of every server one event is read and handed over, then the next. So a client
+// that does not read holds at most one event of each server, and a server that
+// says much, or hangs, keeps no other waiting.
 type merge struct {
 	broker  *Broker
 	session session.Session
@@ -45,6 +45,9 @@ type merge struct {
 	resume map[string]string
 	// leave tells that the client's stream takes no place any more.
 	leave func()
+	// looked takes a token when a look is over, and again makes the next one due.
+	looked chan struct{}
+	again  *time.Timer
 
 	joined   map[string]*joined   // by server
 	observed map[string]*observed // by server without sessions
@@ -63,28 +66,33 @@ type joined struct {
 	over atomic.Bool
 }
 
-// run merges until ctx or the session ends, and then ends the stream.
-func (m *merge) run(ctx context.Context) {
+// begin prepares to look, which is due at once.
+func (m *merge) begin() {
 	m.joined, m.renewals = make(map[string]*joined), make(map[string]*backoff.Backoff)
 	m.observed = make(map[string]*observed)
-	defer m.all.Wait()
-	for ctx.Err() == nil {
-		again := touchEvery // in case news was lost
-		switch err := m.look(ctx); {
-		case errors.Is(err, session.ErrNotFound):
-			m.broker.endSession(m.session.ID.Key())
-			return
-		case err != nil:
-			again = storeRetry
-		}
-		timer := time.NewTimer(backoff.Jitter(again))
-		select {
-		case <-ctx.Done():
-		case <-m.stream.look:
-		case <-timer.C:
-		}
-		timer.Stop()
+	m.looked = make(chan struct{}, 1)
+	m.again = time.AfterFunc(0, func() { wakeUp(m.stream.look) })
+}
+
+// end waits until nothing is heard of any server. The stream has ended.
+func (m *merge) end() {
+	m.all.Wait()
+	m.stream.awaitTurn() // if nobody has looked yet: the next stream relies on it
+	m.again.Stop()
+}
+
+// lookOnce looks, says so, and has it be done again after a while.
+func (m *merge) lookOnce() {
+	m.stream.awaitTurn()
+	again := touchEvery // in case news was lost
+	switch err := m.look(m.stream.open); {
+	case errors.Is(err, session.ErrNotFound):
+		m.broker.endSession(m.session.ID.Key())
+	case err != nil:
+		again = storeRetry
 	}
+	m.again.Reset(backoff.Jitter(again))
+	m.looked <- struct{}{}
 }
 
 // look joins and leaves streams as the session's backend sessions are now.
@@ -116,11 +124,12 @@ func (m *merge) look(ctx context.Context) error {
 		m.joined[name] = j
 		after := m.resume[name]
 		delete(m.resume, name)
-		m.all.Go(func() {
+		m.all.Add(1)
+		m.join(within, h, after, func(err error, lived time.Duration) {
+			defer m.all.Done()
 			defer leave()
-			began := time.Now()
-			if errors.Is(m.join(within, h, after), upstream.ErrSessionGone) {
-				m.renew(ctx, h, time.Since(began))
+			if errors.Is(err, upstream.ErrSessionGone) {
+				m.renew(ctx, h, lived)
 				j.over.Store(true)
 				wakeUp(m.stream.look)
 			}
@@ -130,14 +139,14 @@ func (m *merge) look(ctx context.Context) error {
 }
 
 // join listens to one server until ctx ends, it turns out to have no stream, or
-// the session is gone.
-func (m *merge) join(ctx context.Context, h heldServer, after string) error {
-	marker := tag.NewMarker([]byte(m.session.ID), h.name)
-	return h.up.Listen(ctx, h.session, upstream.Listener{
+// the session is gone; then it calls done, by another goroutine.
+func (m *merge) join(ctx context.Context, h heldServer, after string, done func(err error, lived time.Duration)) {
+	marker, began := tag.NewMarker([]byte(m.session.ID), h.name), time.Now()
+	h.up.ListenApart(ctx, h.session, upstream.Listener{
 		After:   after,
 		Settled: func() { m.broker.hub.settled(m.stream, heldKey{h.name, h.session.ID}) },
 		Message: func(message, id []byte) error { return m.pass(ctx, h, &marker, message, id) },
-	})
+	}, func(err error) { done(err, time.Since(began)) })
 }
 
 // renew replaces a backend session that its server has forgotten, because nobody

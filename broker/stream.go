@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -95,15 +94,11 @@ func (b *Broker) serveStream(m *merge, write func(text []byte) bool) {
 	s := m.stream
 	defer m.leave()
 	defer b.hub.close(m.session.ID.Key(), s)
-	var merging sync.WaitGroup
-	defer merging.Wait()
+	defer close(s.left)
+	m.begin()
+	defer m.end()
 	defer s.end()
-	merging.Go(func() {
-		defer close(s.left)
-		s.awaitTurn()
-		m.run(s.open)
-	})
-	b.stream(m.session.ID, s, write)
+	b.stream(m, write)
 }
 
 // eventHeader sets the header of an event stream.
@@ -142,11 +137,15 @@ func (b *Broker) logUnread(err error) {
 // keepAlive is a comment, which says nothing to clients.
 var keepAlive = sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
 
-// stream writes the events of a stream until it ends.
-func (b *Broker) stream(id session.ID, s *stream, write func(text []byte) bool) {
+// stream writes the events of a stream until it ends. It waits for all that
+// concerns the stream, so that one that says nothing costs one goroutine, and none
+// to look at its servers.
+func (b *Broker) stream(m *merge, write func(text []byte) bool) {
+	s := m.stream
 	tick := time.NewTicker(keepAliveEvery)
 	defer tick.Stop()
 	var gathered <-chan time.Time // nil while nothing is to be told
+	look := s.look                // nil while it is done
 	touched := time.Now()
 	for alive := write(nil); alive; {
 		select {
@@ -154,6 +153,11 @@ func (b *Broker) stream(id session.ID, s *stream, write func(text []byte) bool) 
 			return
 		case text := <-s.events:
 			alive = write(text)
+		case <-look:
+			look = nil
+			m.all.Go(m.lookOnce)
+		case <-m.looked:
+			look = s.look
 		case <-s.wake:
 			if gathered == nil {
 				gathered = time.After(gatherFor)
@@ -166,7 +170,7 @@ func (b *Broker) stream(id session.ID, s *stream, write func(text []byte) bool) 
 		case <-tick.C:
 			if time.Since(touched) >= touchEvery {
 				touched = time.Now()
-				if _, err := b.store.Get(s.open, id); errors.Is(err, session.ErrNotFound) {
+				if _, err := b.store.Get(s.open, m.session.ID); errors.Is(err, session.ErrNotFound) {
 					return
 				}
 			}
