@@ -21,7 +21,7 @@ import (
 
 // Most resident memory of the broker for each session with an open event stream,
 // in bytes, by the number of servers that the session has called before.
-var mostPerStream = map[int]int64{0: 40 << 10, 1: 64 << 10, 3: 110 << 10}
+var mostPerStream = map[int]int64{0: 24 << 10, 1: 40 << 10, 3: 56 << 10}
 
 // resident is the resident memory of a process in bytes.
 func resident(t testing.TB, p *harness.Process) int64 {
