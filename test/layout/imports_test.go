@@ -34,6 +34,9 @@ var rules = []rule{
 	{of: "internal/mcpparam", may: []string{"internal/jsonrpc", "internal/mcp", "internal/modern"}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/pin", may: []string{"github.com/go-json-experiment/json/..."}, not: []string{"net", "net/http", "os", "os/exec", "time"}},
 	{of: "internal/scan", may: []string{"github.com/go-json-experiment/json/...", "golang.org/x/text/..."}, not: []string{"net", "net/http", "os", "os/exec", "time"}},
+	{of: "internal/policy", may: []string{
+		"internal/gatewayconfig", "internal/glob", "internal/jsonrpc", "internal/principal", "cel.dev/cel-go/...",
+	}, not: []string{"net", "net/http", "os", "os/exec"}},
 	{of: "internal/...", may: []string{"internal/mcp"}, not: []string{"net", "net/http", "os", "os/exec"}},
 
 	// The data path. Its core does no I/O at all.

@@ -1,0 +1,224 @@
+package policy
+
+import (
+	"slices"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/glob"
+)
+
+// Outcome is what becomes of a request.
+type Outcome uint8
+
+// The outcomes. What is denied is hidden: who asks for it is told that it does not
+// exist. The others are in lists.
+const (
+	Denied  Outcome = iota
+	Allowed         // also for who has all scopes that are needed
+	Lacking         // allowed to who has Decision.Scopes
+	// Depends is of a question without arguments: they decide.
+	Depends
+)
+
+// Decision is an answer of a policy.
+type Decision struct {
+	Outcome Outcome
+	// Rule names the first rule that led to it; empty where none applied.
+	Rule string
+	// Failed tells that a rule denied because it could not be evaluated.
+	Failed bool
+	// Scopes are all that are needed, of Lacking.
+	Scopes []string
+}
+
+// verdict is what an expression says of an item.
+type verdict uint8
+
+const (
+	no verdict = iota
+	yes
+	failed
+	unknown // it depends on what is not known
+)
+
+// question is what an expression is evaluated with.
+type question struct {
+	group *Group
+	item  *Item
+	// arguments are raw, absent or not; known only if unknown does not say else.
+	arguments []byte
+	unknown   []*interpreter.AttributePattern
+	// any stands for every item of the kind at the server.
+	any     bool
+	reading reading
+}
+
+func patterns(of read) []*interpreter.AttributePattern {
+	var all []*interpreter.AttributePattern
+	for name, v := range variables {
+		if v.read&of != 0 {
+			all = append(all, cel.AttributePattern(name))
+		}
+	}
+	return all
+}
+
+// What is not known: in a list; of a server as a whole; of a group as such; where a
+// rule is looked at before anybody asks.
+var (
+	unknownArguments = patterns(readArguments)
+	unknownName      = patterns(readName | readURI | readHints | readArguments)
+	unknownItem      = patterns(^readPrincipal)
+	unknownRest      = patterns(^(readServer | readKind | readEndpoint))
+)
+
+// ResolveName implements cel.Activation.
+func (q *question) ResolveName(name string) (any, bool) {
+	g := q.group
+	if g != nil {
+		switch name {
+		case "principal.issuer":
+			return g.issuer, true
+		case "principal.subject":
+			return g.subject, true
+		case "principal.client":
+			return g.client, true
+		case "principal.scopes":
+			return g.scopes, true
+		case "principal.claims":
+			return g.claims, true
+		}
+	}
+	switch {
+	case name == "arguments":
+		return q.reading.arguments(q.arguments), true
+	case q.item == nil:
+		return nil, false
+	}
+	return q.item.variable(name)
+}
+
+// Parent implements cel.Activation.
+func (q *question) Parent() cel.Activation { return nil }
+
+// AsPartialActivation tells CEL that it is one.
+func (q *question) AsPartialActivation() (interpreter.PartialActivation, bool) {
+	return q, len(q.unknown) > 0
+}
+
+// UnknownAttributePatterns implements cel.PartialActivation.
+func (q *question) UnknownAttributePatterns() []*interpreter.AttributePattern { return q.unknown }
+
+// evaluate returns what the rule's expression says.
+func (r *rule) evaluate(q *question) verdict {
+	if r.when == nil {
+		return yes
+	}
+	program := r.when.whole
+	if len(q.unknown) > 0 {
+		program = r.when.part
+	}
+	q.reading.err = nil
+	out, _, err := program.Eval(q)
+	return verdictOf(out, err, q)
+}
+
+func verdictOf(out ref.Val, err error, q *question) verdict {
+	switch {
+	case q.reading.err != nil:
+		return failed
+	case types.IsUnknown(out):
+		return unknown
+	case err != nil:
+		return failed
+	case out == types.True:
+		return yes
+	case out == types.False:
+		return no
+	}
+	return failed
+}
+
+// Static decides by all but the arguments.
+func (g *Group) Static(it *Item) Decision {
+	return g.decide(&question{group: g, item: it, unknown: unknownArguments})
+}
+
+// Decide decides a call with these raw arguments, empty for none.
+func (g *Group) Decide(it *Item, arguments []byte) Decision {
+	return g.decide(&question{group: g, item: it, arguments: arguments})
+}
+
+// Reaches reports whether there can be anything of a server that the group may use
+// at an endpoint.
+func (g *Group) Reaches(server string, endpoint []byte, of ...Kind) bool {
+	for _, k := range of {
+		it := &Item{Kind: k, Server: server, Endpoint: endpoint}
+		if g.decide(&question{group: g, item: it, unknown: unknownName, any: true}).Outcome != Denied {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *Group) decide(q *question) Decision {
+	var by Decision
+	allowed := g.policy.config.Default == gatewayconfig.Allow
+	mayAllow, mayRefuse := false, false
+	for _, i := range g.policy.byKind[q.item.Kind] {
+		r := &g.policy.rules[i]
+		restricts := r.deny || len(r.scopes) > 0
+		v := g.judge(i, q)
+		switch {
+		case v == no:
+		case v == unknown:
+			mayAllow, mayRefuse = mayAllow || !r.deny, mayRefuse || restricts
+		case r.deny, v == failed && restricts:
+			return Decision{Outcome: Denied, Rule: r.name, Failed: v == failed}
+		case v == failed:
+			by.Failed = true
+		default:
+			if by.Rule == "" {
+				by.Rule = r.name
+			}
+			allowed = true
+			by.Scopes = append(by.Scopes, r.scopes...)
+		}
+	}
+	switch {
+	case !allowed && !mayAllow:
+		return Decision{Outcome: Denied, Failed: by.Failed}
+	case mayRefuse, !allowed:
+		return Decision{Outcome: Depends}
+	case g.who.HasScopes(by.Scopes):
+		return Decision{Outcome: Allowed, Rule: by.Rule}
+	}
+	slices.Sort(by.Scopes)
+	return Decision{Outcome: Lacking, Rule: by.Rule, Scopes: slices.Compact(by.Scopes)}
+}
+
+// judge returns whether the rule at an index applies.
+func (g *Group) judge(i int, q *question) verdict {
+	r := &g.policy.rules[i]
+	about := r.matches(q.item, q.any)
+	v := g.settled[i]
+	if about == no || v == no {
+		return no
+	}
+	if v == unknown {
+		// Of a URI that is not plain nobody can say what it is.
+		if q.item.Kind == Resource && !q.any && r.reads(readURI) && !glob.Plain(q.item.Own) {
+			return failed
+		}
+		v = r.evaluate(q)
+	}
+	if about != yes && v != no {
+		return about
+	}
+	return v
+}
