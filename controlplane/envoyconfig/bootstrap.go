@@ -18,6 +18,7 @@ import (
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"mcp-gateway/controlplane/gateway"
 )
@@ -25,6 +26,10 @@ import (
 // maxClients bounds the open connections of clients; a file descriptor each,
 // and mostly another one for the way on.
 const maxClients = 50_000
+
+// requestsAtOnce are the requests of one connection that a worker takes up before
+// it looks at its other connections.
+const requestsAtOnce = 16
 
 // Bootstrap is the configuration of an Envoy that gets its resources from the
 // control plane at p.ControlPlane.
@@ -106,6 +111,13 @@ func base(p Params) (*bootstrapv3.Bootstrap, error) {
 			})},
 		}}},
 	}
+	fairness, err := structpb.NewStruct(map[string]any{"http": map[string]any{"max_requests_per_io_cycle": requestsAtOnce}})
+	if err != nil {
+		return nil, fmt.Errorf("encode Envoy's runtime: %w", err)
+	}
+	b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name: "mcp", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: fairness},
+	}}}
 	if p.Admin == "" {
 		return b, nil
 	}

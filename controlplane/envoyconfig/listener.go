@@ -21,6 +21,7 @@ import (
 // How long a client may take, and how much of one connection Envoy holds.
 const (
 	headersTimeout = 10 * time.Second // to send a request's headers
+	requestTimeout = 2 * time.Minute  // to send all of a request
 	clientIdle     = time.Hour        // between two requests of a connection
 
 	// connectionBuffer bounds what a connection holds for a slow peer. Bodies
@@ -29,6 +30,9 @@ const (
 	// HTTP/2 windows: what a client may send ahead on a stream, and in all.
 	streamWindow     = 1 << 20
 	connectionWindow = 8 << 20
+	// connectionStreams are the requests of one HTTP/2 connection at one time. Whoever
+	// has more opens another connection, which counts for maxClients.
+	connectionStreams = 128
 )
 
 func listener(g *gateway.Gateway, manager proto.Message) (*listenerv3.Listener, error) {
@@ -73,13 +77,20 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		},
 		MaxRequestHeadersKb: wrapperspb.UInt32(uint32(g.Limits.HeaderSize >> 10)),
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			MaxConcurrentStreams:        wrapperspb.UInt32(connectionStreams),
 			InitialStreamWindowSize:     wrapperspb.UInt32(streamWindow),
 			InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
 		},
 		// For all streams but those whose route says otherwise.
 		StreamIdleTimeout:     durationpb.New(brokerIdle),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
-		LocalReplyConfig:      &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{brokenOff(), headersRefused()}},
+		// A body that comes byte by byte is never idle.
+		RequestTimeout: durationpb.New(requestTimeout),
+		LocalReplyConfig: &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+			brokenOff(),
+			refused(431, "header", "the request's headers exceed the limit"),
+			refused(408, "slow", "the request did not arrive in time"),
+		}},
 	}, nil
 }
 
@@ -108,21 +119,20 @@ func brokenOff() *hcmv3.ResponseMapper {
 	}
 }
 
-// headersRefused gives Envoy's own answer to headers over the limit the form of the
-// protocol. The request has not been read, so its id is unknown.
-func headersRefused() *hcmv3.ResponseMapper {
-	const status = 431
+// refused gives Envoy's own answer with a status the form of the protocol. The
+// request has not been read, so its id is unknown.
+func refused(status uint32, key, message string) *hcmv3.ResponseMapper {
 	return &hcmv3.ResponseMapper{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
 			StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
 				Op: accesslogv3.ComparisonFilter_EQ,
 				// Envoy wants a key, under which an operator could set another value.
-				Value: &corev3.RuntimeUInt32{DefaultValue: status, RuntimeKey: "mcp_gateway.header_status"},
+				Value: &corev3.RuntimeUInt32{DefaultValue: status, RuntimeKey: "mcp_gateway." + key + "_status"},
 			}},
 		}},
 		BodyFormatOverride: &corev3.SubstitutionFormatString{
 			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-				Specifier: &corev3.DataSource_InlineString{InlineString: `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the request's headers exceed the limit"}}`},
+				Specifier: &corev3.DataSource_InlineString{InlineString: `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"` + message + `"}}`},
 			}},
 			ContentType: "application/json",
 		},
