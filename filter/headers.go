@@ -162,7 +162,7 @@ func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}
 	if length != "" {
-		if n, err := strconv.ParseUint(length, 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
+		if n, err := strconv.ParseUint(length, 10, 64); err != nil || n > uint64(s.g.cfg.BodyLimit) {
 			return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
 		}
 	}

@@ -37,7 +37,7 @@ func (s *Stream) oldClient(method, contentType, accept, length string, end bool)
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}
-	if n, err := strconv.ParseUint(length, 10, 64); err == nil && n > uint64(s.g.cfg.BodyLimit) {
+	if n, err := strconv.ParseUint(length, 10, 64); length != "" && (err != nil || n > uint64(s.g.cfg.BodyLimit)) {
 		return s.BodyTooLarge()
 	}
 	s.phase = phaseBody

@@ -59,8 +59,9 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
 static uint64_t content_length(void* envoy) {
   envoy_bytes v = {NULL, 0};
   if (!CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL) ||
-      v.length == 0 || v.length > 18)
+      v.length == 0)
     return NO_LENGTH;
+  if (v.length > 18) return NO_LENGTH - 1;  // more than any limit
   uint64_t n = 0;
   for (size_t i = 0; i < v.length; i++) {
     if (v.ptr[i] < '0' || v.ptr[i] > '9') return NO_LENGTH;
