@@ -43,11 +43,25 @@ func RunParts(t testing.TB, config Config, envoyArgs ...string) *Parts {
 // Envoy has a static one that was made of it.
 func RunStatic(t testing.TB, config Config) *Parts {
 	t.Helper()
+	return RunEdited(t, config)
+}
+
+// RunEdited is RunStatic with texts of Envoy's configuration replaced, which must
+// be in it: what takes minutes can be seen in seconds.
+func RunEdited(t testing.TB, config Config, oldnew ...string) *Parts {
+	t.Helper()
 	p, file := newParts(t, config)
 	broker, internal := FreeAddr(t), FreeAddr(t)
 	p.brokerArgs = []string{"broker", "--config", file, "--listen", broker, "--internal-listen", internal}
 	p.StartBroker()
-	p.startEnvoy(filepath.Dir(file), printed(t, "render", file, "--broker", broker, "--broker-internal", internal))
+	lines := printed(t, "render", file, "--broker", broker, "--broker-internal", internal)
+	text := strings.Join(lines, "\n")
+	for i := 0; i < len(oldnew); i += 2 {
+		if !strings.Contains(text, oldnew[i]) {
+			t.Fatalf("Envoy's configuration has no %q", oldnew[i])
+		}
+	}
+	p.startEnvoy(filepath.Dir(file), strings.Split(strings.NewReplacer(oldnew...).Replace(text), "\n"))
 	return p
 }
 
