@@ -108,7 +108,7 @@ func (b *Broker) recoverCall(c *call) {
 // Messages to the Server). The answer is always JSON.
 func (b *Broker) post(c *call) {
 	switch {
-	case !mcp.MediaType(c.r.Header.Get("Content-Type"), "application/json"):
+	case !mcp.JSONBody(c.r.Header.Get("Content-Type")):
 		c.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
 	case !accepts(c.r, "application/json") || !accepts(c.r, "text/event-stream"):
 		c.fail(http.StatusNotAcceptable, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream")

@@ -154,8 +154,8 @@ func (s *Stream) notAllowed(allowed string) *Decision {
 
 func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 	switch {
-	case !mcp.MediaType(contentType, "application/json"):
-		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
+	case !mcp.JSONBody(contentType):
+		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json in UTF-8", "content_type")
 	case accept != "" && accept != usualAccept && !(mcp.Accepts(accept, "application/json") && mcp.Accepts(accept, "text/event-stream")):
 		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
 	case end:

@@ -32,8 +32,8 @@ func (s *Stream) oldClient(method, contentType, accept, length string, end bool)
 		return s.refuse(406, mcp.CodeInvalidRequest, "GET opens an event stream: Accept must include text/event-stream", "accept")
 	case !s.messages:
 		return s.toBroker()
-	case !mcp.MediaType(contentType, "application/json"):
-		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json", "content_type")
+	case !mcp.JSONBody(contentType):
+		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json in UTF-8", "content_type")
 	case end:
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}

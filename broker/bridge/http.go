@@ -116,7 +116,7 @@ func (b *Bridge) busy(n int) {
 func (b *Bridge) read(x *exchange) ([]byte, bool) {
 	accept := strings.Join(x.r.Header.Values("Accept"), ",")
 	switch {
-	case !mcp.MediaType(x.r.Header.Get("Content-Type"), "application/json"):
+	case !mcp.JSONBody(x.r.Header.Get("Content-Type")):
 		x.fail(http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, "Content-Type must be application/json")
 		return nil, false
 	case accept != "" && !(mcp.Accepts(accept, "application/json") && mcp.Accepts(accept, "text/event-stream")):

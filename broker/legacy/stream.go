@@ -114,7 +114,7 @@ func (c *Clients) message(w http.ResponseWriter, r *http.Request, cfg Config) {
 		w.Header().Set("Allow", http.MethodPost)
 		fail(w, http.StatusMethodNotAllowed, mcp.CodeInvalidRequest, nil, "method not allowed")
 		return
-	case !mcp.MediaType(r.Header.Get("Content-Type"), typeJSON):
+	case !mcp.JSONBody(r.Header.Get("Content-Type")):
 		fail(w, http.StatusUnsupportedMediaType, mcp.CodeInvalidRequest, nil, "Content-Type must be application/json")
 		return
 	}

@@ -12,6 +12,29 @@ func MediaType(value, want string) bool {
 	return strings.EqualFold(strings.TrimSpace(value), want)
 }
 
+// JSONBody reports whether a Content-Type announces JSON in UTF-8, as all of it is
+// (RFC 8259 section 8.1). Frameworks of servers obey a charset, and read the same
+// bytes as another message: in UTF-7 an argument can end and name another tool.
+func JSONBody(value string) bool {
+	const want = "application/json"
+	if value == want {
+		return true
+	}
+	if !MediaType(value, want) {
+		return false
+	}
+	_, parameters, _ := strings.Cut(value, ";")
+	parameters = strings.ToLower(parameters)
+	if !strings.Contains(parameters, "charset") {
+		return true
+	}
+	switch strings.Trim(parameters, " \t;") {
+	case "charset=utf-8", `charset="utf-8"`, "charset=utf8":
+		return true
+	}
+	return false
+}
+
 // Accepts reports whether an Accept list admits the media type want, itself or
 // by a range (RFC 9110 section 12.5.1). What no list at all means is the
 // caller's to say.
