@@ -17,7 +17,7 @@ CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -60,10 +60,10 @@ down: ## end the containers and remove their volumes
 	docker compose down --volumes --remove-orphans
 
 .PHONY: test
-test: ## set up everything, then lint, layout, unit, race and end-to-end on three Envoys
+test: ## set up everything, then lint, layout, unit, race, security and end-to-end on three Envoys
 	@rm -rf dist/results
 	@scripts/stages.sh 'tools:1200:tools!' 'build:900:build!' lint:900:lint layout:300:layout unit:900:unit race:1500:race \
-	  $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
+	  security:120:security $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
 
 .PHONY: unit
 unit: ## tests of every package, without cgo
@@ -88,6 +88,13 @@ e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 	@ENVOY="$$(scripts/tools.sh envoy $*)"; once=(-skip '^TestEras$$'); \
 	  [[ $$ENVOY != "$$(scripts/tools.sh envoy)" ]] || once=(); \
 	  ENVOY=$$ENVOY scripts/gotest.sh e2e-$* -count=1 -timeout 14m "$${once[@]}" ./test/e2e/... ./test/program
+
+.PHONY: security
+security: build ## the security requirements, one row each, and hostile input: dist/security.txt
+	@scripts/tools.sh clients
+	@rm -f dist/security.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" \
+	  scripts/gotest.sh security -count=1 -timeout 110s ./test/security || status=$$?; \
+	  [[ ! -f dist/security.txt ]] || cat dist/security.txt; exit $$status
 
 .PHONY: conformance
 conformance: build ## the protocol's conformance suite, directly and through the gateway, side by side
