@@ -76,8 +76,8 @@ func (s *Stream) take(c *credentials, h *Header) bool {
 		c.authorizations++
 		return false
 	case h.Name == mcp.HeaderFailed:
-		c.failed = h.Value
-		return false // nobody else is to see it
+		c.failed = join(c.failed, h.Value) // one of each issuer
+		return false                       // nobody else is to see it
 	default:
 		return false
 	}

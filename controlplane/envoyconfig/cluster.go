@@ -66,6 +66,11 @@ func clusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 		}
 		list = append(list, c)
 	}
+	keys, err := keysClusters(g, p)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, keys...)
 	slices.SortFunc(list, func(a, b *clusterv3.Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
 }
@@ -94,11 +99,19 @@ func localCluster(name, address string, options *anypb.Any) (*clusterv3.Cluster,
 }
 
 func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		return nil, fmt.Errorf("server %s: its url is no URL", s.Name)
-	}
 	c := newCluster(ServerCluster(s.Name), s.ConnectTimeout, serverStreams, http1(serverKeep))
+	if err := remote(c, s.URL, p); err != nil {
+		return nil, fmt.Errorf("server %s: its url %w", s.Name, err)
+	}
+	return c, nil
+}
+
+// remote has c reach the host of a URL, by TLS for https.
+func remote(c *clusterv3.Cluster, at string, p Params) error {
+	u, err := url.Parse(at)
+	if err != nil {
+		return errors.New("is no URL") // the error of url.Parse quotes it, secrets and all
+	}
 	port, secure := uint32(80), u.Scheme == "https"
 	if secure {
 		port = 443
@@ -106,7 +119,7 @@ func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	if u.Port() != "" {
 		number, err := strconv.ParseUint(u.Port(), 10, 16)
 		if err != nil {
-			return nil, fmt.Errorf("server %s: the port of its url is no port", s.Name)
+			return errors.New("has a port that is none")
 		}
 		port = uint32(number)
 	}
@@ -114,7 +127,7 @@ func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	if secure {
 		c.TransportSocket = tls(u.Hostname(), p.TrustedCA)
 	}
-	return c, nil
+	return nil
 }
 
 func newCluster(name string, connect time.Duration, streams uint32, options *anypb.Any) *clusterv3.Cluster {

@@ -58,15 +58,17 @@ func inlineFilter(config *anypb.Any) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: FilterName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config}}
 }
 
-func httpFilters(g *gateway.Gateway, filter *hcmv3.HttpFilter) []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{filter, {
+// httpFilters are all of them, around ours. With discovered what may change of the
+// others comes by ECDS, too.
+func httpFilters(g *gateway.Gateway, filter *hcmv3.HttpFilter, discovered bool) []*hcmv3.HttpFilter {
+	return append(authFilters(g, discovered), filter, &hcmv3.HttpFilter{
 		Name: "envoy.filters.http.router",
 		// No x-envoy-* header of Envoy reaches a server or a client.
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{
 			SuppressEnvoyHeaders: true,
 			DynamicStats:         wrapperspb.Bool(g.ServerStats),
 		})},
-	}}
+	})
 }
 
 // ads is the source of everything in xDS mode: one ordered stream.

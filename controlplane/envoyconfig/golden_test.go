@@ -99,6 +99,14 @@ func noSecrets(t *testing.T, g *gateway.Gateway, text []byte) {
 			t.Errorf("server %s: its credential is there", s.Name)
 		}
 	}
+	if g.Auth == nil {
+		return
+	}
+	for _, c := range g.Auth.APIKeys.Clients {
+		if bytes.Contains(text, []byte(c.Key)) {
+			t.Errorf("the API key of %s is there", c.Name)
+		}
+	}
 }
 
 // resources are those of g as YAML documents, listener first.

@@ -63,7 +63,9 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		CodecType:  hcmv3.HttpConnectionManager_AUTO,
 		// An id that nobody writes down is not made; a client's own goes on.
 		GenerateRequestId: wrapperspb.Bool(len(logs) > 0),
-		AccessLog:         logs,
+
+		EarlyHeaderMutationExtensions: early(g),
+		AccessLog:                     logs,
 		// No path is normalised and no address of a client is passed on: the
 		// filter compares the path byte for byte, sets the server's own, and takes
 		// x-envoy-* headers away. Each would cost on every call.

@@ -124,7 +124,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		return nil, err
 	}
 	manager.RouteSpecifier = discoveredRoutes()
-	manager.HttpFilters = httpFilters(g, discoveredFilter())
+	manager.HttpFilters = httpFilters(g, discoveredFilter(), true)
 	listener, err := listener(g, manager)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		Listeners:  []*listenerv3.Listener{listener},
 		Routes:     []*routev3.RouteConfiguration{routes(g)},
 		Clusters:   clusters,
-		Extensions: []*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}},
+		Extensions: append([]*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}}, tokenFilters(g)...),
 	}, nil
 }
 

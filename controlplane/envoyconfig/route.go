@@ -69,6 +69,7 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 			Domains:                []string{"*"},
 			Routes:                 list,
 			RequestBodyBufferLimit: wrapperspb.UInt64(bodyBuffer(g)),
+			TypedPerFilterConfig:   cors(g),
 		}},
 	}
 }

@@ -1,6 +1,7 @@
 package envoytest
 
 import (
+	"slices"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -54,10 +55,14 @@ func Replace(t testing.TB, l *listenerv3.Listener) {
 		t.Fatal(err)
 	}
 	lua := StandIn(t)
-	if found := manager.HttpFilters[0].GetConfigDiscovery(); found != nil {
+	ours := slices.IndexFunc(manager.HttpFilters, func(f *hcmv3.HttpFilter) bool { return f.Name == "mcp-gateway" })
+	if ours < 0 {
+		t.Fatal("the listener lacks our filter")
+	}
+	if found := manager.HttpFilters[ours].GetConfigDiscovery(); found != nil {
 		found.TypeUrls = []string{lua.TypeUrl}
 	} else {
-		manager.HttpFilters[0].ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: lua}
+		manager.HttpFilters[ours].ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: lua}
 	}
 	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: pack(t, &manager)}
 }

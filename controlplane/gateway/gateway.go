@@ -56,6 +56,8 @@ type Gateway struct {
 	VirtualServers []VirtualServer
 	Sessions       Sessions
 	Limits         Limits
+	// Auth says who may use the endpoint; nil lets in everybody.
+	Auth *Auth
 }
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.

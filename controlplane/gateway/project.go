@@ -43,6 +43,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 		SSEPath:  g.StreamPath(),
 
 		Sessionless: g.Sessionless == SessionlessPooled,
+		Auth:        g.Auth != nil,
 	}
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
@@ -140,6 +141,7 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 		InternalCluster: internalCluster,
 		AskTimeout:      gatewayconfig.Duration(askTimeout),
 		Sessionless:     g.Sessionless == SessionlessPooled,
+		Auth:            g.Auth.project(),
 		// The access log is the only reader of the metadata so far.
 		Metadata: g.AccessLog != AccessLogOff,
 	}

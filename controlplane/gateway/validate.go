@@ -50,6 +50,7 @@ var (
 func (g *Gateway) Validate() []Problem {
 	v := &validation{}
 	v.endpoint(g)
+	v.auth(g)
 	v.servers(g)
 	v.virtualServers(g)
 	v.sessions(&g.Sessions)

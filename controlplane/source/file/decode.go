@@ -137,6 +137,7 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 			})
 		},
 		"sessions": func(n *yaml.Node, at string) { d.object(n, at, d.sessions(&g.Sessions)) },
+		"auth":     d.auth(&g.Auth),
 		"limits":   func(n *yaml.Node, at string) { d.object(n, at, d.limits(&g.Limits)) },
 
 		"virtualServers": func(n *yaml.Node, at string) {

@@ -65,9 +65,12 @@ func TestLoad(t *testing.T) {
 }
 
 func dump(out *strings.Builder, g gateway.Gateway) {
-	servers := g.Servers
-	g.Servers = nil
+	servers, auth := g.Servers, g.Auth
+	g.Servers, g.Auth = nil, nil
 	fmt.Fprintf(out, "%+v\n", g)
+	if auth != nil {
+		fmt.Fprintf(out, "%+v\n", *auth)
+	}
 	for _, s := range servers {
 		fmt.Fprintf(out, "%+v\n", s)
 	}
@@ -260,6 +263,9 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"{servers: [], sessions: {lifetime: long}}",
 		"{servers: [], sessions: {keys: {env: A}}}",
 		"{servers: [], sessions: {redis: {tls: {verify: true}}}}",
+		"{servers: [], auth: {}}",
+		"{servers: [], auth: {resource: 'https://gw/mcp', issuers: [{issuer: 'https://idp'}]}}",
+		"{servers: [], auth: {resource: 'https://gw/mcp', apiKeys: {clients: [{name: a}]}}}",
 	} {
 		if err := accepts(s, []byte(data)); err == nil {
 			t.Errorf("accepted: %s", data)
@@ -276,6 +282,7 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 	var v gateway.VirtualServer
 	var text string
 	root := schema(t)
+	auth := root.Properties["auth"]
 	for name, test := range map[string]struct {
 		schema *jsonschema.Schema
 		keys   fields
@@ -289,6 +296,11 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 		"redis":     {root.Properties["sessions"].Properties["redis"], d.redis(&g.Sessions.Redis)},
 		"redis TLS": {root.Properties["sessions"].Properties["redis"].Properties["tls"], d.redisTLS(&g.Sessions.Redis.TLS)},
 		"server":    {root.Properties["servers"].Items2020.Ref, d.server(&s, &text)},
+		"auth":      {auth, d.authFields(&gateway.Auth{})},
+		"issuer":    {auth.Properties["issuers"].Items2020, d.issuer(&gateway.Issuer{})},
+		"jwks":      {auth.Properties["issuers"].Items2020.Properties["jwks"], d.jwks(&gateway.JWKS{})},
+		"apiKeys":   {auth.Properties["apiKeys"], d.apiKeys(&gateway.APIKeys{})},
+		"keyClient": {auth.Properties["apiKeys"].Properties["clients"].Items2020, d.keyClient(&gateway.KeyClient{})},
 		"reference": {root.Properties["servers"].Items2020.Ref.Properties["headers"].AdditionalProperties.(*jsonschema.Schema).Ref.AnyOf[1].Ref, d.referenceFields(&text, &text)},
 	} {
 		if diff := cmp.Diff(sortedKeys(test.keys), sortedKeys(test.schema.Properties)); diff != "" {
