@@ -3,6 +3,7 @@ package scale
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,50 @@ func TestManyRecords(t *testing.T) {
 		found += len(ended)
 	}
 	figure(t, title(fmt.Sprintf("to sweep %d expired ones", due)), "%v", rounded(time.Since(began)))
+}
+
+// What each of very many sessions takes in Redis where all have called five
+// servers, of principals with three sessions each: as they are, and sealed. There are
+// more than the 32,768 up to which the indexes have their compact form.
+func TestRecordSizes(t *testing.T) {
+	n := size(t, "RECORDS", 100_000, 40_000)
+	const servers = 5
+	for name, keys := range map[string][]string{"as it is": nil, "sealed": {"a key that nobody guesses"}} {
+		t.Run(name, func(t *testing.T) {
+			at := redistest.Start(t)
+			if got := at.Command("CONFIG", "SET", "appendonly", "no"); got != "+OK" {
+				t.Fatal(got)
+			}
+			store, err := redis.New(redis.Options{
+				Timeouts: session.Timeouts{Idle: 24 * time.Hour, Lifetime: 7 * 24 * time.Hour},
+				URL:      at.URL() + fmt.Sprintf("?pool_size=%d", writers), Timeout: 10 * time.Second, Keys: keys,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			ids := make([]session.ID, n)
+			add := func(i int) error {
+				s := sessionOf(&ids[i])
+				s.Principal = fmt.Sprintf("%064x", i/3)
+				if err := store.Create(t.Context(), s, session.Caps{Total: 2 * n, Principal: 10}); err != nil {
+					return err
+				}
+				return openAll(t, store, s.ID, servers)
+			}
+			before := n / 10 // scripts and buffers, and the larger indexes begin
+			must(t, before, writers, add)
+			first := redisBytes(t, at)
+			must(t, n-before, writers, func(i int) error { return add(before + i) })
+			each := float64(redisBytes(t, at)-first) / float64(n-before)
+			figure(t, fmt.Sprintf("%d records in Redis, %s: each with %d servers", n, name, servers), "%.0f bytes", each)
+			k := ids[0].Key()
+			figure(t, "   of which the hash (MEMORY USAGE)", "%s bytes", strings.TrimPrefix(at.Command("MEMORY", "USAGE", fmt.Sprintf("mcp:{%02x}:s:%s", k[0], k)), ":"))
+			if each > 1<<10 {
+				t.Errorf("a session takes %.0f bytes in Redis, want at most 1024", each)
+			}
+		})
+	}
 }
 
 // sessionOf is a session as a common client opens one, under a new id.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strconv"
 
@@ -122,7 +123,9 @@ func (s *Store) release(ctx context.Context, place string, key session.Key) {
 }
 
 // places is the key of the set of a principal's places.
-func (s *Store) places(place string) string { return s.prefix + "p:" + place }
+func (s *Store) places(place string) string {
+	return s.prefix + "p:" + base64.RawURLEncoding.EncodeToString([]byte(place))
+}
 
 // millis returns the store's clock in milliseconds since 1970.
 func (s *Store) millis(ctx context.Context) (int64, error) {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,11 +24,11 @@ const (
 	fieldSubscription = "u"
 )
 
-func fieldBackend(server string) string { return "b:" + server }
+func fieldBackend(server string) string { return "b" + server }
 
 // A client document is stored as it is; sealed, with revision and principal before
-// it, since the hash, which has them too, can be changed by who can write to Redis:
-// "<length of the revision> <length of the principal>:<revision><principal>".
+// it, each behind its length as a varint, since the hash, which has them too, can be
+// changed by who can write to Redis.
 
 // sealDocument returns what stands for the principal in the hash, and the client
 // document, sealed with each of the keys.
@@ -35,9 +36,11 @@ func (s *Store) sealDocument(v session.Session, key session.Key) (principal stri
 	if s.ring == nil {
 		return packPrincipal(v.Principal), []string{document(v)}
 	}
-	version, packed := shortRevision(v.Version), packPrincipal(v.Principal)
-	head := fmt.Sprintf("%d %d:%s%s", len(version), len(packed), version, packed)
-	return s.place(v.Principal), s.ring.SealAll(recordOfSession(key), fieldDocument, head+document(v))
+	var head []byte
+	for _, text := range []string{shortRevision(v.Version), packPrincipal(v.Principal)} {
+		head = append(binary.AppendUvarint(head, uint64(len(text))), text...)
+	}
+	return s.place(v.Principal), s.ring.SealAll(recordOfSession(key), fieldDocument, string(head)+document(v))
 }
 
 // openDocument undoes sealDocument. The others are what the hash says.
@@ -48,16 +51,23 @@ func (s *Store) openDocument(key session.Key, version, principal, doc string) (s
 		return session.Session{}, s.notOpened("a session", err)
 	}
 	if s.ring != nil {
-		head, rest, _ := strings.Cut(doc, ":")
-		first, second, _ := strings.Cut(head, " ")
-		n, err := strconv.Atoi(first)
-		m, err2 := strconv.Atoi(second)
-		if err != nil || err2 != nil || n < 0 || m < 0 || n+m > len(rest) {
+		short, rest, ok := cutText(doc)
+		packed, rest, also := cutText(rest)
+		if !ok || !also {
 			return session.Session{}, malformed("client document")
 		}
-		v.Version, v.Principal, doc = longRevision(rest[:n]), unpackPrincipal(rest[n:n+m]), rest[n+m:]
+		v.Version, v.Principal, doc = longRevision(short), unpackPrincipal(packed), rest
 	}
 	return v, readDocument(&v, doc)
+}
+
+// cutText takes from s what its length as a varint goes before.
+func cutText(s string) (text, rest string, ok bool) {
+	length, n := binary.Uvarint([]byte(s[:min(len(s), binary.MaxVarintLen64)]))
+	if n <= 0 || length > uint64(len(s)-n) {
+		return "", "", false
+	}
+	return s[n : n+int(length)], s[n+int(length):], true
 }
 
 // place names the places of a principal's sessions; empty for none.
@@ -68,25 +78,37 @@ func (s *Store) place(principal string) string {
 	return s.ring.Name(principal)
 }
 
-// A backend session is stored as "<revision>:<id>", of which the id is sealed.
+// A backend session is stored as the letter of its revision, or ":<revision>:", and
+// the id, which is sealed.
 
 func (s *Store) sealBackend(key session.Key, server string, b session.Backend) (string, error) {
-	if strings.Contains(string(b.Version), ":") {
+	version := shortRevision(b.Version)
+	switch {
+	case strings.Contains(version, ":"):
 		return "", fmt.Errorf("redis session store: revision %q holds a colon", b.Version)
+	case len(version) != 1:
+		version = ":" + version + ":"
 	}
-	return shortRevision(b.Version) + ":" + s.ring.Seal(recordOfSession(key), fieldBackend(server), s.pack(b.ID)), nil
+	return version + s.ring.Seal(recordOfSession(key), fieldBackend(server), s.pack(b.ID)), nil
 }
 
 func (s *Store) openBackend(key session.Key, server, v string) (session.Backend, error) {
-	version, sealed, ok := strings.Cut(v, ":")
-	if !ok {
+	if v == "" {
 		return session.Backend{}, malformed("backend session")
+	}
+	version, sealed := v[:1], v[1:]
+	if version == ":" {
+		var ok bool
+		if version, sealed, ok = strings.Cut(sealed, ":"); !ok {
+			return session.Backend{}, malformed("backend session")
+		}
 	}
 	id, err := s.ring.Open(recordOfSession(key), fieldBackend(server), sealed)
 	if err != nil {
 		return session.Backend{}, s.notOpened("a backend session", err)
 	}
-	if id, ok = s.unpack(id); !ok {
+	id, ok := s.unpack(id)
+	if !ok {
 		return session.Backend{}, malformed("backend session")
 	}
 	return session.Backend{ID: id, Version: longRevision(version)}, nil

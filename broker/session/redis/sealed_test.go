@@ -227,7 +227,7 @@ func TestSwappedValues(t *testing.T) {
 			}
 		},
 		"backend session": func(mine, other session.Session) {
-			for _, field := range []string{"b:weather", "+b:weather"} {
+			for _, field := range []string{"bweather", "+bweather"} {
 				if v := c.HGet(t.Context(), record(other, "s"), field).Val(); v != "" {
 					c.HSet(t.Context(), record(mine, "s"), field, v)
 				}

@@ -29,8 +29,8 @@ func TestSize(t *testing.T) {
 	}{
 		"as it is":       {nil, "128", 1024},
 		"sealed":         {[]string{oldKey}, "128", 1024},
-		"many, as it is": {nil, "3", 1250},
-		"many, sealed":   {[]string{oldKey}, "3", 1250},
+		"many, as it is": {nil, "3", 1024},
+		"many, sealed":   {[]string{oldKey}, "3", 1024},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

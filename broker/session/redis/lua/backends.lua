@@ -1,4 +1,3 @@
--- Server and '<revision>:<backend id>' of each backend session; nil if the
--- session is gone.
+-- Server and backend session of each that is open; nil if the session is gone.
 if not live() then return false end
 return held()

@@ -1,8 +1,9 @@
 -- ARGV 6 server, 7... id of the backend session that is no more, sealed with each
 --   of the keys
-local field = 'b:' .. ARGV[6]
+local field = 'b' .. ARGV[6]
 local v = read(field)
-local id = v and string.match(v, '^s:[^:]*:(.*)$')
+-- Behind the revision, a letter or a text between colons.
+local id = v and (string.match(v, '^s[^:](.*)$') or string.match(v, '^s:[^:]*:(.*)$'))
 for i = 7, #ARGV do
   if id == ARGV[i] then
     erase(field)

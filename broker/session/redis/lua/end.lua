@@ -1,6 +1,6 @@
 -- ARGV 6 'live' to end a session before its deadline, 'due' to end it after
--- The principal, then server and '<revision>:<backend id>' of each backend
--- session; nil if there is no such session.
+-- The principal, then server and backend session of each that is open; nil if
+-- there is no such session.
 local x = deadline()
 if not x then
   redis.call('ZREM', KEYS[3], member)

@@ -5,9 +5,10 @@
 --       v, p     revision, principal (sealed: the name that stands for it)
 --       x, m     deadline in ms since 1970: the one in force, and the lifetime's
 --       l        log level, if one was set
---       b:<server>  i:<token>:<end of the lease in ms>  or  s:<revision>:<backend id>
---       +b:<server>, +p  what is over 64 bytes of the field without the plus sign
---       c0 to c9  client document in pieces of 64 bytes
+--       b<server>  i:<token>:<end of the lease in ms>  or  s<backend session>, which is
+--         a letter for the revision, or the revision between colons, and the id
+--       +b<server>, +p  what is over 63 bytes of the field without the plus sign
+--       c0 to c9  client document in pieces of 63 bytes
 --   2 string with the client document, if it is too long for the hash: a key of
 --     its own costs some 150 bytes
 --   3 sorted set of the bucket: session key by deadline
@@ -21,10 +22,10 @@
 
 local member, idle, grace, channel = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
--- A hash is compact as long as none of its values is over 64 bytes: longer ones
--- are kept in two fields. write needs to be the first for the field, or to follow
+-- A hash is compact as long as none of its values is over 64 bytes, and of 63 the
+-- length takes a byte less: longer ones are kept in two fields. write needs to be the first for the field, or to follow
 -- a shorter value.
-local compact = 64
+local compact = 63
 
 local function read(field)
   local v = redis.call('HGET', KEYS[1], field)
@@ -109,7 +110,7 @@ local function claimant(v)
   return token, tonumber(lease)
 end
 
--- held returns server and '<revision>:<backend id>' of each backend session.
+-- held returns server and backend session of each that is open.
 local function held()
   local all, rest = {}, {}
   local f = redis.call('HGETALL', KEYS[1])
@@ -117,9 +118,9 @@ local function held()
     if string.sub(f[i], 1, 1) == '+' then rest[string.sub(f[i], 2)] = f[i + 1] end
   end
   for i = 1, #f, 2 do
-    if string.sub(f[i], 1, 2) == 'b:' and string.sub(f[i + 1], 1, 2) == 's:' then
-      all[#all + 1] = string.sub(f[i], 3)
-      all[#all + 1] = string.sub(f[i + 1], 3) .. (rest[f[i]] or '')
+    if string.sub(f[i], 1, 1) == 'b' and string.sub(f[i + 1], 1, 1) == 's' then
+      all[#all + 1] = string.sub(f[i], 2)
+      all[#all + 1] = string.sub(f[i + 1], 2) .. (rest[f[i]] or '')
     end
   end
   return all
