@@ -20,6 +20,7 @@ const (
 	answerJSON                     // held back whole, then rewritten
 	answerEvents                   // rewritten event by event
 	answerError                    // held back whole: a JSON-RPC error, or not
+	answerDenied                   // held back whole: what a filter of the operator's says
 )
 
 type answerState struct {
@@ -29,7 +30,9 @@ type answerState struct {
 	buf    []byte
 	id     []byte // of an event
 	// given: the response was among the events.
-	given  bool
+	given bool
+	// waits: a denial tells when to try again.
+	waits  bool
 	marker tag.Marker
 }
 
@@ -54,6 +57,9 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 		case "content-encoding":
 			a.encoded = !strings.EqualFold(h.Value, "identity")
 		}
+	}
+	if s.denied && (s.phase == phaseServer || s.phase == phaseBroker) {
+		return s.denial(headers, a.status, end)
 	}
 	switch s.phase {
 	case phaseServer:
@@ -203,6 +209,8 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 		s.rewrite(body)
 	case answerError:
 		return s.serverError(body)
+	case answerDenied:
+		return s.denialBody(body)
 	case answerEvents:
 		s.answer.buf = s.answer.buf[:0]
 		err := s.answer.parser.Feed(body, s.event)
@@ -225,8 +233,11 @@ func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
 // it leaves as it is, unless it was an error to be looked at.
 func (s *Stream) AnswerTooLarge() *Decision {
 	s.d.reset()
-	if s.answer.mode == answerError {
+	switch s.answer.mode {
+	case answerError:
 		return s.failStatus(s.answer.status)
+	case answerDenied:
+		return s.denialBody(nil)
 	}
 	s.answer.mode = answerPlain
 	s.d.Action, s.d.Done = Pass, true

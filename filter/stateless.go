@@ -111,9 +111,7 @@ func (s *Stream) byEra(now int64) *Decision {
 	if s.g.begin(now, revalidateEvery) {
 		d.Revalidate = true
 	}
-	if s.g.cfg.Metadata {
-		s.noteTarget()
-	}
+	s.carried()
 	return d
 }
 

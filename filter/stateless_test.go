@@ -363,8 +363,8 @@ func TestStatelessNotes(t *testing.T) {
 	}
 	putTable(t, g, erasTable())
 	for _, tt := range []struct{ method, params, name, want string }{
-		{"tools/call", `"name":"now_add"`, "now_add", "server=now name=now_add method=tools/call "},
-		{"tools/call", `"name":"search"`, "search", "method=tools/call server=docs name=search "},
+		{"tools/call", `"name":"now_add"`, "now_add", "server=now name=now_add tool=now_add method=tools/call "},
+		{"tools/call", `"name":"search"`, "search", "method=tools/call server=docs name=search tool=search "},
 		{"tools/list", "", "", "method=tools/list "},
 	} {
 		_, d := post(g, stateless(tt.method, tt.params), statelessHeaders(tt.method, tt.name)...)

@@ -67,6 +67,7 @@ type Stream struct {
 	repeated bool
 	entered  int64 // when the host last entered: an Ask is that old
 	resume   bool  // a GET for a server
+	denied   bool  // see Denied
 	// Of a stateless revision: nothing is done for a session of its client.
 	stateless bool
 	mayBeTask bool // its answer, if stateless
@@ -93,7 +94,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
-	s.oneWay, s.resume, s.repeated = false, false, false
+	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
 	s.target, s.label, s.tasks, s.backend = target{}, "", "", backend{}
 	s.answer.mode = answerPlain
 }
@@ -154,7 +155,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		return s.toBroker()
 	}
 	if len(s.session) == 0 && s.g.cfg.Sessionless {
-		return s.toBrokerLong()
+		return s.toBrokerFor(body)
 	}
 	if len(s.session) == 0 {
 		return s.refuse(400, mcp.CodeInvalidRequest, "Mcp-Session-Id header is missing: initialize first", "no_session")
@@ -228,9 +229,7 @@ func (s *Stream) toBroker() *Decision {
 	if s.principal != nil && s.principal.Claims == nil {
 		s.set(mcp.HeaderClient, []byte(s.principal.Client))
 	}
-	if s.g.cfg.Metadata && s.method != "" {
-		s.note("method", []byte(s.method))
-	}
+	s.noteRequest()
 	return &s.d
 }
 
@@ -238,12 +237,14 @@ func (s *Stream) toBroker() *Decision {
 // long as the client listens: it has a route of its own, without a deadline.
 func (s *Stream) toBrokerLong() *Decision {
 	d := s.toBroker()
-	s.set(mcp.HeaderLong, longMark)
+	if s.g.cfg.Policies {
+		s.set(mcp.HeaderLong, longUnknown)
+	} else {
+		s.set(mcp.HeaderLong, longMark)
+	}
 	d.Reroute = true
 	return d
 }
-
-var longMark = []byte("1")
 
 // forward sends the request to the chosen server.
 func (s *Stream) forward(now int64) *Decision {
@@ -312,17 +313,8 @@ func (s *Stream) goOn(now int64) {
 	}
 	if s.g.cfg.Metadata {
 		s.noteTarget()
-		if s.method != "" {
-			s.note("method", []byte(s.method))
-		}
 	}
-}
-
-func (s *Stream) noteTarget() {
-	s.note("server", s.target.server.nameBytes)
-	if s.want != wantServer {
-		s.note("name", s.name)
-	}
+	s.noteRequest()
 }
 
 // Close is for a host that has no more to do with the stream, whether it came to

@@ -149,6 +149,10 @@ type RedisTLS struct {
 	SkipVerify  bool   `json:"skipVerify,omitempty"`
 }
 
+// MetadataPassed is the namespace of the dynamic metadata that a request has once
+// it has passed the operator's filters, see Filter.Policies.
+const MetadataPassed = "mcp.passed"
+
 // Filter is the static configuration of the filter in Envoy. It changes only
 // with the endpoint itself, never with a server.
 type Filter struct {
@@ -185,6 +189,10 @@ type Filter struct {
 	Metadata bool `json:"metadata,omitempty"`
 	// Auth says who may use the endpoint; nil lets in everybody.
 	Auth *Auth `json:"auth,omitempty"`
+	// Policies tells that filters of the operator's stand between ours and Envoy's
+	// router: an answer of theirs is told from one of a server, and a request on
+	// its way to the broker carries the name of the server that it is for.
+	Policies bool `json:"policies,omitempty"`
 	// Table is a routing table for a gateway without broker questions.
 	Table *Table `json:"table,omitempty"`
 }

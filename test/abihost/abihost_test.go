@@ -59,7 +59,7 @@ func TestModuleKeepsToTheABI(t *testing.T) {
 	}
 	// What the Go runtime holds looks lost to the sanitizer.
 	out, err := run("ASAN_OPTIONS=detect_leaks=0", host, module,
-		write("config.json", `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s"}`),
+		write("config.json", `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s","policies":true}`),
 		write("table.json", table(t)), *seed, *streams)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -33,6 +33,7 @@ enum { BODY_CONTINUE = 0, BODY_STOP_AND_BUFFER = 1, BODY_STOP_NO_BUFFER = 3 };
 enum { TRAILERS_CONTINUE = 0, TRAILERS_STOP = 1 };
 enum { LOG_DEBUG = 1, LOG_WARN = 3, LOG_ERROR = 4 };
 enum { CALLOUT_SUCCESS = 0 };
+enum { METADATA_DYNAMIC = 0 };
 
 void CALLBACK(log)(envoy_enum level, envoy_bytes message);
 bool CALLBACK(log_enabled)(envoy_enum level);
@@ -60,6 +61,8 @@ uint64_t CALLBACK(http_get_buffer_limit)(void* filter);
 void CALLBACK(http_set_buffer_limit)(void* filter, uint64_t limit);
 void CALLBACK(http_set_dynamic_metadata_string)(void* filter, envoy_bytes space, envoy_bytes key,
                                                 envoy_bytes value);
+bool CALLBACK(http_get_metadata_string)(void* filter, envoy_enum source, envoy_bytes space,
+                                        envoy_bytes key, envoy_bytes* out);
 
 envoy_enum CALLBACK(http_filter_http_callout)(void* filter, uint64_t* id, envoy_bytes cluster,
                                               envoy_header* headers, size_t count,

@@ -26,6 +26,7 @@ typedef struct {
   bool asking;      // the request waits for the broker
   bool replaying;   // the response does
   bool replied;
+  bool denied;      // a filter of the operator's answers in place of a server
   bool held;        // Envoy knows what to answer if it ends the response, see hold_response
 } mcp_filter;
 

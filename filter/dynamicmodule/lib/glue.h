@@ -83,6 +83,7 @@ typedef struct {
   uint64_t body_limit;
   uint64_t response_limit;
   uint64_t ask_timeout_ms;
+  bool policies;        // filters of the operator's stand behind this one
   char* cluster;        // of the broker's internal API
   size_t cluster_length;
 } mcp_config;

@@ -113,6 +113,7 @@ func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok
 	c.handle = C.uint64_t(lastID)
 	c.body_limit = C.uint64_t(f.BodyLimit)
 	c.response_limit = C.uint64_t(f.ResponseLimit)
+	c.policies = C.bool(f.Policies)
 	c.ask_timeout_ms = C.uint64_t(time.Duration(f.AskTimeout).Milliseconds())
 	c.cluster_length = C.size_t(len(f.InternalCluster))
 	c.cluster = C.CString(f.InternalCluster)
@@ -235,13 +236,16 @@ func mcpReplayed(handle C.uint64_t, list *C.envoy_header, n C.size_t, body *C.ch
 }
 
 //export mcpResponseHeaders
-func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end C.int, out *C.mcp_out) (verdict C.int) {
+func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end C.int, denied C.bool, out *C.mcp_out) (verdict C.int) {
 	st := streams.Get(uint64(handle))
 	if st == nil {
 		return gone(out)
 	}
 	defer rescue(st, dynamicmodule.PhaseResponse, out, &verdict)
 	fault.At("response")
+	if denied {
+		st.Denied()
+	}
 	return finish(st, st.ResponseHeaders(headers(list, n), end != 0), out)
 }
 

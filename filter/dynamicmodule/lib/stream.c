@@ -211,7 +211,7 @@ envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, boo
   mcp_out out;
   out_init(&out, room);
   size_t n = read_headers(envoy, RESPONSE_HEADERS, list, &large);
-  int verdict = mcpResponseHeaders(f->handle, large ? large : list, n, end, &out);
+  int verdict = mcpResponseHeaders(f->handle, large ? large : list, n, end, f->denied, &out);
   free(large);
   return response_verdict(f, verdict, &out, false, false) == GO_ON ? HEADERS_CONTINUE
                                                                     : HEADERS_STOP;
@@ -260,9 +260,18 @@ envoy_enum ON(http_filter_response_trailers)(void* envoy, const void* module) {
   return response_complete(f, false) == GO_ON ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }
 
+// Whether the request has gone through the operator's filters: the last one marks it.
+static bool passed(void* envoy) {
+  envoy_bytes v;
+  return CALLBACK(http_get_metadata_string)(envoy, METADATA_DYNAMIC, bytes("mcp.passed", 10),
+                                            bytes("to", 2), &v);
+}
+
 envoy_enum ON(http_filter_local_reply)(void* envoy, const void* module, uint32_t status,
                                        envoy_bytes details, bool reset) {
-  broken_off((mcp_filter*)module);
+  mcp_filter* f = (mcp_filter*)module;
+  f->denied = f->config->policies && !f->replied && !passed(envoy);
+  broken_off(f);
   return 0;  // go on with it
 }
 

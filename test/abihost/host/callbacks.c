@@ -217,6 +217,13 @@ void CALLBACK(http_set_dynamic_metadata_string)(void* p, envoy_bytes space, envo
   sum(space.ptr, space.length), sum(key.ptr, key.length), sum(value.ptr, value.length);
 }
 
+bool CALLBACK(http_get_metadata_string)(void* p, envoy_enum source, envoy_bytes space, envoy_bytes key, envoy_bytes* out) {
+  stream* s = touch(p);
+  REQUIRE(source == METADATA_DYNAMIC);
+  sum(space.ptr, space.length), sum(key.ptr, key.length);
+  return chance(s->seed, 2);
+}
+
 envoy_enum CALLBACK(http_filter_http_callout)(void* p, uint64_t* id, envoy_bytes cluster, envoy_header* h, size_t n,
                                               envoy_bytes body, uint64_t timeout) {
   stream* s = touch(p);
