@@ -71,6 +71,13 @@ func clusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 		return nil, err
 	}
 	list = append(list, keys...)
+	for i := range g.EnvoyClusters {
+		c, err := operatorCluster(&g.EnvoyClusters[i], p)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
 	slices.SortFunc(list, func(a, b *clusterv3.Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
 }
@@ -125,7 +132,7 @@ func remote(c *clusterv3.Cluster, at string, p Params) error {
 	}
 	place(c, u.Hostname(), port)
 	if secure {
-		c.TransportSocket = tls(u.Hostname(), p.TrustedCA)
+		c.TransportSocket = tls(u.Hostname(), p.TrustedCA, "http/1.1")
 	}
 	return nil
 }
@@ -194,8 +201,8 @@ func http1(keep time.Duration) *anypb.Any {
 }
 
 // tls checks the server's certificate for the host of its URL, whatever Host
-// header it is sent.
-func tls(host, trustedCA string) *corev3.TransportSocket {
+// header it is sent. protocol is the one that is offered (ALPN).
+func tls(host, trustedCA, protocol string) *corev3.TransportSocket {
 	san := &tlsv3.SubjectAltNameMatcher{
 		SanType: tlsv3.SubjectAltNameMatcher_DNS,
 		Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: host}},
@@ -211,7 +218,7 @@ func tls(host, trustedCA string) *corev3.TransportSocket {
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(&tlsv3.UpstreamTlsContext{
 			Sni: sni,
 			CommonTlsContext: &tlsv3.CommonTlsContext{
-				AlpnProtocols: []string{"http/1.1"},
+				AlpnProtocols: []string{protocol},
 				ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
 					TrustedCa:                 &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: trustedCA}},
 					MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{san},

@@ -43,6 +43,9 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
 	list := append(oldClientRoutes(g, unrouted), []*routev3.Route{
 		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
+	}...)
+	list = append(list, carriedRoutes(servers, unrouted)...)
+	list = append(list, []*routev3.Route{
 		{Name: "broker-long", Match: anyPath(unrouted, isLong()), Action: long(servers)},
 		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
 	}...)
@@ -170,6 +173,7 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 		// is the filter's to do, as what stands here can be read in /config_dump.
 		RequestHeadersToRemove:  []string{mcp.HeaderServer},
 		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie"},
+		TypedPerFilterConfig:    perServer(s),
 	}
 }
 

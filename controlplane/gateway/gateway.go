@@ -54,8 +54,12 @@ type Gateway struct {
 	Servers []Server
 	// VirtualServers are parts of the gateway with endpoints of their own.
 	VirtualServers []VirtualServer
-	Sessions       Sessions
-	Limits         Limits
+	// EnvoyFilters are the operator's own HTTP filters of Envoy, in the order in
+	// which requests pass them; EnvoyClusters what they ask.
+	EnvoyFilters  []EnvoyFilter
+	EnvoyClusters []EnvoyCluster
+	Sessions      Sessions
+	Limits        Limits
 	// Auth says who may use the endpoint; nil lets in everybody.
 	Auth *Auth
 }
@@ -136,6 +140,9 @@ type Server struct {
 	// reads the server's lists; calls go without it. Not with TransportSSE. A
 	// secret.
 	Credential string
+	// EnvoyFilters configure filters of Gateway.EnvoyFilters otherwise for calls of
+	// this server.
+	EnvoyFilters []EnvoyFilter
 }
 
 // Values of Server.Transport and Server.Process.

@@ -142,7 +142,7 @@ func (g *Gateway) Filter(internalCluster string) gatewayconfig.Filter {
 		AskTimeout:      gatewayconfig.Duration(askTimeout),
 		Sessionless:     g.Sessionless == SessionlessPooled,
 		Auth:            g.Auth.project(),
-		// The access log is the only reader of the metadata so far.
-		Metadata: g.AccessLog != AccessLogOff,
+		Metadata:        g.AccessLog != AccessLogOff || len(g.EnvoyFilters) > 0,
+		Policies:        len(g.EnvoyFilters) > 0,
 	}
 }

@@ -55,6 +55,7 @@ func (g *Gateway) Validate() []Problem {
 	v.virtualServers(g)
 	v.sessions(&g.Sessions)
 	v.limits(g)
+	v.envoyFilters(g)
 	return v.problems
 }
 

@@ -64,8 +64,11 @@ var rules = []rule{
 
 	// The control path: source -> gateway -> envoyconfig -> publish.
 	{of: "controlplane/gateway", may: []string{"internal/..."}, not: []string{"net/http", "os"}},
+	{of: "controlplane/httpfilter", may: []string{
+		"controlplane/gateway", "github.com/envoyproxy/go-control-plane/envoy/...", "google.golang.org/protobuf/...",
+	}, not: []string{"net", "net/http", "os"}},
 	{of: "controlplane/source/file", may: []string{
-		"controlplane/gateway", "internal/...", "go.uber.org/zap", "github.com/fsnotify/fsnotify", "go.yaml.in/yaml/v3",
+		"controlplane/gateway", "controlplane/httpfilter", "internal/...", "go.uber.org/zap", "github.com/fsnotify/fsnotify", "go.yaml.in/yaml/v3",
 	}},
 	{of: "controlplane/envoyconfig", may: []string{
 		"controlplane/gateway", "internal/...", "github.com/envoyproxy/go-control-plane/envoy/...", "github.com/cncf/xds/go/...",

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/httpfilter"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -151,6 +152,9 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 			})
 		},
 
+		"envoyFilters":  d.envoyFilters(&g.EnvoyFilters, httpfilter.Filter),
+		"envoyClusters": d.envoyClusters(&g.EnvoyClusters),
+
 		"gatewayCACertPEM": d.unsupported("additional certificate authorities: Envoy and the broker trust those of the system"),
 	}
 }
@@ -237,6 +241,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"dir":            d.text(&s.Dir),
 		"process":        d.text(&s.Process),
 		"maxProcesses":   d.count(&s.MaxProcesses),
+		"envoyFilters":   d.envoyFilters(&s.EnvoyFilters, httpfilter.Route),
 	}
 	for key, read := range d.kuadrantServer(state) {
 		f[key] = read

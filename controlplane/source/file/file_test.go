@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/httpfilter"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -266,6 +267,9 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"{servers: [], auth: {}}",
 		"{servers: [], auth: {resource: 'https://gw/mcp', issuers: [{issuer: 'https://idp'}]}}",
 		"{servers: [], auth: {resource: 'https://gw/mcp', apiKeys: {clients: [{name: a}]}}}",
+		"{servers: [], envoyFilters: [{name: a, typed_config: {}}]}",
+		"{servers: [], envoyClusters: [{name: a}]}",
+		"servers: [" + server + "envoyFilters: {}}]",
 	} {
 		if err := accepts(s, []byte(data)); err == nil {
 			t.Errorf("accepted: %s", data)
@@ -301,6 +305,8 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 		"jwks":      {auth.Properties["issuers"].Items2020.Properties["jwks"], d.jwks(&gateway.JWKS{})},
 		"apiKeys":   {auth.Properties["apiKeys"], d.apiKeys(&gateway.APIKeys{})},
 		"keyClient": {auth.Properties["apiKeys"].Properties["clients"].Items2020, d.keyClient(&gateway.KeyClient{})},
+		"filter":    {root.Properties["envoyFilters"].Items2020.Ref, d.envoyFilter(new(gateway.EnvoyFilter), httpfilter.Filter)},
+		"cluster":   {root.Properties["envoyClusters"].Items2020.Ref, d.envoyCluster(new(gateway.EnvoyCluster))},
 		"reference": {root.Properties["servers"].Items2020.Ref.Properties["headers"].AdditionalProperties.(*jsonschema.Schema).Ref.AnyOf[1].Ref, d.referenceFields(&text, &text)},
 	} {
 		if diff := cmp.Diff(sortedKeys(test.keys), sortedKeys(test.schema.Properties)); diff != "" {
