@@ -21,6 +21,8 @@ type Config struct {
 	Gateway  []string
 	Sessions []string
 	Limits   []string
+	// More are further sections, as they stand.
+	More string
 	// Virtual are the entries of virtualServers, as "{name: a, servers: [b]}".
 	Virtual []string
 }
@@ -46,6 +48,7 @@ func (c Config) YAML() string {
 	if len(c.Virtual) > 0 {
 		fmt.Fprintf(&b, "virtualServers:\n  - %s\n", strings.Join(c.Virtual, "\n  - "))
 	}
+	b.WriteString(c.More)
 	if len(c.Servers) == 0 {
 		b.WriteString("servers: []\n")
 		return b.String()
