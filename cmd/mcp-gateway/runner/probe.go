@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -32,6 +33,10 @@ type endpoint struct {
 	dial netip.AddrPort // for this process
 	host string         // for the Host header and for people
 	path string
+	// guarded: nobody is let in without a credential, which this process has none of.
+	guarded bool
+	// internal is the socket of the broker's internal API.
+	internal string
 }
 
 // endpointOf tells the endpoint of g. The host is one that the filter admits.
@@ -40,7 +45,7 @@ func endpointOf(g *gateway.Gateway) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, err
 	}
-	e := endpoint{dial: at, path: g.Path}
+	e := endpoint{dial: at, path: g.Path, guarded: g.Auth != nil}
 	if at.Addr().IsUnspecified() {
 		local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		if at.Addr().Is6() {
@@ -64,7 +69,8 @@ func (e endpoint) url() string {
 }
 
 // await asks the endpoint until it answers as a gateway does: a client's
-// initialize through Envoy, the filter and the broker, ended by a DELETE.
+// initialize through Envoy, the filter and the broker, ended by a DELETE. Where that
+// needs a credential the filter's refusal is enough, once the broker answers, too.
 func (e endpoint) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, errPatience)
 	defer cancel()
@@ -81,6 +87,9 @@ func (e endpoint) await(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		err := e.ask(ctx, client)
+		if e.guarded && errors.Is(err, errRefused) {
+			err = e.askBroker(ctx)
+		}
 		if err == nil {
 			return nil
 		}
@@ -96,6 +105,35 @@ func (e endpoint) await(ctx context.Context) error {
 }
 
 var errPatience = errors.New("out of patience")
+
+// errRefused is the filter's answer to who brings no credential.
+var errRefused = errors.New("HTTP status 401 Unauthorized")
+
+// askBroker asks the broker what the filter asks it first.
+func (e endpoint) askBroker(ctx context.Context) error {
+	client := &http.Client{
+		Timeout: probeTimeout,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", e.internal)
+			},
+		},
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://broker"+gatewayconfig.PathTable, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the broker is not ready: HTTP status %s", answer.Status)
+	}
+	return nil
+}
 
 // ask opens a session and ends it.
 func (e endpoint) ask(ctx context.Context, client *http.Client) error {
@@ -146,6 +184,9 @@ func (e endpoint) send(ctx context.Context, client *http.Client, method, session
 	content, err := io.ReadAll(io.LimitReader(answer.Body, probeLimit))
 	if err != nil {
 		return nil, nil, err
+	}
+	if answer.StatusCode == http.StatusUnauthorized && answer.Header.Get("WWW-Authenticate") != "" {
+		return nil, nil, errRefused
 	}
 	if answer.StatusCode/100 != 2 {
 		return nil, nil, fmt.Errorf("HTTP status %s", answer.Status)

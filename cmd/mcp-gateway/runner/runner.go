@@ -93,6 +93,7 @@ func Run(ctx context.Context, c Config) error {
 		Module:         name,
 		TrustedCA:      c.TrustedCA,
 	}
+	at.internal = strings.TrimPrefix(params.BrokerInternal, "unix:")
 	if params.Admin == "" {
 		params.Admin = dir.socket("admin.sock")
 	}

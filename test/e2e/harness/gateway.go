@@ -17,10 +17,11 @@ const stopLimit = 5 * time.Second
 // Config is a configuration file of the gateway.
 type Config struct {
 	Servers []Server
-	// Gateway, Sessions and Limits are lines of these sections, as "body: 4096".
+	// Gateway, Sessions, Limits and Auth are lines of these sections, as "body: 4096".
 	Gateway  []string
 	Sessions []string
 	Limits   []string
+	Auth     []string
 	// More are further sections, as they stand.
 	More string
 	// Virtual are the entries of virtualServers, as "{name: a, servers: [b]}".
@@ -45,6 +46,7 @@ func (c Config) YAML() string {
 	section("gateway", c.Gateway)
 	section("sessions", c.Sessions)
 	section("limits", c.Limits)
+	section("auth", c.Auth)
 	if len(c.Virtual) > 0 {
 		fmt.Fprintf(&b, "virtualServers:\n  - %s\n", strings.Join(c.Virtual, "\n  - "))
 	}
