@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -59,19 +60,21 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]session.Ended, error)
 // due lists members of the buckets from first on whose deadline has come, up to
 // limit for each bucket.
 func (s *Store) due(ctx context.Context, first int, now string, limit int) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	cmds, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i := range bucketsPerTrip {
-			p.ZRangeArgs(ctx, goredis.ZRangeArgs{
-				Key:     s.bucket(byte((first+i)%buckets)) + "x",
-				ByScore: true,
-				Start:   "-inf",
-				Stop:    now,
-				Count:   int64(limit),
-			})
-		}
-		return nil
+	var cmds []goredis.Cmder
+	err := s.ask(ctx, false, func(ctx context.Context) (err error) {
+		cmds, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i := range bucketsPerTrip {
+				p.ZRangeArgs(ctx, goredis.ZRangeArgs{
+					Key:     s.bucket(byte((first+i)%buckets)) + "x",
+					ByScore: true,
+					Start:   "-inf",
+					Stop:    now,
+					Count:   int64(limit),
+				})
+			}
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -86,10 +89,11 @@ func (s *Store) due(ctx context.Context, first int, now string, limit int) ([]st
 // serverTime returns the server's clock in milliseconds. In a cluster it is any
 // node's: the script that ends a session asks the node that has it.
 func (s *Store) serverTime(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	t, err := s.client.Time(ctx).Result()
-	if err != nil {
+	var t time.Time
+	if err := s.ask(ctx, false, func(ctx context.Context) (err error) {
+		t, err = s.client.Time(ctx).Result()
+		return err
+	}); err != nil {
 		return "", err
 	}
 	return strconv.FormatInt(t.UnixMilli(), 10), nil

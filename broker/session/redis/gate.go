@@ -18,21 +18,51 @@ var errSilent = errors.New("no answer for a while, and others wait already")
 // within the time that one has: it would seem to be away. As long as there are
 // answers, there is no hurry; without, nobody waits longer than patience.
 type gate struct {
-	places   chan struct{} // holds a token for each command under way
-	patience time.Duration
-	answered atomic.Int64 // Unix nanoseconds of the last answer
+	// places hold a token for each command under way, and reserved for those of
+	// who has a claim: behind thousands of others it would end before its outcome is
+	// recorded, and somebody else would open a second session.
+	places, reserved chan struct{}
+	patience         time.Duration
+	answered         atomic.Int64 // Unix nanoseconds of the last answer
 }
 
 func newGate(places int, patience time.Duration) *gate {
-	return &gate{places: make(chan struct{}, max(1, places)), patience: patience}
+	g := &gate{patience: patience}
+	if reserved := places / 4; reserved > 0 {
+		g.reserved = make(chan struct{}, reserved)
+		places -= reserved
+	}
+	g.places = make(chan struct{}, max(1, places))
+	return g
 }
 
-// enter waits for a place, to be given back by leave. The error is errSilent, or
-// that of ctx.
-func (g *gate) enter(ctx context.Context) error {
+// pass has f ask Redis when its turn has come, before others if it is urgent. The
+// error is errSilent, that of ctx, or of f.
+func (g *gate) pass(ctx context.Context, urgent bool, f func() error) error {
+	in, err := g.enter(ctx, urgent)
+	if err != nil {
+		return err
+	}
+	defer func() { <-in }()
+	err = f()
+	// An error that Redis has answered with is an answer.
+	if err == nil || errors.As(err, new(goredis.Error)) {
+		g.answered.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// enter waits for a place. What it returns holds the token.
+func (g *gate) enter(ctx context.Context, urgent bool) (chan struct{}, error) {
+	var reserved chan struct{} // nil has no place
+	if urgent {
+		reserved = g.reserved
+	}
 	select {
 	case g.places <- struct{}{}:
-		return nil
+		return g.places, nil
+	case reserved <- struct{}{}:
+		return reserved, nil
 	default:
 	}
 	began := time.Now()
@@ -41,9 +71,11 @@ func (g *gate) enter(ctx context.Context) error {
 	for {
 		select {
 		case g.places <- struct{}{}:
-			return nil
+			return g.places, nil
+		case reserved <- struct{}{}:
+			return reserved, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-timer.C:
 		}
 		last := time.Unix(0, g.answered.Load())
@@ -52,18 +84,10 @@ func (g *gate) enter(ctx context.Context) error {
 		}
 		left := g.patience - time.Since(last)
 		if left <= 0 {
-			return errSilent
+			return nil, errSilent
 		}
 		timer.Reset(left)
 	}
-}
-
-// leave gives the place back. An error that Redis has answered with is an answer.
-func (g *gate) leave(err error) {
-	if err == nil || errors.As(err, new(goredis.Error)) {
-		g.answered.Store(time.Now().UnixNano())
-	}
-	<-g.places
 }
 
 // poolSize is how many commands the client has connections for, at each node.

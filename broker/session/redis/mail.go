@@ -17,14 +17,15 @@ func (s *Store) Send(ctx context.Context, mailbox string, message []byte) (bool,
 	if len(message) > session.LargestMessage {
 		return false, session.ErrTooLarge
 	}
-	within, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	sealed := s.ring.Seal(recordOfMail(mailbox), "", string(message))
-	publish := goredis.NewIntCmd(within, "publish", s.mailChannel(mailbox), sealed)
-	publish.SetFirstKeyPos(1)
-	_ = s.client.Process(within, publish) // the command has the error as well
-	receivers, err := publish.Result()
-	if err != nil {
+	var receivers int64
+	if err := s.ask(ctx, false, func(ctx context.Context) (err error) {
+		publish := goredis.NewIntCmd(ctx, "publish", s.mailChannel(mailbox), sealed)
+		publish.SetFirstKeyPos(1)
+		_ = s.client.Process(ctx, publish) // the command has the error as well
+		receivers, err = publish.Result()
+		return err
+	}); err != nil {
 		return false, failed(ctx, "send", err)
 	}
 	return receivers > 0 || s.cluster, nil

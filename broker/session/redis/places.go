@@ -65,43 +65,52 @@ func (s *Store) reserve(ctx context.Context, place string, key session.Key, most
 }
 
 func (s *Store) askPlace(ctx context.Context, place string, key session.Key, most int) ([]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	return s.scripts.reserve.Run(ctx, s.client, []string{s.places(place)}, key[:], s.clock(),
-		millis(min(s.timeouts.Idle, s.timeouts.Lifetime)), millis(s.timeouts.Lifetime+grace), most, placesPerRound).Slice()
+	var reply []any
+	err := s.ask(ctx, false, func(ctx context.Context) (err error) {
+		reply, err = s.scripts.reserve.Run(ctx, s.client, []string{s.places(place)}, key[:], s.clock(),
+			millis(min(s.timeouts.Idle, s.timeouts.Lifetime)), millis(s.timeouts.Lifetime+grace), most, placesPerRound).Slice()
+		return err
+	})
+	return reply, err
 }
 
 // recheck frees the places of sessions that are over and notes until when the
 // others live at least.
 func (s *Store) recheck(ctx context.Context, place string, due []any) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	now, err := s.millis(ctx)
 	if err != nil {
 		return err
 	}
+	var deadlines []goredis.Cmder
+	if err := s.ask(ctx, false, func(ctx context.Context) (err error) {
+		deadlines, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for _, place := range due {
+				p.HGet(ctx, s.recordOf(place), "x")
+			}
+			return nil
+		})
+		return err
+	}); deadlines == nil {
+		return err // it had no turn
+	}
 	// Each answer has an error of its own; of those that have one but nil, which is
 	// a session that is gone, nothing is known.
-	deadlines, _ := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for _, place := range due {
-			p.HGet(ctx, s.recordOf(place), "x")
-		}
-		return nil
-	})
 	places := s.places(place)
-	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i, cmd := range deadlines {
-			deadline, err := cmd.(*goredis.StringCmd).Int64()
-			switch {
-			case err == nil && deadline > now:
-				p.ZAddXX(ctx, places, goredis.Z{Score: float64(deadline), Member: due[i]})
-			case err == nil || errors.Is(err, goredis.Nil):
-				p.ZRem(ctx, places, due[i])
+	return s.ask(ctx, false, func(ctx context.Context) error {
+		_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i, cmd := range deadlines {
+				deadline, err := cmd.(*goredis.StringCmd).Int64()
+				switch {
+				case err == nil && deadline > now:
+					p.ZAddXX(ctx, places, goredis.Z{Score: float64(deadline), Member: due[i]})
+				case err == nil || errors.Is(err, goredis.Nil):
+					p.ZRem(ctx, places, due[i])
+				}
 			}
-		}
-		return nil
+			return nil
+		})
+		return err
 	})
-	return err
 }
 
 // recordOf is the key of the hash of a session that has a place.
@@ -117,9 +126,9 @@ func (s *Store) release(ctx context.Context, place string, key session.Key) {
 	if place == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
-	defer cancel()
-	_ = s.client.ZRem(ctx, s.places(place), key[:]).Err()
+	_ = s.ask(context.WithoutCancel(ctx), false, func(ctx context.Context) error {
+		return s.client.ZRem(ctx, s.places(place), key[:]).Err()
+	})
 }
 
 // places is the key of the set of a principal's places.

@@ -47,6 +47,11 @@ func newScripts() scripts {
 	}
 }
 
+// urgent reports whether a script is for who has a claim, which ends otherwise.
+func (s *scripts) urgent(script *goredis.Script) bool {
+	return script == s.renew || script == s.commit || script == s.abandon
+}
+
 func luaSource(name string) string {
 	b, err := luaFiles.ReadFile("lua/" + name + ".lua")
 	if err != nil {
@@ -58,22 +63,31 @@ func luaSource(name string) string {
 // run runs a script on the session's keys and returns its reply; goredis.Nil is
 // the error for a nil reply.
 func (s *Store) run(ctx context.Context, script *goredis.Script, key session.Key, args ...any) *goredis.Cmd {
-	if err := s.gate.enter(ctx); err != nil {
-		refused := goredis.NewCmd(ctx)
-		refused.SetErr(err)
-		return refused
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	member := key.String()
 	bucket := s.bucket(key[0])
 	all := make([]any, 0, 9)
 	all = append(all, member, s.clock(), s.idleMillis, s.graceMillis, s.channel)
 	all = append(all, args...)
 	keys := []string{bucket + "s:" + member, bucket + "c:" + member, bucket + "x", bucket + "u:" + member}
-	got := script.Run(ctx, s.client, keys, all...)
-	s.gate.leave(got.Err())
+	var got *goredis.Cmd
+	err := s.ask(ctx, s.scripts.urgent(script), func(ctx context.Context) error {
+		got = script.Run(ctx, s.client, keys, all...)
+		return got.Err()
+	})
+	if got == nil { // it had no turn
+		got = goredis.NewCmd(ctx)
+		got.SetErr(err)
+	}
 	return got
+}
+
+// ask has f ask Redis once, when its turn has come, within the store's timeout.
+func (s *Store) ask(ctx context.Context, urgent bool, f func(context.Context) error) error {
+	return s.gate.pass(ctx, urgent, func() error {
+		ctx, cancel := context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+		return f(ctx)
+	})
 }
 
 // bucket starts the keys of all sessions whose key begins with b.
