@@ -228,22 +228,25 @@ func (o *Opener) abandon(ctx context.Context, r Request, t Token) {
 // place.
 func (o *Opener) settle(ctx context.Context, r Request, t Token, deadline time.Time, in *place) (b Backend, won bool, err error) {
 	opening, lost := context.WithCancel(ctx)
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		o.keep(opening, r, t, lost)
-	}()
+	defer lost()
+	// The claim is kept until the outcome is recorded: the store may take its time
+	// for that, too, and whoever has the claim then opens another one.
+	keeping, release := context.WithCancel(context.WithoutCancel(ctx))
+	var kept sync.WaitGroup
+	kept.Go(func() { o.keep(keeping, r, t, lost) })
+	released := func() { release(); kept.Wait() }
+	defer released()
 	b, err = openWithin(opening, deadline, r)
-	lost()
-	<-kept // nothing is renewed behind the commit
 	in.leave()
 	if err != nil {
+		released()           // or it is kept behind its end
 		o.abandon(ctx, r, t) // the caller needs to know why there is no session
 		return Backend{}, false, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	won, err = o.store.Commit(ctx, r.ID, r.Server, t, b)
+	released()
 	if err != nil || !won {
 		// After an error the store may name b nevertheless. Its next user gets
 		// 404 from the server and replaces it; keeping b could leave it without

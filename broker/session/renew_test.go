@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,41 @@ func TestSlowOpenKeepsItsClaim(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// In a crowd the store may come to record what was opened later than the lease
+// lasts: nobody else opens another one meanwhile.
+func TestSlowCommitKeepsItsClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, id := bench(t)
+		opened := 0
+		r := session.Request{ID: id, Server: server, Open: func(context.Context) (session.Backend, error) {
+			opened++
+			return session.Backend{ID: fmt.Sprint("b", opened)}, nil
+		}, Discard: func(b session.Backend) { t.Errorf("discarded %s", b.ID) }}
+		first := make(chan error)
+		go func() {
+			_, err := session.NewOpener(crowded{st}, lease).Open(t.Context(), r)
+			first <- err
+		}()
+		synctest.Wait()
+		b, err := session.NewOpener(st, lease).Open(t.Context(), r)
+		if err != nil || b.ID != "b1" || opened != 1 {
+			t.Errorf("the other replica got %v, %v; opened %d times", b, err, opened)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// crowded is a store that takes long to come to a commit.
+type crowded struct{ session.Store }
+
+func (s crowded) Commit(ctx context.Context, id session.ID, server string, t session.Token, b session.Backend) (bool, error) {
+	time.Sleep(12 * time.Second)
+	return s.Store.Commit(ctx, id, server, t, b)
 }
 
 // A replica that died while it opened a session blocks the others for seconds.
