@@ -26,7 +26,7 @@ const (
 // caller's, where http.Transport has two, with buffers of 4 KiB each: of ten
 // thousand sessions that listen to three servers these would be the largest part.
 type lasting struct {
-	dialer net.Dialer
+	dialer dialer
 	// rest makes the requests with a body, and those over TLS, where a connection
 	// of HTTP/2 serves many streams.
 	rest http.RoundTripper

@@ -4,7 +4,6 @@ package outbound
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -24,10 +23,6 @@ func NewTransport(connect time.Duration) *http.Transport {
 		TLSHandshakeTimeout:    5 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-}
-
-func newDialer(connect time.Duration) net.Dialer {
-	return net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
 }
 
 // Client makes requests. It follows no redirect: a peer that redirects must be
@@ -51,6 +46,10 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	}
 	return resp, nil
 }
+
+// HTTP returns the same client for who knows none but those of net/http. Its errors
+// are those of Cause still to be made.
+func (c *Client) HTTP() *http.Client { return &c.http }
 
 // CloseIdleConnections closes what the transport keeps open for later.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
