@@ -2,6 +2,7 @@ package gatewayconfig
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,6 +18,9 @@ type Sends struct {
 	Forward []string `json:"forward,omitempty"`
 	// Token is whose token goes as Authorization; it is had by PathResolve.
 	Token TokenOf `json:"token,omitempty"`
+	// Tokens tells tokens that are got in one way from those got in another, after a
+	// change of the configuration.
+	Tokens string `json:"tokens,omitempty"`
 }
 
 // TokenOf says whose token a server is sent.
@@ -38,7 +42,7 @@ func (s *Sends) Equal(other *Sends) bool {
 	if s == nil || other == nil {
 		return s == other
 	}
-	return maps.Equal(s.Headers, other.Headers) && slices.Equal(s.Forward, other.Forward) && s.Token == other.Token
+	return maps.Equal(s.Headers, other.Headers) && slices.Equal(s.Forward, other.Forward) && s.Token == other.Token && s.Tokens == other.Tokens
 }
 
 // MayForward reports whether a header of clients may go on to servers at all. Not
@@ -57,4 +61,39 @@ func MayForward(name string) bool {
 		}
 	}
 	return true
+}
+
+// OAuth is how tokens for a server are had at a token endpoint (RFC 6749 section
+// 3.2): by client credentials, or in exchange for a client's token (RFC 8693).
+type OAuth struct {
+	// TokenURL is the endpoint. The client's secret is sent nowhere else.
+	TokenURL string `json:"tokenUrl"`
+	ClientID string `json:"clientId"`
+	// ClientSecret is a secret.
+	ClientSecret string `json:"clientSecret"`
+	// ClientAuth is how both are sent; empty is ClientAuthBasic.
+	ClientAuth ClientAuth `json:"clientAuth,omitempty"`
+	// Scopes, Audience and Resource (RFC 8707) are what is asked for; empty for
+	// nothing.
+	Scopes   []string `json:"scopes,omitempty"`
+	Audience string   `json:"audience,omitempty"`
+	Resource string   `json:"resource,omitempty"`
+}
+
+// ClientAuth is how a client proves itself at a token endpoint (RFC 6749 section
+// 2.3.1).
+type ClientAuth string
+
+// The ways that there are.
+const (
+	ClientAuthBasic ClientAuth = "basic" // in the Authorization header
+	ClientAuthPost  ClientAuth = "post"  // in the body
+)
+
+// Equal reports whether two are the same, nil meaning none.
+func (o *OAuth) Equal(other *OAuth) bool {
+	if o == nil || other == nil {
+		return o == other
+	}
+	return reflect.DeepEqual(o, other)
 }

@@ -108,6 +108,12 @@ type Server struct {
 	// speaks for itself, as when it reads lists, and not where it speaks for a
 	// client. A secret.
 	Credential string `json:"credential,omitempty"`
+	// OAuth has every request carry a token of the gateway's own; with Exchange only
+	// those where the broker speaks for itself.
+	OAuth *OAuth `json:"oauth,omitempty"`
+	// Exchange has what is sent for a client carry a token that was had in exchange
+	// for the client's.
+	Exchange *OAuth `json:"exchange,omitempty"`
 	// ListTimeout bounds one discovery request.
 	ListTimeout Duration `json:"listTimeout"`
 	// CallTimeout bounds a call; 0 means that only the caller's patience does.
@@ -211,12 +217,22 @@ type ResolveRequest struct {
 	// Principal is the ID of who sends the request (package principal), empty where
 	// nobody has to prove that. A session of another one is not found.
 	Principal string `json:"principal,omitempty"`
+	// Bare asks for no session, only for what the server is sent as Authorization;
+	// with PathReplay it has the message sent without one.
+	Bare bool `json:"bare,omitempty"`
+	// Token is the client's own, verified; empty unless the server is sent one in
+	// exchange for it. Refused is what the server has answered 401 to. Secrets.
+	Token   string `json:"token,omitempty"`
+	Refused string `json:"refused,omitempty"`
+	// Headers are those of the client that go on to the server, in lower case.
+	Headers map[string][]string `json:"headers,omitempty"`
 }
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client
 // session, 409 the server speaks stateless revisions only, 410 no such server,
-// 429 too many sessions are being opened at the server, 502 the server could not
-// be reached or refused initialize, 503 the session store is away.
+// 424 there is no credential for the server, 429 too many sessions are being opened
+// at the server, 502 the server could not be reached or refused initialize, 503 the
+// session store is away; of a replay also 401, the server refuses the credential.
 type ResolveResponse struct {
 	// Session is the backend's session id; empty for a server without sessions.
 	Session string `json:"session"`
@@ -224,6 +240,10 @@ type ResolveResponse struct {
 	Version mcp.Revision `json:"version"`
 	// TTLMillis is how long the answer may be cached.
 	TTLMillis int64 `json:"ttlMs"`
+	// Authorization is what goes with requests to the server, and how long; empty for
+	// a server that is sent no token. A secret.
+	Authorization          string `json:"authorization,omitempty"`
+	AuthorizationTTLMillis int64  `json:"authorizationTtlMs,omitempty"`
 }
 
 // Duration is a time.Duration written as Go writes one, "30s".
