@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
@@ -50,7 +51,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 			b.catchUp(ctx, up, id, told.Level, backend)
 			b.hub.awaitJoin(ctx, id.Key(), heldKey{r.Server, backend.ID})
 		},
-		Discard: func(backend session.Backend) { b.endings.add(up, backend) },
+		Discard: func(backend session.Backend) { b.endings.add(up, backend, credential.From(ctx)) },
 	})
 }
 
@@ -95,13 +96,14 @@ func (b *Broker) catchUp(ctx context.Context, up *upstream.Server, id session.ID
 	}
 }
 
-// endBackends ends backend sessions in the background. Those of servers that
-// are gone from the configuration end by their own timeout.
-func (b *Broker) endBackends(held []session.Held) {
+// endBackends ends backend sessions in the background, for who is known to have
+// used them. Those of servers that are gone from the configuration end by their
+// own timeout.
+func (b *Broker) endBackends(held []session.Held, by *credential.Caller) {
 	servers := b.view.Load().servers
 	for _, h := range held {
 		if up := servers[h.Server]; up != nil {
-			b.endings.add(up, h.Backend)
+			b.endings.add(up, h.Backend, by)
 		}
 	}
 }
@@ -125,6 +127,7 @@ type endings struct {
 type ending struct {
 	up      *upstream.Server
 	backend session.Backend
+	by      *credential.Caller
 }
 
 func newEndings(log *zap.Logger) *endings {
@@ -132,12 +135,12 @@ func newEndings(log *zap.Logger) *endings {
 }
 
 // add queues a backend session and never blocks.
-func (e *endings) add(up *upstream.Server, backend session.Backend) {
+func (e *endings) add(up *upstream.Server, backend session.Backend, by *credential.Caller) {
 	if backend.ID == "" {
 		return
 	}
 	select {
-	case e.queue <- ending{up, backend}:
+	case e.queue <- ending{up, backend, by}:
 	default:
 		e.log.Warn("too many backend sessions to end, leaving one to its server's timeout")
 	}
@@ -174,7 +177,7 @@ func (e *endings) work(ctx, patience context.Context) bool {
 	if patience.Err() != nil {
 		return false
 	}
-	within, cancel := context.WithTimeout(patience, endTimeout)
+	within, cancel := context.WithTimeout(credential.With(patience, next.by), endTimeout)
 	defer cancel()
 	if err := next.up.EndSession(within, upstream.Session(next.backend)); err != nil {
 		e.log.Debug("backend session could not be ended", zap.Error(err))

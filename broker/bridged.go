@@ -67,9 +67,10 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	if transport == nil {
 		transport = outbound.NewTransport(time.Duration(c.ConnectTimeout))
 	}
+	source := b.sourceOf(cfg)
 	o.Connect = func(ctx context.Context) (bridge.Conn, error) {
 		return httpsse.Connect(ctx, httpsse.Server{
-			URL: cfg.URL, Host: cfg.Host, Headers: cfg.Headers, Limit: limit, Transport: transport,
+			URL: cfg.URL, Host: cfg.Host, Headers: cfg.Headers, Source: source, Limit: limit, Transport: transport,
 		})
 	}
 	return bridge.New(o)
@@ -79,7 +80,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 // bridge.
 func bridged(cfg gatewayconfig.Server) gatewayconfig.Server {
 	cfg.URL = "http://" + gatewayconfig.BridgeAuthority + gatewayconfig.PathBridge + cfg.Name
-	cfg.Host, cfg.Headers = "", nil
+	cfg.Host, cfg.Headers, cfg.OAuth, cfg.Exchange = "", nil, nil, nil
 	cfg.Era = gatewayconfig.EraLegacy // a bridge has sessions and nothing else
 	return cfg
 }

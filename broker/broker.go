@@ -170,7 +170,7 @@ func (b *Broker) sweep(ctx context.Context) {
 			for _, e := range ended {
 				b.metrics.SessionEnded(metrics.Expired)
 				b.endSession(e.Key)
-				b.endBackends(e.Backends)
+				b.endBackends(e.Backends, nil)
 			}
 			if err != nil {
 				b.log.Warn("expired sessions cannot be collected", zap.Error(err))

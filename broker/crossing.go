@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/tomodern"
 	"mcp-gateway/broker/upstream"
@@ -280,6 +281,10 @@ func (x *crossing) failed(ctx context.Context, err error) {
 		x.fail("asks for " + string(lacks) + ", which the client has not declared")
 	case errors.Is(err, errLeft):
 		x.broker.log.Debug("client has left before its call was over", zap.String("server", x.server))
+	case errors.Is(err, credential.ErrNone):
+		x.out.response(jsonrpc.AppendError(nil, x.call.id, mcp.CodeInternalError, credential.Missing(x.server), nil))
+	case upstream.IsUnauthorized(err):
+		x.out.response(jsonrpc.AppendError(nil, x.call.id, mcp.CodeInternalError, "server "+x.server+" refused the gateway's credentials", nil))
 	default:
 		x.up.Recheck()
 		x.broker.log.Warn("server does not answer", zap.String("server", x.server), zap.String("method", x.call.method), zap.Error(err))

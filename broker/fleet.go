@@ -44,6 +44,8 @@ type view struct {
 	catalog    *catalog.Catalog
 	// endpoints by the names of their views.
 	endpoints map[string]endpoint
+	// wants is what of callers the servers are sent.
+	wants wants
 	// applied is the configuration's number, see Broker.applied.
 	applied int
 	// seen are the snapshots that the view was made from, in the servers' order.
@@ -132,20 +134,21 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
 	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && cmp.Or(a.Era, gatewayconfig.EraAuto) == cmp.Or(b.Era, gatewayconfig.EraAuto) && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
-		a.Bridge.Equal(b.Bridge)
+		a.OAuth.Equal(b.OAuth) && a.Exchange.Equal(b.Exchange) && slices.Equal(a.ForwardHeaders, b.ForwardHeaders) && a.Bridge.Equal(b.Bridge)
 }
 
 func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server, before *server) (*server, error) {
 	o := upstream.Options{
 		Name: config.Name, Version: config.Version,
 		Log: b.log, Changed: b.refresh, Transport: b.opts.Transport,
+		Source: b.sourceOf(cfg),
 	}
 	if before != nil {
 		o.Before = before.upstream.Snapshot()
 	}
 	reached, local := cfg, b.newBridge(config, cfg)
 	if local != nil {
-		reached, o.Transport = bridged(cfg), bridge.Transport(local)
+		reached, o.Transport, o.Source = bridged(cfg), bridge.Transport(local), nil // is the bridge's
 	}
 	up, err := upstream.New(reached, o)
 	if err != nil {
@@ -183,6 +186,7 @@ func (b *Broker) remake() {
 		config:     b.config,
 		limits:     b.config.Limits.Complete(),
 		applied:    b.applied,
+		wants:      wantsOf(b.config.Servers),
 		replaced:   make(chan struct{}),
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
 		bridges:    make(map[string]*bridge.Bridge),

@@ -10,12 +10,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
+	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
 // largestQuestion bounds the body of a ResolveRequest.
-const largestQuestion = 16 << 10
+const largestQuestion = 128 << 10
 
 // Internal returns the handler of the internal API: the filter's questions,
 // health checks, and the status for operators. It must not be reachable for
@@ -99,13 +101,43 @@ func (b *Broker) resolve(w http.ResponseWriter, r *http.Request) {
 		b.resolveClient(w, r, question)
 		return
 	}
-	_, backend, ok := b.openForFilter(w, r, b.view.Load(), question)
+	r, up, token, ok := b.tokenForFilter(w, r, b.view.Load(), question)
 	if !ok {
 		return
 	}
-	writeJSON(w, http.StatusOK, gatewayconfig.ResolveResponse{
-		Session: backend.ID, Version: backend.Version, TTLMillis: b.opts.SessionTTL.Milliseconds(),
-	})
+	answer := gatewayconfig.ResolveResponse{Authorization: token.Authorization, AuthorizationTTLMillis: token.Good.Milliseconds()}
+	if !question.Bare {
+		backend, ok := b.openForFilter(w, r, up, question)
+		if !ok {
+			return
+		}
+		answer.Session, answer.Version, answer.TTLMillis = backend.ID, backend.Version, b.opts.SessionTTL.Milliseconds()
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// tokenForFilter returns the server that the filter asks about, and what it is sent
+// as Authorization for the caller, in whose name the returned request is; ok is
+// false if there is none and that was answered.
+func (b *Broker) tokenForFilter(w http.ResponseWriter, r *http.Request, v *view, question gatewayconfig.ResolveRequest) (named *http.Request, up *upstream.Server, token credential.Token, ok bool) {
+	up = v.server(question.Endpoint, question.Server)
+	if up == nil {
+		http.Error(w, "no such server", http.StatusGone)
+		return r, nil, token, false
+	}
+	by := &credential.Caller{Token: question.Token, Header: make(http.Header, len(question.Headers))}
+	for name, values := range question.Headers {
+		by.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	named = r.WithContext(credential.With(r.Context(), by))
+	token, err := up.Token(named.Context(), question.Refused)
+	if err != nil {
+		b.log.Debug("no token for a call", zap.String("server", question.Server), zap.Error(err))
+		http.Error(w, "there is no credential for the server", http.StatusFailedDependency)
+		return named, nil, token, false
+	}
+	return named, up, token, true
 }
 
 // resolveClient answers whether a client session exists.

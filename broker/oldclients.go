@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/legacy"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
@@ -31,7 +32,7 @@ func (b *Broker) endHere(ctx context.Context, id string) {
 	if err == nil {
 		b.metrics.SessionEnded(metrics.Deleted)
 	}
-	b.endBackends(held)
+	b.endBackends(held, credential.From(ctx))
 }
 
 // oldClient answers a request of an HTTP+SSE client; false if it is none.

@@ -162,7 +162,7 @@ func (s *listening) watch(ctx context.Context, p *part, w upstream.Watching) err
 	if p.modern {
 		return p.up.Watch(ctx, w)
 	}
-	return s.broker.watchPooled(ctx, p.up, s.principal, w)
+	return s.broker.watchPooled(ctx, p.server, p.up, s.principal, w)
 }
 
 // promised reports whether the client relies on a part that the server has

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/jsonrpc"
@@ -68,7 +69,11 @@ func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
-		if c.toBridge() || !c.identify() || b.oldClient(c) || !c.findEndpoint() {
+		if c.toBridge() || !c.identify() {
+			return
+		}
+		c.represent()
+		if b.oldClient(c) || !c.findEndpoint() {
 			return
 		}
 		switch {
@@ -241,7 +246,7 @@ func (b *Broker) delete(c *call) {
 	}
 	b.metrics.SessionEnded(metrics.Deleted)
 	b.endSession(c.session.ID.Key())
-	b.endBackends(held)
+	b.endBackends(held, credential.From(c.r.Context()))
 	c.w.WriteHeader(http.StatusNoContent)
 }
 

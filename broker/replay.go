@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,6 +16,7 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
 
 // longestReplay bounds a replay for a server whose calls have no timeout: nobody
@@ -22,8 +24,8 @@ import (
 const longestReplay = 5 * time.Minute
 
 // replay answers a message that its server refused because it had forgotten the
-// backend session: it opens a new one and sends the message there, once. See
-// gatewayconfig.PathReplay.
+// backend session, or does not take the token any more: it opens a new one, or gets
+// one, and sends the message, once. See gatewayconfig.PathReplay.
 func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 	limit := int64(largestQuestion) + b.view.Load().limits.Body
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
@@ -38,26 +40,54 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := b.view.Load()
-	up, backend, ok := b.openForFilter(w, r, v, question)
+	r, up, _, ok := b.tokenForFilter(w, r, v, question)
 	if !ok {
 		return
+	}
+	in, header := upstream.Session{Version: mcp.Revision20260728}, http.Header(nil)
+	if question.Bare {
+		header = mirroredIn(question.Headers)
+	} else {
+		backend, ok := b.openForFilter(w, r, up, question)
+		if !ok {
+			return
+		}
+		in = upstream.Session(backend)
 	}
 	// Here the filter's leaving ends it, as it does for a call that it forwards.
 	ctx, cancel := context.WithTimeoutCause(r.Context(), v.callTimeout(question.Server), errors.New("the call takes too long"))
 	defer cancel()
-	got, err := up.Exchange(ctx, upstream.Session(backend), message)
+	got, err := up.Exchange(ctx, in, message, header)
 	switch {
+	case upstream.IsUnauthorized(err):
+		b.log.Warn("server refuses the credentials of the gateway", zap.String("server", question.Server))
+		http.Error(w, "the server refuses the credential", http.StatusUnauthorized)
 	case err != nil:
 		b.log.Warn("server does not answer what was sent again", zap.String("server", question.Server), zap.Error(err))
 		http.Error(w, "the server does not answer", http.StatusBadGateway)
 	case got.Type == "":
 		w.WriteHeader(http.StatusAccepted)
 	default:
-		b.log.Info("server had forgotten a session, a call was sent again in a new one", zap.String("server", question.Server))
+		why := "server had forgotten a session, a call was sent again in a new one"
+		if question.Refused != "" {
+			why = "server had refused a token, a call was sent again with another"
+		}
+		b.log.Info(why, zap.String("server", question.Server))
 		w.Header().Set("Content-Type", got.Type)
 		w.Header().Set("Content-Length", strconv.Itoa(len(got.Body)))
 		_, _ = w.Write(got.Body)
 	}
+}
+
+// mirroredIn returns the headers of a question that mirror arguments.
+func mirroredIn(headers map[string][]string) http.Header {
+	out := http.Header{}
+	for name, values := range headers {
+		if strings.HasPrefix(name, mcp.HeaderParamPrefix) {
+			out[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	return out
 }
 
 // callTimeout bounds a call of a server.
@@ -75,26 +105,21 @@ func (v *view) limit(server string) time.Duration {
 	return 0
 }
 
-// openForFilter returns the server that the filter asks about and a backend
-// session there; ok is false if there is none and that was answered. It opens one
+// openForFilter returns a backend session at the server that the filter asks about;
+// ok is false if there is none and that was answered. It opens one
 // to its end, even if the filter gives up meanwhile: the next call finds it,
 // however slow the server is to begin one.
-func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, question gatewayconfig.ResolveRequest) (up *upstream.Server, backend session.Backend, ok bool) {
-	up = v.server(question.Endpoint, question.Server)
-	if up == nil {
-		http.Error(w, "no such server", http.StatusGone)
-		return nil, backend, false
-	}
+func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, up *upstream.Server, question gatewayconfig.ResolveRequest) (backend session.Backend, ok bool) {
 	if modernOnly(up.Snapshot()) { // the filter's table is older
 		http.Error(w, "the server has no sessions", http.StatusConflict)
-		return nil, backend, false
+		return backend, false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), turnPatience+openLease)
 	defer cancel()
 	backend, err := b.openBackend(ctx, up, question)
 	switch {
 	case err == nil:
-		return up, backend, true
+		return backend, true
 	case errors.Is(err, upstream.ErrNoSessions):
 		http.Error(w, "the server has no sessions", http.StatusConflict)
 	case errors.Is(err, session.ErrNotFound):
@@ -110,5 +135,5 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, v *view, 
 		b.log.Warn("server opens no session", zap.String("server", question.Server), zap.Error(err))
 		http.Error(w, "the server opens no session", http.StatusBadGateway)
 	}
-	return nil, backend, false
+	return backend, false
 }

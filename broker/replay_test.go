@@ -120,7 +120,7 @@ func TestReplayStatuses(t *testing.T) {
 			question("") + "\n" + aCall:                     400,
 			"\n" + aCall:                                    400,
 			"":                                              400,
-			question("one") + "\n" + strings.Repeat("x", 1e5): 400,
+			question("one") + "\n" + strings.Repeat("x", 64<<10+largestQuestion): 400,
 		} {
 			if got := g.inside("POST", gatewayconfig.PathReplay, body, nil); got.status != want || strings.Contains(got.body, address) {
 				t.Errorf("%.60s: %d %s, want %d", body, got.status, got.body, want)

@@ -3,6 +3,7 @@ package broker
 import (
 	"net/http"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/ferry"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
@@ -60,12 +61,13 @@ func (b *Broker) callSessionless(c *call) {
 		c.fail(http.StatusOK, mcp.CodeInternalError, "server "+to.server+" can be called within a session only: initialize first")
 		return
 	}
+	by := credential.From(c.r.Context())
 	k, err := b.ferry.Begin(ferry.Call{
-		Server: to.server, At: up, Session: b.poolKey(c.view, c.principal(), nil),
+		Server: to.server, At: up, Session: b.poolKey(c.view, to.server, c.principal(), nil, by),
 		Message: func(id string) []byte { return tolegacy.Request(&c.msg, c.body, to.own, id) },
 		Method:  c.method, Label: c.view.label(to.server), Sessions: true,
 		Timeout: c.view.limit(to.server),
-	}, ferry.Request{ID: c.id, Token: c.msg.ProgressToken.Of(c.body)})
+	}, ferry.Request{ID: c.id, Token: c.msg.ProgressToken.Of(c.body), By: by})
 	if err != nil {
 		b.tooManyCalls(c)
 		return

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/jsonrpc"
@@ -78,7 +79,7 @@ func (b *Broker) notification(c *call) {
 			return
 		}
 		for _, h := range held {
-			b.tell(h, c.body)
+			b.tell(h, c.body, credential.From(c.r.Context()))
 		}
 	}
 	c.w.WriteHeader(http.StatusAccepted)
@@ -114,9 +115,9 @@ func (v *view) present(endpoint string, held []session.Held) []heldServer {
 }
 
 // tell sends a message to one server, in the background.
-func (b *Broker) tell(to heldServer, message []byte) {
+func (b *Broker) tell(to heldServer, message []byte, by *credential.Caller) {
 	started := b.errands.run(func() {
-		ctx, cancel := context.WithTimeout(b.life, tellTimeout)
+		ctx, cancel := context.WithTimeout(credential.With(b.life, by), tellTimeout)
 		defer cancel()
 		if err := to.up.Tell(ctx, to.session, message); err != nil {
 			b.log.Debug("notification of a client does not reach its server", zap.String("server", to.name), zap.Error(err))

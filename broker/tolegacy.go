@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/ferry"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/pool"
@@ -75,9 +76,10 @@ func (b *Broker) toLegacy(c *call) {
 		}
 	}
 	exposed, _ := jsonrpc.Unquote(nil, to.at.Of(c.body))
-	key := b.poolKey(c.view, c.principal(), c.modern.capabilities)
+	by := credential.From(c.r.Context())
+	key := b.poolKey(c.view, to.server, c.principal(), c.modern.capabilities, by)
 	of := ferry.Request{
-		ID: c.id, Token: c.msg.ProgressToken.Of(c.body), Level: c.modern.logLevel, Capabilities: []byte(key.Capabilities),
+		ID: c.id, Token: c.msg.ProgressToken.Of(c.body), Level: c.modern.logLevel, Capabilities: []byte(key.Capabilities), By: by,
 	}
 	binding := requeststate.Binding{
 		Principal: c.principal(), Endpoint: c.endpoint,
@@ -135,10 +137,13 @@ func (b *Broker) retry(c *call, params []byte, of ferry.Request, binding request
 
 // poolKey tells in which pooled session of a server a caller's requests go. Of
 // capabilities too large to be kept nothing is declared, as in initialize.
-func (b *Broker) poolKey(v *view, principal string, capabilities []byte) pool.Key {
+func (b *Broker) poolKey(v *view, server, principal string, capabilities []byte, by *credential.Caller) pool.Key {
 	if len(capabilities) > largestKept {
 		capabilities = nil
 	}
 	declared := declaredTo(capabilities, len(v.config.Servers) == 1)
-	return pool.Key{Principal: principal, Capabilities: string(requeststate.Canonical(declared)), Version: mcp.LatestLegacy}
+	return pool.Key{
+		Principal: principal, Capabilities: string(requeststate.Canonical(declared)), Version: mcp.LatestLegacy,
+		Forwarded: v.forwarded(server, by),
+	}
 }

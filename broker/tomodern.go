@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/tomodern"
 	"mcp-gateway/broker/upstream"
@@ -68,7 +69,7 @@ func (b *Broker) toModern(c *call) {
 // callContext lives as long as a call may take. The client's leaving does not end
 // it at once: it is no cancellation (2025-11-25, basic/transports).
 func (b *Broker) callContext(c *call, server string) (context.Context, context.CancelCauseFunc) {
-	ctx, stop := context.WithCancelCause(b.life)
+	ctx, stop := context.WithCancelCause(credential.With(b.life, credential.From(c.r.Context())))
 	tooLong := func() { stop(errTooLong) }
 	if limit := c.view.limit(server); limit > 0 {
 		timer := time.AfterFunc(limit, tooLong)

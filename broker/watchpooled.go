@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/upstream"
 )
 
@@ -19,11 +20,11 @@ var errNoneHonoured = errors.New("the server honours none of the subscriptions")
 // server/resources, Subscriptions), and in another when that is lost. There are no
 // tasks to watch there. It returns upstream.ErrNoStream, errNoneHonoured, the error
 // of w.Message, or that of ctx.
-func (b *Broker) watchPooled(ctx context.Context, up *upstream.Server, principal string, w upstream.Watching) error {
+func (b *Broker) watchPooled(ctx context.Context, server string, up *upstream.Server, principal string, w upstream.Watching) error {
 	retry := backoff.Backoff{Min: renewMin, Max: renewMax}
 	for {
 		began := time.Now()
-		err := b.watchSession(ctx, up, principal, w)
+		err := b.watchSession(ctx, server, up, principal, w)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -45,8 +46,8 @@ type errTaken struct{ error }
 func (e errTaken) Unwrap() error { return e.error }
 
 // watchSession watches in one session, until that is not to be used any more.
-func (b *Broker) watchSession(ctx context.Context, up *upstream.Server, principal string, w upstream.Watching) error {
-	lease, err := b.pool.Lease(ctx, up, b.poolKey(b.view.Load(), principal, nil))
+func (b *Broker) watchSession(ctx context.Context, server string, up *upstream.Server, principal string, w upstream.Watching) error {
+	lease, err := b.pool.Lease(ctx, up, b.poolKey(b.view.Load(), server, principal, nil, credential.From(ctx)))
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 		return s.fromServer(a, end)
 	case phaseBroker:
 		return s.fromBroker(a.status, a.contentType)
-	case phaseAskTable, phaseAskName, phaseAskSession, phaseAskClient:
+	case phaseAskTable, phaseAskName, phaseAskSession, phaseAskClient, phaseAskToken:
 		// The host has given the request up while the broker was asked.
 		return s.fail("given_up", "the request took too long")
 	}
@@ -103,6 +103,9 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	s.answer.marker = tag.NewMarker(s.sessionID(), srv.name)
 	isJSON := mcp.MediaType(a.contentType, "application/json")
 	isEvents := mcp.MediaType(a.contentType, "text/event-stream")
+	if a.status == 401 && srv.sends.token != "" && !s.resume {
+		return s.tokenRefused()
+	}
 	mayBeLost := len(s.backend.id) > 0 && (a.status == 404 || a.status == 400)
 	if !mayBeLost {
 		s.dropBody()

@@ -46,8 +46,14 @@ func (s *Stream) askSession(server string, stale []byte) *Decision {
 	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
 }
 
-// appendResolve appends a gatewayconfig.ResolveRequest.
+// appendResolve appends a gatewayconfig.ResolveRequest for a session.
 func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
+	return s.appendQuestion(b, server, stale, false)
+}
+
+// appendQuestion appends a gatewayconfig.ResolveRequest; bare for one that asks for
+// a token alone, or sends a message without a session.
+func (s *Stream) appendQuestion(b []byte, server string, stale []byte, bare bool) []byte {
 	b = append(b, `{"session":`...)
 	b = jsonrpc.AppendQuote(b, s.sessionID())
 	b = append(b, `,"server":`...)
@@ -63,7 +69,24 @@ func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
 	if s.principal != nil {
 		b = append(append(append(b, `,"principal":"`...), s.principal.ID()...), '"')
 	}
-	return append(b, '}')
+	if bare {
+		b = append(b, `,"bare":true`...)
+	}
+	if server == "" {
+		return append(b, '}')
+	}
+	sends := &s.target.server.sends
+	if sends.token == gatewayconfig.TokenCaller && len(s.bearer) > 0 {
+		b = append(b, `,"token":`...)
+		b = jsonrpc.AppendQuote(b, s.bearer)
+	}
+	if sends.token != "" {
+		if last, _ := s.g.tokens.get(s.tokenKey(), 0); last.refused {
+			b = append(b, `,"refused":`...)
+			b = jsonrpc.AppendQuote(b, last.authorization)
+		}
+	}
+	return append(s.appendHeaders(b), '}')
 }
 
 // repeatWithin is how quickly, in nanoseconds, no answer has to come for the question
@@ -94,6 +117,8 @@ func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 		return s.answerSession(status, body, now)
 	case phaseAskClient:
 		return s.answerClient(status, body, now)
+	case phaseAskToken:
+		return s.answerToken(status, body, now)
 	}
 	return s.fail("stream", "answer out of turn")
 }
@@ -127,6 +152,8 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 		return s.byEra(now) // of which the table does not tell yet
 	case 410:
 		return s.unknown(now)
+	case 424:
+		return s.noCredential()
 	case 429:
 		return s.busy()
 	case 502:
@@ -143,6 +170,7 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 		expires: now + r.TTLMillis*1e6,
 	}
 	s.g.sessions.put(s.session, s.backend)
+	s.takeToken(&r, now)
 	return s.forward(now)
 }
 

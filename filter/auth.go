@@ -108,6 +108,7 @@ func (s *Stream) authenticate(c *credentials) *Decision {
 	case c.claimsCount > 1 || c.keyCount > 1 || c.authorizations > 1, bearer && strings.ContainsAny(token, ", \t"):
 		return s.refuse(400, mcp.CodeInvalidRequest, "more than one credential", "credentials")
 	case c.claimsCount == 1:
+		s.bearer = append(s.bearer[:0], token...)
 		return s.tokenPrincipal(c.claims)
 	case bearer && strings.Contains(c.failed, keysAway):
 		d := s.refuse(503, mcp.CodeInternalError, "tokens cannot be verified now: try again soon", "jwks")

@@ -44,6 +44,7 @@ type Gateway struct {
 	questions atomic.Int64
 	sessions  *sessions
 	hints     *hints
+	tokens    *tokens
 	names     atomic.Pointer[map[string]string] // see Gateway.name
 }
 
@@ -65,7 +66,7 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	if cfg.EventLimit <= 0 {
 		cfg.EventLimit = cfg.ResponseLimit
 	}
-	g := &Gateway{cfg: cfg, sessions: newSessions(), hints: newHints(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
+	g := &Gateway{cfg: cfg, sessions: newSessions(), hints: newHints(), tokens: newTokens(), hostnames: make(map[string]bool), origins: make(map[string]bool)}
 	for _, h := range cfg.Hostnames {
 		g.hostnames[strings.ToLower(h)] = true
 	}

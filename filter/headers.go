@@ -22,6 +22,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	var sessionCount int
 	badOrigin, twoHosts, hasVersion, encoded := false, false, false, false
 	var who credentials
+	table := s.g.table.Load()
 	for i := range headers {
 		h := &headers[i]
 		switch h.Name {
@@ -67,6 +68,11 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 				s.owned = append(s.owned, strings.Clone(h.Name))
 			case !reaches(h):
 				s.foreign = append(s.foreign, s.g.name(h.Name))
+				fallthrough
+			default:
+				if s.mayGoOn(table, h.Name) {
+					s.keep(h)
+				}
 			}
 		}
 	}

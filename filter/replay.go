@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -22,12 +21,17 @@ const (
 	replayTimeout = 5 * time.Minute
 )
 
-// replay has the broker send the request once more, in a new session: a server
+// replay has the broker send the request once more, with a new token if the one
+// before was refused, else in a new session: a server
 // that does not know a session has not looked at what was in the request
 // (2025-11-25, basic/transports, Session Management). Only the broker can open
 // one, and restore in it what the client had asked for.
 func (s *Stream) replay() *Decision {
-	b := s.appendResolve(s.answer.buf[:0], s.target.server.name, s.backend.id)
+	stale := s.backend.id
+	if s.reauthorized {
+		stale = nil // nothing is wrong with the session
+	}
+	b := s.appendQuestion(s.answer.buf[:0], s.target.server.name, stale, s.stateless)
 	b = append(b, '\n')
 	if s.target.token != nil {
 		b = jsonrpc.ReplaceSpan(b, s.body, s.span, s.target.token)
@@ -60,18 +64,25 @@ func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 	}
 	switch status {
 	case 200, 202:
+	case 424:
+		return s.noCredential()
 	case 404:
 		return s.gone()
+	case 401:
+		return s.failStatus(401)
 	case 410, 502:
 		return s.fail("server_down", "server "+name+" could not be reached")
 	default:
+		if s.reauthorized {
+			return s.failStatus(401)
+		}
 		return s.fail("session_lost", "server "+name+" has lost its session; call again")
 	}
 	s.answer.buf = s.answer.buf[:0]
 	value := jsonType
 	switch {
 	case len(body) > 0 && mcp.MediaType(contentType, "application/json"):
-		s.answer.buf = fromserver.Rewrite(s.answer.buf, body, &s.answer.marker, s.label)
+		s.answer.buf = s.appendFit(s.answer.buf, body)
 	case len(body) > 0 && mcp.MediaType(contentType, "text/event-stream"):
 		value = eventsType
 		s.answer.parser.Reset(s.g.cfg.EventLimit)

@@ -17,13 +17,15 @@ import (
 type sends struct {
 	headers []Edit // the server's own
 	forward []string
+	token   gatewayconfig.TokenOf
+	tokens  string
 }
 
 func newSends(s *gatewayconfig.Sends) sends {
 	if s == nil {
 		return sends{}
 	}
-	var out sends
+	out := sends{token: s.Token, tokens: s.Tokens}
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
 		out.headers = append(out.headers, Edit{Name: name, Value: []byte(s.Headers[name])})
 	}
@@ -79,5 +81,20 @@ func (s *Stream) dress() {
 			s.remove(name)
 		}
 	}
+	s.hidePrincipal() // what follows can be of the same name
 	s.d.Edits = append(s.d.Edits, sends.headers...)
+	if sends.token != "" {
+		s.set("authorization", s.credential)
+	}
+}
+
+// mayGoOn reports whether some server of the table may have to get the header from
+// the broker, as none does of a table that is not there yet.
+func (s *Stream) mayGoOn(t *table, name string) bool {
+	return t == nil || t.forwards[name] || t.tokens && strings.HasPrefix(name, mcp.HeaderParamPrefix)
+}
+
+// goesOn reports whether the chosen server gets the header.
+func (s *Stream) goesOn(name string) bool {
+	return slices.Contains(s.target.server.sends.forward, name) || s.stateless && strings.HasPrefix(name, mcp.HeaderParamPrefix)
 }

@@ -63,6 +63,9 @@ func (s *Stream) statelessBody(body []byte, now int64) *Decision {
 	if d := s.readName(body, member, now); d != nil {
 		return d
 	}
+	if t := s.g.table.Load(); t != nil && t.tokens && len(body) <= replayLimit {
+		s.body = append(s.body, body...) // for the case that a token is refused
+	}
 	return s.route(now)
 }
 
@@ -118,13 +121,16 @@ func (s *Stream) byEra(now int64) *Decision {
 // forwardStateless sends the request to the chosen server. Its name changes in
 // the body and in Mcp-Name together.
 func (s *Stream) forwardStateless(now int64) *Decision {
+	if d := s.withToken(now); d != nil {
+		return d
+	}
 	s.phase = phaseServer
 	if s.mayBeTask {
 		s.tasks = s.target.server.label
 	}
 	d := &s.d
 	d.Action = Pass
-	d.PlainJSON = s.label == "" && s.tasks == ""
+	d.PlainJSON = s.label == "" && s.tasks == "" && len(s.body) <= keptBody
 	s.address()
 	s.remove(mcp.HeaderSession)
 	if s.hasCoding {

@@ -19,6 +19,7 @@ const (
 	phaseAskName          // waiting for a newer table, as the name was unknown
 	phaseAskSession       // waiting for the backend session
 	phaseAskClient        // waiting whether the client session exists, then refused
+	phaseAskToken         // waiting for what the server is sent as Authorization
 	phaseServer           // forwarded to a server
 	phaseReplay           // waiting for the answer to a second try
 	phaseBroker           // handed to the broker
@@ -47,6 +48,9 @@ type Stream struct {
 	versions  bool     // more than one MCP-Protocol-Version
 	owned     []string // headers of the client that are the gateway's or Envoy's to set
 	foreign   []string // those that are for no server, unless it is configured so
+	kept      []keptHeader
+	keptText  []byte
+	bearer    []byte // the client's verified token
 	// principal is who sends the request; nil unless that has to be proved.
 	principal *principal.Principal
 	hasKey    bool // an API key, good or not
@@ -79,9 +83,13 @@ type Stream struct {
 	label   string // of the server, if answers need it
 	tasks   string // the same of ids of tasks
 	backend backend
-	answer  answerState
-	reply   []byte
-	length  []byte // a content-length in digits
+	// credential is what the server is sent as Authorization, of shared memory; nil
+	// for none. reauthorized: it was refused, and the request is sent again.
+	credential   []byte
+	reauthorized bool
+	answer       answerState
+	reply        []byte
+	length       []byte // a content-length in digits
 }
 
 // Reset makes s ready for a new request of g and forgets the last one. Memory
@@ -91,6 +99,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.g, s.phase = g, phaseNew
 	s.session, s.version, s.path, s.owned, s.foreign = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.foreign[:0]
 	s.principal, s.hasKey = nil, false
+	s.kept, s.keptText, s.bearer, s.credential, s.reauthorized = s.kept[:0], s.keptText[:0], s.bearer[:0], nil, false
 	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
@@ -248,6 +257,9 @@ func (s *Stream) toBrokerLong() *Decision {
 
 // forward sends the request to the chosen server.
 func (s *Stream) forward(now int64) *Decision {
+	if d := s.withToken(now); d != nil {
+		return d
+	}
 	srv := s.target.server
 	s.phase = phaseServer
 	d := &s.d
@@ -285,7 +297,6 @@ func (s *Stream) address() {
 	srv := s.target.server
 	s.dropOwned()
 	s.dress()
-	s.hidePrincipal()
 	s.d.Reroute = true
 	s.set(mcp.HeaderServer, srv.nameBytes)
 	s.set(":authority", srv.authority)
@@ -325,8 +336,8 @@ func (s *Stream) Close() { s.answered() }
 // its gateway, which may be replaced meanwhile, and of buffers larger than limit
 // bytes.
 func (s *Stream) Trim(limit int) {
-	s.g, s.target, s.backend, s.principal = nil, target{}, backend{}, nil
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
+	s.g, s.target, s.backend, s.principal, s.credential = nil, target{}, backend{}, nil, nil
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil
 		}

@@ -65,6 +65,10 @@ type table struct {
 	byName    map[string]*server
 	// unlisted servers answer for their prefix until their lists are known.
 	unlisted []*server
+	// forwards are the headers of clients that some server gets; tokens tells that
+	// some server is sent one.
+	forwards map[string]bool
+	tokens   bool
 	// sole is the only server of an unlabelled gateway.
 	sole *server
 }
@@ -81,6 +85,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 		byName:  make(map[string]*server, len(t.Servers)),
 
 		nameLimit: t.NameLimit,
+		forwards:  map[string]bool{},
 	}
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {
@@ -99,6 +104,10 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 		if r := s.Rules; r != nil {
 			servers[i].rules = serverRules{compile(r.Tools), compile(r.Prompts), compile(r.Resources)}
 		}
+		for _, name := range servers[i].sends.forward {
+			out.forwards[name] = true
+		}
+		out.tokens = out.tokens || servers[i].sends.token != ""
 		out.byName[s.Name] = servers[i]
 		if s.Label != "" {
 			out.labels[s.Label] = servers[i]

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/broker/tolegacy"
 	"mcp-gateway/broker/upstream"
@@ -43,6 +45,8 @@ type crossing struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer // nil for none
+
+	by atomic.Pointer[credential.Caller] // who came last
 
 	mu     sync.Mutex
 	lease  *pool.Lease // the one that the request was sent in
@@ -135,7 +139,7 @@ func quoted(s string) []byte { return jsonrpc.AppendQuote(nil, []byte(s)) }
 
 // tell sends the server a message that has no answer, also at the call's end.
 func (x *crossing) tell(lease *pool.Lease, message []byte) error {
-	ctx, cancel := context.WithTimeout(x.of.life, tellTimeout)
+	ctx, cancel := context.WithTimeout(credential.WithLatest(x.of.life, x.by.Load), tellTimeout)
 	defer cancel()
 	err := x.At.Tell(ctx, lease.Session(), message)
 	if err != nil {
@@ -163,6 +167,10 @@ func (x *crossing) explain(err error) string {
 		return "too many calls wait for input"
 	case errors.Is(err, pool.ErrFull):
 		return server + " has no free session: too many clients use it"
+	case errors.Is(err, credential.ErrNone):
+		return credential.Missing(x.Server)
+	case upstream.IsUnauthorized(err):
+		return server + " refused the gateway's credentials"
 	case errors.Is(err, upstream.ErrSessionGone):
 		return server + " has forgotten the session of the call"
 	}

@@ -3,6 +3,7 @@ package ferry
 import (
 	"sync"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -18,6 +19,8 @@ type Request struct {
 	// Capabilities is a raw object as in pool.Key: what the client can be asked in
 	// the answer.
 	Capabilities []byte
+	// By is who sends it; nil if that is nothing to the server.
+	By *credential.Caller
 }
 
 // Message is one message of an answer.

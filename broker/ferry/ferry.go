@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/upstream"
@@ -130,7 +131,7 @@ type Call struct {
 // read any more. The error is ErrTooMany.
 func (c *Ferry) Begin(call Call, of Request) (*Caller, error) {
 	x := &crossing{of: c, Call: call, id: c.prefix + strconv.FormatInt(c.ids.Add(1), 10), level: of.Level}
-	ctx, cancel := context.WithCancelCause(c.life)
+	ctx, cancel := context.WithCancelCause(credential.WithLatest(c.life, x.by.Load))
 	x.ctx, x.cancel = ctx, cancel
 	if call.Timeout > 0 {
 		x.deadline = time.AfterFunc(call.Timeout, func() { cancel(errTimeout) })

@@ -12,6 +12,9 @@ import (
 // take gives the call to a caller, whose leaving ends it.
 func (x *crossing) take(k *Caller) {
 	x.caller = k
+	if k.By != nil {
+		x.by.Store(k.By)
+	}
 	k.whenLeft(func() {
 		x.mu.Lock()
 		mine := x.caller == k

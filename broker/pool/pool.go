@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/mcp"
 )
@@ -40,6 +41,9 @@ type Key struct {
 	Capabilities string
 	// Version is the revision to offer.
 	Version mcp.Revision
+	// Forwarded are the headers of the caller that the server gets with each
+	// request, in a canonical form: it may have bound the session to them.
+	Forwarded string
 }
 
 // Options bound a Pool.
@@ -90,11 +94,12 @@ func New(o Options) *Pool {
 }
 
 // Lease returns the session of the key at the server for a use, opened if there
-// is none. Of several callers at once one opens it. Errors: ErrFull,
-// ErrClosed, that of ctx, or why the server opens none.
+// is none. Of several callers at once one opens it. What is sent in the session
+// apart from any request is sent for the caller of ctx, until another one comes.
+// Errors: ErrFull, ErrClosed, that of ctx, or why the server opens none.
 func (p *Pool) Lease(ctx context.Context, at Server, key Key) (*Lease, error) {
 	for {
-		s, err := p.find(at, key)
+		s, err := p.find(at, key, credential.From(ctx))
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +119,7 @@ func (p *Pool) Lease(ctx context.Context, at Server, key Key) (*Lease, error) {
 }
 
 // find returns the session of a key, perhaps one that is still being opened.
-func (p *Pool) find(at Server, key Key) (*session, error) {
+func (p *Pool) find(at Server, key Key, by *credential.Caller) (*session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -122,12 +127,14 @@ func (p *Pool) find(at Server, key Key) (*session, error) {
 	}
 	where := place{at, key}
 	if s := p.sessions[where]; s != nil {
+		s.by.Store(by)
 		return s, nil
 	}
 	if err := p.makeRoom(at); err != nil {
 		return nil, err
 	}
 	s := newSession(p, where)
+	s.by.Store(by)
 	p.sessions[where], p.live[s] = s, struct{}{}
 	p.work.Go(s.open)
 	return s, nil
@@ -237,7 +244,7 @@ func (p *Pool) end(s *session) {
 		return
 	}
 	p.work.Go(func() {
-		ctx, cancel := context.WithTimeout(p.patience, p.o.EndTimeout)
+		ctx, cancel := context.WithTimeout(s.forLatest(p.patience), p.o.EndTimeout)
 		defer cancel()
 		if err := s.server.EndSession(ctx, s.at); err != nil {
 			p.o.Log.Debug("pooled session could not be ended", zap.Error(err))

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -40,6 +42,8 @@ type session struct {
 	calls     map[*Lease]func(message []byte)
 	stop      context.CancelFunc // of the stream
 
+	by atomic.Pointer[credential.Caller] // who came last
+
 	subscribing sync.Mutex // held while the server is told
 	watched     map[string][]*watcher
 	levelling   sync.Mutex // held while the server is told
@@ -54,10 +58,16 @@ func newSession(p *Pool, at place) *session {
 	}
 }
 
+// forLatest returns a context for requests that are nobody's, and so whoever's
+// came last.
+func (s *session) forLatest(ctx context.Context) context.Context {
+	return credential.WithLatest(ctx, s.by.Load)
+}
+
 // open opens the session, whoever waits for it may leave meanwhile.
 func (s *session) open() {
 	p := s.pool
-	ctx, cancel := context.WithTimeout(p.life, p.o.OpenTimeout)
+	ctx, cancel := context.WithTimeout(s.forLatest(p.life), p.o.OpenTimeout)
 	defer cancel()
 	at, err := s.server.OpenSession(ctx, upstream.Client{Version: s.key.Version, Capabilities: []byte(s.key.Capabilities)})
 	p.mu.Lock()
@@ -70,7 +80,7 @@ func (s *session) open() {
 		return
 	}
 	var streaming context.Context
-	streaming, s.stop = context.WithCancel(p.life)
+	streaming, s.stop = context.WithCancel(s.forLatest(p.life))
 	p.work.Go(func() { s.listen(streaming) })
 	s.rest() // who wanted it may have left
 }

@@ -80,7 +80,7 @@ func (s *session) unsubscribe(uri string, w *watcher) {
 	if !last || over {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.pool.life, s.pool.o.EndTimeout)
+	ctx, cancel := context.WithTimeout(s.forLatest(s.pool.life), s.pool.o.EndTimeout)
 	defer cancel()
 	// If that fails, the server tells what nobody hears.
 	_, _ = s.server.Request(ctx, s.at, mcp.MethodResourcesUnsubscribe, uriParams(uri))

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
@@ -42,6 +43,10 @@ type client struct {
 	// credential is the Authorization of the broker's own session; empty for
 	// none, or what headers say.
 	credential string
+	// source has the tokens of requests; nil for none. forward are the headers of a
+	// caller that go along.
+	source  *credential.Source
+	forward []string
 	// timeout bounds one request with its answer, but not an event stream that
 	// was opened by GET.
 	timeout time.Duration
@@ -53,7 +58,7 @@ type client struct {
 	origin string
 }
 
-func newClient(cfg gatewayconfig.Server, transport, lasting http.RoundTripper, bodyLimit int) (*client, error) {
+func newClient(cfg gatewayconfig.Server, o Options, transport, lasting http.RoundTripper, bodyLimit int) (*client, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("server %s: url is no http or https URL", cfg.Name)
@@ -69,6 +74,8 @@ func newClient(cfg gatewayconfig.Server, transport, lasting http.RoundTripper, b
 		host:       cfg.Host,
 		headers:    cfg.Headers,
 		credential: cfg.Credential,
+		source:     o.Source,
+		forward:    cfg.ForwardHeaders,
 		timeout:    timeout,
 		bodyLimit:  bodyLimit,
 		origin:     "gateway-" + rand.Text()[:12] + "-",
@@ -99,13 +106,60 @@ type outgoing struct {
 	lasts bool
 }
 
-// send makes one request. The caller closes the body of the answer. Statuses
-// that mean the same for every request become errors: ErrSessionGone, and the
-// redirects.
+// send makes one request, for the caller of ctx. The caller closes the body of the
+// answer. Statuses that mean the same for every request become errors:
+// ErrSessionGone, and the redirects. A request whose token is refused was not
+// looked at, and is sent once more with another one. The error can be
+// credential.ErrNone.
 func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
+	for again := false; ; again = true {
+		token, err := c.token(ctx, o.own)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.sendWith(ctx, o, token.Authorization)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || again || !c.source.Refused(token.Authorization, credential.From(ctx), o.own) {
+			return resp, err
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// Token returns what requests for the caller of ctx are sent as Authorization by a
+// source, zero for none. refused is what the server has answered 401 to; empty for
+// nothing. The error is credential.ErrNone or that of ctx.
+func (s *Server) Token(ctx context.Context, refused string) (credential.Token, error) {
+	s.client.source.Refused(refused, credential.From(ctx), false)
+	return s.client.token(ctx, false)
+}
+
+// IsUnauthorized reports whether the server does not take the credential that the
+// request had.
+func IsUnauthorized(err error) bool {
+	status, ok := errors.AsType[statusError](err)
+	return ok && status == http.StatusUnauthorized
+}
+
+// token returns what the request is sent of the source.
+func (c *client) token(ctx context.Context, own bool) (credential.Token, error) {
+	if own {
+		return c.source.Own(ctx)
+	}
+	return c.source.For(ctx, credential.From(ctx))
+}
+
+// sendWith is send with a token, empty for none.
+func (c *client) sendWith(ctx context.Context, o outgoing, token string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, o.verb, c.url.String(), bytes.NewReader(o.body))
 	if err != nil {
 		return nil, outbound.Cause(err)
+	}
+	if by := credential.From(ctx); by != nil && !o.own {
+		for _, name := range c.forward {
+			if values := by.Header.Values(name); len(values) > 0 {
+				req.Header[http.CanonicalHeaderKey(name)] = values
+			}
+		}
 	}
 	for name, value := range c.headers {
 		req.Header.Set(name, value)
@@ -125,6 +179,7 @@ func (c *client) send(ctx context.Context, o outgoing) (*http.Response, error) {
 	if o.own {
 		set("Authorization", c.credential)
 	}
+	set("Authorization", token)
 	set("Accept", o.accept)
 	set("User-Agent", "mcp-gateway")
 	set(mcp.HeaderSession, o.peer.id)

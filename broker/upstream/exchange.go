@@ -22,18 +22,18 @@ type Exchanged struct {
 }
 
 // Exchange sends one message of a client as it is, once, in the client's
-// session and returns the answer: to a request a response with its id, of a
+// session, with what header has besides, and returns the answer: to a request a response with its id, of a
 // stream also the notifications before it. What the server asks in it is
 // answered and left out, see sift. ctx bounds the time. The error is
 // ErrSessionGone, or says why there is no answer; the message may have arrived
 // nevertheless.
-func (s *Server) Exchange(ctx context.Context, in Session, message []byte) (Exchanged, error) {
+func (s *Server) Exchange(ctx context.Context, in Session, message []byte, header http.Header) (Exchanged, error) {
 	var m jsonrpc.Message
 	if err := m.Scan(message); err != nil {
 		return Exchanged{}, fmt.Errorf("the message is none: %w", err)
 	}
 	l := s.of(in)
-	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: message, once: true})
+	resp, err := l.send(ctx, outgoing{verb: http.MethodPost, accept: typeBoth, body: message, once: true, header: header})
 	if err != nil {
 		return Exchanged{}, cause(ctx, err)
 	}

@@ -60,7 +60,7 @@ func TestExchangeAnswersWhatTheServerAsks(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				got, err := newServer(t, transport, nil).Exchange(ctx, Session{"s", mcp.LatestLegacy},
-					[]byte(`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{}}`))
+					[]byte(`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{}}`), nil)
 				if err != nil || string(got.Body) != test.want+"data: "+mine+"\n\n" {
 					t.Errorf("%q, %v", got.Body, err)
 				}
@@ -111,7 +111,7 @@ func TestExchangeReturnsTheResponseToItsRequest(t *testing.T) {
 					}
 					transport, _ := rawserver.Serve(t, sc)
 					got, err := newServer(t, transport, nil).Exchange(t.Context(), Session{"s", mcp.LatestLegacy},
-						[]byte(`{"jsonrpc":"2.0","id":`+test.id+`,"method":"x"}`))
+						[]byte(`{"jsonrpc":"2.0","id":`+test.id+`,"method":"x"}`), nil)
 					if (err == nil) != (test.want != "") {
 						t.Fatalf("%q, %v", got.Body, err)
 					}

@@ -59,7 +59,7 @@ func TestCredentialIsForTheBrokersOwnSession(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = s.Exchange(t.Context(), in, []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`))
+		_, _ = s.Exchange(t.Context(), in, []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`), nil)
 		_ = s.EndSession(t.Context(), in)
 		all := sc.Seen()
 		stop()

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
@@ -110,6 +111,8 @@ type Options struct {
 	Before *Snapshot
 	// Transport makes the requests; nil means one of the Server's own.
 	Transport http.RoundTripper
+	// Source has the tokens that the server is sent; nil for none.
+	Source *credential.Source
 }
 
 // timing holds the periods of a server's life.
@@ -160,7 +163,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 		transport = outbound.NewTransport(connectTimeout)
 		lasting = outbound.NewLasting(connectTimeout, transport)
 	}
-	c, err := newClient(cfg, transport, lasting, 16<<20)
+	c, err := newClient(cfg, o, transport, lasting, 16<<20)
 	if err != nil {
 		return nil, err
 	}
@@ -268,6 +271,7 @@ func (s *Server) Run(ctx context.Context) {
 		_ = retry.Wait(ctx)
 	}
 	s.client.http.CloseIdleConnections()
+	s.client.source.Close()
 }
 
 func (s *Server) fail(err error) {

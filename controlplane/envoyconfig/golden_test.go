@@ -98,6 +98,9 @@ func noSecrets(t *testing.T, g *gateway.Gateway, text []byte) {
 		if s.Credential != "" && bytes.Contains(text, []byte(s.Credential)) {
 			t.Errorf("server %s: its credential is there", s.Name)
 		}
+		if s.OAuth != nil && bytes.Contains(text, []byte(s.OAuth.ClientSecret)) {
+			t.Errorf("server %s: the secret of its oauth is there", s.Name)
+		}
 	}
 	if g.Auth == nil {
 		return

@@ -172,7 +172,7 @@ func serverRoute(s *gateway.Server) *routev3.Route {
 		// The client's credentials are gone by now, and the server's are there: both
 		// is the filter's to do, as what stands here can be read in /config_dump.
 		RequestHeadersToRemove:  []string{mcp.HeaderServer},
-		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie"},
+		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie", "www-authenticate"},
 		TypedPerFilterConfig:    perServer(s),
 	}
 }

@@ -3,6 +3,8 @@ package gateway
 import (
 	"strings"
 	"testing"
+
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 func TestForwardHeaders(t *testing.T) {
@@ -47,5 +49,65 @@ func TestForwardHeaders(t *testing.T) {
 	g := gatewayOf(server("a", "http://a/mcp", func(s *Server) { s.ForwardHeaders = []string{"X-Tenant"} }))
 	if got := g.Broker("").Servers[0].ForwardHeaders; len(got) != 1 || got[0] != "x-tenant" {
 		t.Errorf("the broker is told %q", got)
+	}
+}
+
+func TestTokenEndpoints(t *testing.T) {
+	t.Parallel()
+	good := func() *gatewayconfig.OAuth {
+		return &gatewayconfig.OAuth{TokenURL: "https://idp.example/token", ClientID: "gw", ClientSecret: "s"}
+	}
+	for name, test := range map[string]struct {
+		change func(*Server)
+		want   string // in the only problem; empty for none
+	}{
+		"all is well":      {change: func(*Server) {}},
+		"on this machine":  {change: func(s *Server) { s.OAuth.TokenURL = "http://[::1]:8080/token" }},
+		"no URL":           {change: func(s *Server) { s.OAuth.TokenURL = "" }, want: "servers[0].oauth.tokenUrl: is missing"},
+		"plain":            {change: func(s *Server) { s.OAuth.TokenURL = "http://idp.example/token" }, want: "servers[0].oauth.tokenUrl: want https://"},
+		"other scheme":     {change: func(s *Server) { s.OAuth.TokenURL = "file://idp.example/token" }, want: "servers[0].oauth.tokenUrl: want https://"},
+		"with a user":      {change: func(s *Server) { s.OAuth.TokenURL = "https://u:p@idp.example/" }, want: "servers[0].oauth.tokenUrl: must hold neither"},
+		"no client":        {change: func(s *Server) { s.OAuth.ClientID = "" }, want: "servers[0].oauth.clientId: is missing"},
+		"no secret":        {change: func(s *Server) { s.OAuth.ClientSecret = "" }, want: "servers[0].oauth.clientSecret: is missing"},
+		"line break":       {change: func(s *Server) { s.OAuth.ClientSecret = "a\nb" }, want: "servers[0].oauth.clientSecret: must be printable"},
+		"way":              {change: func(s *Server) { s.OAuth.ClientAuth = "jwt" }, want: `servers[0].oauth.clientAuth: "jwt": want basic or post`},
+		"scope":            {change: func(s *Server) { s.OAuth.Scopes = []string{"a", "b c"} }, want: `servers[0].oauth.scopes[1]: "b c" is no scope`},
+		"resource":         {change: func(s *Server) { s.OAuth.Resource = "mcp" }, want: "servers[0].oauth.resource: want an absolute URI"},
+		"resource off":     {change: func(s *Server) { s.OAuth.Resource = "off" }},
+		"and a header":     {change: func(s *Server) { s.Headers = map[string]string{"authorization": "x"} }, want: "servers[0].headers.authorization: oauth or exchange"},
+		"and a credential": {change: func(s *Server) { s.Credential = "x" }, want: "servers[0].credential: oauth says"},
+		"over stdio":       {change: func(s *Server) { s.URL, s.Command = "", []string{"/bin/x"} }, want: "servers[0].oauth: belongs to a url"},
+		"over sse":         {change: func(s *Server) { s.Transport = TransportSSE }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := server("a", "http://a/mcp")
+			s.OAuth = good()
+			test.change(&s)
+			problems := gatewayOf(s).Validate()
+			switch {
+			case test.want == "" && len(problems) > 0, test.want != "" && len(problems) != 1:
+				t.Fatalf("problems %v", problems)
+			case test.want != "" && !strings.HasPrefix(problems[0].Path+": "+problems[0].Message, test.want):
+				t.Errorf("%s: %s, want %s", problems[0].Path, problems[0].Message, test.want)
+			}
+		})
+	}
+}
+
+// A token is asked for the server that it is for.
+func TestResourceOfTokens(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{"": "https://a.example/mcp", "off": "", "urn:x": "urn:x"} {
+		s := server("a", "HTTPS://A.example/mcp?key=secret", func(s *Server) {
+			s.OAuth = &gatewayconfig.OAuth{TokenURL: "https://idp.example/", ClientID: "a", ClientSecret: "b", Resource: given}
+		})
+		g := gatewayOf(s)
+		if got := g.Broker("").Servers[0].OAuth.Resource; got != want {
+			t.Errorf("%q becomes %q, want %q", given, got, want)
+		}
+		if s.OAuth.Resource != given {
+			t.Error("the projection changed the model")
+		}
 	}
 }

@@ -143,6 +143,12 @@ type Server struct {
 	// EnvoyFilters configure filters of Gateway.EnvoyFilters otherwise for calls of
 	// this server.
 	EnvoyFilters []EnvoyFilter
+	// OAuth has requests to the server carry a token of the gateway's own; nil for
+	// none. With Exchange only those that the broker makes for itself.
+	OAuth *gatewayconfig.OAuth
+	// Exchange has requests of a client carry a token that was had in exchange for
+	// the client's; nil for none.
+	Exchange *gatewayconfig.OAuth
 }
 
 // Values of Server.Transport and Server.Process.

@@ -60,6 +60,8 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Partial:        cmp.Or(s.Partial, g.Partial),
 			Headers:        maps.Clone(s.Headers),
 			ForwardHeaders: lower(s.ForwardHeaders),
+			OAuth:          s.tokens(s.OAuth),
+			Exchange:       s.tokens(s.Exchange),
 			Credential:     s.Credential,
 			ListTimeout:    gatewayconfig.Duration(s.ListTimeout),
 			CallTimeout:    gatewayconfig.Duration(s.Timeout),

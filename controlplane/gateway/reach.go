@@ -37,7 +37,8 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 		for _, o := range []struct {
 			key string
 			set bool
-		}{{"host", s.Host != ""}, {"transport", s.Transport != ""}, {"headers", len(s.Headers) > 0}, {"credential", s.Credential != ""}, {"forwardHeaders", len(s.ForwardHeaders) > 0}} {
+		}{{"host", s.Host != ""}, {"transport", s.Transport != ""}, {"headers", len(s.Headers) > 0}, {"credential", s.Credential != ""}, {"forwardHeaders", len(s.ForwardHeaders) > 0},
+			{"oauth", s.OAuth != nil}, {"exchange", s.Exchange != nil}} {
 			if o.set {
 				v.errorf(at+"."+o.key, "belongs to a url; a command gets its settings by env or as arguments")
 			}
@@ -57,6 +58,9 @@ func (v *validation) reach(g *Gateway, s *Server, at string) {
 	}
 	if s.Transport == TransportSSE && len(s.ForwardHeaders) > 0 {
 		v.errorf(at+".forwardHeaders", "a connection over sse is not made for one request: use headers")
+	}
+	if s.Transport == TransportSSE && s.Exchange != nil {
+		v.errorf(at+".exchange", "a connection over sse is not made for one request: use oauth")
 	}
 	for _, o := range []struct {
 		key string

@@ -204,6 +204,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 	v.duration(at+".listTimeout", s.ListTimeout, false)
 	v.headers(s, at)
 	v.forwarded(s, at)
+	v.oauth(g, s, at)
 }
 
 func (v *validation) url(g *Gateway, s *Server, at string) {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -38,6 +39,8 @@ type Server struct {
 	Host string
 	// Headers are sent with every request. Values may be secrets.
 	Headers map[string]string
+	// Source has the token of the requests; nil for none.
+	Source *credential.Source
 	// Limit bounds a message of the server in bytes.
 	Limit int
 	// Transport makes the requests; see outbound.NewTransport.
@@ -73,12 +76,30 @@ func Connect(ctx context.Context, s Server) (*Conn, error) {
 }
 
 func (c *Conn) request(ctx context.Context, method, to string, body []byte) (*http.Response, error) {
+	for again := false; ; again = true {
+		token, err := c.server.Source.Own(ctx)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.requestWith(ctx, method, to, body, token.Authorization)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || again || !c.server.Source.Refused(token.Authorization, nil, true) {
+			return resp, err
+		}
+		_ = resp.Body.Close() // of what was refused nothing has been looked at
+	}
+}
+
+// requestWith is request with a token, empty for none.
+func (c *Conn) requestWith(ctx context.Context, method, to string, body []byte, token string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil {
 		return nil, outbound.Cause(err)
 	}
 	for name, value := range c.server.Headers {
 		r.Header.Set(name, value)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", token)
 	}
 	r.Host = c.server.Host
 	r.Header.Set("User-Agent", "mcp-gateway")

@@ -235,6 +235,8 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"headers":        d.headers(&s.Headers),
 		"forwardHeaders": d.texts(&s.ForwardHeaders),
 		"credential":     d.secret(&s.Credential),
+		"oauth":          d.oauth(&s.OAuth),
+		"exchange":       d.oauth(&s.Exchange),
 		"transport":      d.text(&s.Transport),
 		"command":        d.texts(&s.Command),
 		"env":            d.headers(&s.Env),

@@ -17,6 +17,7 @@ import (
 
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/httpfilter"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -73,7 +74,14 @@ func dump(out *strings.Builder, g gateway.Gateway) {
 		fmt.Fprintf(out, "%+v\n", *auth)
 	}
 	for _, s := range servers {
+		oauth, exchange := s.OAuth, s.Exchange
+		s.OAuth, s.Exchange = nil, nil
 		fmt.Fprintf(out, "%+v\n", s)
+		for name, o := range map[string]*gatewayconfig.OAuth{"oauth": oauth, "exchange": exchange} {
+			if o != nil {
+				fmt.Fprintf(out, " %s: %+v\n", name, *o)
+			}
+		}
 	}
 }
 
