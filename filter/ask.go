@@ -111,6 +111,10 @@ func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 	case phaseAskTable, phaseAskName:
 		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {
 			return s.fail("broker_down", "the gateway has no routing table yet")
+		} else if err != nil {
+			s.g.found(now + keepWithoutBroker - currentFor) // when to ask again
+		} else {
+			s.g.found(now)
 		}
 		return s.route(now)
 	case phaseAskSession:

@@ -263,6 +263,7 @@ func TestUnknownSessionComesBeforeUnknownName(t *testing.T) {
 func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 	t.Parallel()
 	late := func(g *Gateway, answer int) (*Stream, *Decision) {
+		g.found(31 * second)
 		s := new(Stream)
 		s.Reset(g)
 		s.RequestHeaders(postHeaders(), false, second)

@@ -10,12 +10,17 @@ import (
 
 	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
 
 const (
 	// revalidateEvery is the least time between two background fetches of the
 	// table; only traffic causes one.
 	revalidateEvery = int64(time.Second)
+	// currentFor is how long a table may be used without having been found to be
+	// current: after a pause in the traffic the next request waits for that. What
+	// rules or quarantine have taken from clients can be called no longer.
+	currentFor = int64(2 * time.Second)
 	// recheckBurst is how many requests within recheckEvery may wait for a fetch
 	// of their own, because they name what the table does not know. It bounds what
 	// a client with made-up names can cause. One for all would not do: what it
@@ -38,6 +43,9 @@ type Gateway struct {
 
 	table   atomic.Pointer[table]
 	fetched atomic.Int64 // when a fetch of the table was last begun
+	// current is when the table was last found to be, listed when a client last
+	// asked for a list: what that does not show is not to be called after it.
+	current, listed atomic.Int64
 	// rechecks are those since recheckFrom.
 	rechecks, recheckFrom atomic.Int64
 	// questions are the streams that wait for the broker.
@@ -109,6 +117,7 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 	fault.At("table")
 	switch status {
 	case 304:
+		g.found(g.fetched.Load())
 		return nil
 	case 200:
 		var t gatewayconfig.Table
@@ -122,6 +131,7 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 		if g.cfg.Table == nil {
 			g.table.Store(next)
 		}
+		g.found(g.fetched.Load())
 		return nil
 	default:
 		return fmt.Errorf("routing table: the broker answered %d", status)
@@ -139,6 +149,28 @@ func (g *Gateway) begin(now, every int64) bool {
 	}
 	last := g.fetched.Load()
 	return now-last >= every && g.fetched.CompareAndSwap(last, now)
+}
+
+// found notes that the table was current at a time.
+func (g *Gateway) found(at int64) {
+	if g.current.Load() < at {
+		g.current.Store(at)
+	}
+}
+
+// outdated reports whether the table was not found to be current for too long, or
+// since somebody has asked for a list.
+func (g *Gateway) outdated(now int64) bool {
+	current := g.current.Load()
+	return g.cfg.Table == nil && (now-current > currentFor || current < g.listed.Load())
+}
+
+// passes notes a request that the broker answers.
+func (g *Gateway) passes(method []byte, now int64) {
+	switch string(method) {
+	case mcp.MethodToolsList, mcp.MethodPromptsList:
+		g.listed.Store(now)
+	}
 }
 
 // recheck is begin for a request that cannot go on with the table as it is.

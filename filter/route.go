@@ -28,6 +28,11 @@ func (s *Stream) route(now int64) *Decision {
 		s.g.fetched.Store(now)
 		return s.ask(phaseAskTable, s.g.TableQuestion())
 	}
+	if s.want != wantServer && s.phase != phaseAskTable && s.phase != phaseAskName && s.g.outdated(now) && !s.g.full() && s.g.recheck(now) {
+		d := s.ask(phaseAskName, s.g.TableQuestion())
+		d.Question.Timeout = quickTimeout // else it goes on with what it has
+		return d
+	}
 	found := s.find(t)
 	if !found {
 		if s.phase != phaseAskName && s.g.recheck(now) {

@@ -51,6 +51,7 @@ func (s *Stream) statelessBody(body []byte, now int64) *Decision {
 			s.method = mcp.MethodListen
 			return s.toBrokerLong()
 		default:
+			s.g.passes(method, now)
 			return s.toBrokerAs(method)
 		}
 		if !modern.Declares(m.MetaCapabilities.Of(body), mcp.ExtensionTasks) {

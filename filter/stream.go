@@ -16,7 +16,7 @@ const (
 	phaseNew        phase = iota
 	phaseBody             // a POST whose body is awaited
 	phaseAskTable         // waiting for a first table
-	phaseAskName          // waiting for a newer table, as the name was unknown
+	phaseAskName          // waiting for a newer table, as the name was unknown or the table is old
 	phaseAskSession       // waiting for the backend session
 	phaseAskClient        // waiting whether the client session exists, then refused
 	phaseAskToken         // waiting for what the server is sent as Authorization
@@ -161,6 +161,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 		if s.g.cfg.Metadata {
 			s.method = string(method)
 		}
+		s.g.passes(method, now)
 		return s.toBroker()
 	}
 	if len(s.session) == 0 && s.g.cfg.Sessionless {
