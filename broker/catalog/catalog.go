@@ -150,6 +150,9 @@ func (c *Catalog) merge(k Kind) {
 	for i, s := range c.servers {
 		for j := range s.Items.of(k) {
 			it := &s.Items.of(k)[j]
+			if it.withheld && !it.claims {
+				continue
+			}
 			e := entry{server: i, name: it.name, own: it.own, raw: it.raw}
 			if moved[it] {
 				e.name, e.raw = it.prefixed, it.as(it.prefixed)
@@ -168,6 +171,9 @@ func (c *Catalog) merge(k Kind) {
 				continue
 			}
 			owners[e.name] = i
+			if it.withheld {
+				continue
+			}
 			e.stateless = e.raw
 			switch {
 			case k != Tools:

@@ -48,8 +48,10 @@ type Items struct {
 	lists  [kinds][]item
 	hidden [kinds]int
 	beyond [kinds]int
-	faults []Fault
-	rules  *gatewayconfig.ServerRules
+	// withheld counts items that Withhold has taken out.
+	withheld [kinds]int
+	faults   []Fault
+	rules    *gatewayconfig.ServerRules
 }
 
 type item struct {
@@ -59,8 +61,13 @@ type item struct {
 	// name is settled.
 	prefixed string
 	alias    bool
-	raw      []byte       // under name
-	at       jsonrpc.Span // of the name's token in raw
+	// index is the place in the server's list. withheld items are offered to
+	// nobody; their names stay taken if they claim them.
+	index            int
+	withheld, claims bool
+
+	raw []byte       // under name
+	at  jsonrpc.Span // of the name's token in raw
 }
 
 // as returns the item under another name.
@@ -97,6 +104,7 @@ func Prepare(lists Lists, config gatewayconfig.Server, limits Limits) *Items {
 				}
 				out.beyond[k]++
 			default:
+				it.index = i
 				out.lists[k] = append(out.lists[k], it)
 			}
 		}
@@ -174,7 +182,7 @@ func (s *Items) Faults() []Fault {
 }
 
 // Count returns the number of items that can be listed.
-func (s *Items) Count(k Kind) int { return len(s.of(k)) }
+func (s *Items) Count(k Kind) int { return len(s.of(k)) - s.Withheld(k) }
 
 func (s *Items) of(k Kind) []item {
 	if s == nil {

@@ -64,7 +64,7 @@ func (c *Catalog) contested(k Kind) map[*item]bool {
 	for i, s := range c.servers {
 		for j := range s.Items.of(k) {
 			switch it := &s.Items.of(k)[j]; {
-			case it.alias:
+			case it.alias, it.withheld && !it.claims:
 			case it.prefixed == "":
 				claimed(it.name, i, nil)
 			default:

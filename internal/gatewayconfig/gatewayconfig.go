@@ -23,7 +23,11 @@ const (
 	PathTable   = "/v1/table"   // GET, ETag and If-None-Match; answers Table
 	PathResolve = "/v1/resolve" // POST ResolveRequest; answers ResolveResponse
 	PathReplay  = "/v1/replay"  // POST ResolveRequest, newline, message; answers as the server, or 202
-	PathConfig  = "/v1/config"  // GET on the control plane; answers Broker
+	// GET and POST of operators, see broker/integrity.
+	PathIntegrity = "/v1/integrity"
+	PathApprove   = "/v1/integrity/approve"
+
+	PathConfig = "/v1/config" // GET on the control plane; answers Broker
 )
 
 // PathMessages follows the path of an HTTP+SSE stream: where its client posts.
@@ -56,6 +60,8 @@ type Broker struct {
 	PageSize  int      `json:"pageSize"`
 	Sessions  Sessions `json:"sessions"`
 	Limits    Limits   `json:"limits"`
+	// Integrity says how what servers say of themselves is watched.
+	Integrity Integrity `json:"integrity,omitzero"`
 	// Endpoint is the URL of the gateway's own endpoint, as the broker reaches
 	// it: what clients of older forms send goes there message by message.
 	Endpoint string `json:"endpoint,omitempty"`
