@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/ferry"
+	"mcp-gateway/broker/integrity"
 	"mcp-gateway/broker/legacy"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/pool"
@@ -39,6 +40,9 @@ type Options struct {
 	// session; 0 means 30 s. It is also how long a call can still reach a server
 	// after its client session was ended through another Envoy.
 	SessionTTL time.Duration
+	// Pins keeps what was trusted of servers, for all replicas; nil for a file, see
+	// gatewayconfig.Pins.
+	Pins integrity.Store
 	// Transport makes the requests to all servers; nil means one for each.
 	Transport http.RoundTripper
 	// Loop makes the requests to the gateway's own endpoint that clients of older
@@ -67,6 +71,8 @@ type Broker struct {
 	errands errands
 	streams streams
 	mail    *mail
+	// integrity judges what servers list.
+	integrity *integrity.Keeper
 
 	crossings *crossings
 
@@ -116,6 +122,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 	b.opener = session.NewOpener(b.store, openLease)
 	b.crossings = newCrossings(b.mail)
 	b.mail.handle(mailLook, b.lookAt)
+	b.integrity = integrity.New(integrity.Options{Shared: opts.Pins, Changed: b.refresh, Log: log})
 	b.methods, b.modern = b.methodTable(), b.modernTable()
 	b.life, b.stop = context.WithCancel(context.Background())
 	b.startFerry()
@@ -136,6 +143,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	wg.Go(func() { b.follow(ctx) })
 	wg.Go(func() { b.endings.run(ctx) })
 	wg.Go(func() { b.mail.run(ctx) })
+	wg.Go(func() { b.integrity.Run(ctx) })
 	<-ctx.Done()
 	b.ferry.End()
 	b.pool.Close()

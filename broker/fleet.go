@@ -14,6 +14,7 @@ import (
 
 	"mcp-gateway/broker/bridge"
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/integrity"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -28,9 +29,12 @@ type server struct {
 	bridge    *bridge.Bridge // nil for a server that Envoy reaches itself
 	cancel    context.CancelFunc
 
-	// items were prepared from lists, as config has it.
-	lists *upstream.Lists
-	items *catalog.Items
+	// items were prepared from lists, as config has it; offered are those of them
+	// that verdict lets pass.
+	lists          *upstream.Lists
+	items, offered *catalog.Items
+	verdict        *integrity.Verdict
+	judged         *catalog.Items // with verdict
 }
 
 // view is what requests are served from. Immutable.
@@ -50,6 +54,10 @@ type view struct {
 	applied int
 	// seen are the snapshots that the view was made from, in the servers' order.
 	seen []*upstream.Snapshot
+	// verdicts on these servers; blocked are those that config and all else here
+	// know nothing of, until they are approved.
+	verdicts []*integrity.Verdict
+	blocked  []blocked
 	// replaced is closed when there is a newer view.
 	replaced chan struct{}
 }
@@ -100,6 +108,9 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 			continue
 		}
 		next, begun = append(next, s), append(begun, s)
+	}
+	if len(errs) == 0 {
+		errs = append(errs, b.integrity.Configure(config.Integrity))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("broker: apply: %w", err)
@@ -192,16 +203,23 @@ func (b *Broker) remake() {
 		bridges:    make(map[string]*bridge.Bridge),
 	}
 	tried := true
-	for _, s := range b.servers {
-		snap := s.upstream.Snapshot()
-		tried = tried && snap.State != upstream.Connecting
-		b.prepare(s, snap)
+	judged := b.judge()
+	next.config.Servers = nil
+	for i, s := range b.servers {
+		snap := judged[i]
+		tried = tried && snap.State != upstream.Connecting && (s.verdict == nil || !s.verdict.Pending)
+		if s.verdict != nil && s.verdict.Blocked {
+			next.blocked = append(next.blocked, blocked{s.config, snap, s.verdict})
+			continue
+		}
+		next.config.Servers = append(next.config.Servers, s.config)
+		next.verdicts = append(next.verdicts, s.verdict)
 		next.servers[s.config.Name] = s.upstream
 		if s.bridge != nil {
 			next.bridges[s.config.Name] = s.bridge
 		}
 		next.seen = append(next.seen, snap)
-		next.merged = append(next.merged, s.listed(snap))
+		next.merged = append(next.merged, s.listed(snap, b.config.Integrity.Pins.Strict()))
 	}
 	if old.applied == next.applied && slices.Equal(old.merged, next.merged) {
 		next.catalog = old.catalog
@@ -211,12 +229,12 @@ func (b *Broker) remake() {
 		})
 		b.logNames(old.catalog, next.catalog)
 	}
-	next.endpoints = endpointsOf(b.config, next.seen, next.catalog)
+	next.endpoints = endpointsOf(next.config, next.seen, next.catalog)
 	b.view.Store(next)
 	close(old.replaced)
 	b.hub.announce(changesBetween(old, next))
 	b.hub.repeat(announcedBetween(old, next))
-	if !old.sameEras(next) {
+	if !old.sameEras(next) || !old.sameBlocked(next) {
 		b.hub.lookAll() // streams are joined in one era and observed in the other
 	}
 	if tried {
@@ -242,8 +260,12 @@ func (b *Broker) prepare(s *server, snap *upstream.Snapshot) {
 
 // listed returns the server for the catalog: what lists do while it fails is its
 // configuration's to say. It fails, too, as long as it has listed nothing.
-func (s *server) listed(snap *upstream.Snapshot) catalog.Server {
-	out := catalog.Server{Route: s.route(snap), Items: s.items}
+//
+// With strict pins nothing is offered of a server before its lists were looked at:
+// they count as read, with nothing in them.
+func (s *server) listed(snap *upstream.Snapshot, strict bool) catalog.Server {
+	out := catalog.Server{Route: s.route(snap), Items: s.offered}
+	out.Route.Listed = out.Route.Listed || strict
 	if snap.State != upstream.Failed && snap.Listed {
 		return out
 	}

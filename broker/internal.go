@@ -28,6 +28,8 @@ func (b *Broker) Internal() http.Handler {
 	mux.HandleFunc("POST "+gatewayconfig.PathResolve, b.guarded(b.resolve))
 	mux.HandleFunc("POST "+gatewayconfig.PathReplay, b.guarded(b.replay))
 	mux.HandleFunc("GET /status", b.guarded(b.status))
+	mux.HandleFunc("GET "+gatewayconfig.PathIntegrity, b.guarded(b.definitions))
+	mux.HandleFunc("POST "+gatewayconfig.PathApprove, b.guarded(b.approve))
 	mux.HandleFunc("GET /metrics", b.guarded(b.metrics.Handler().ServeHTTP))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")

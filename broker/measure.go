@@ -16,11 +16,17 @@ func (b *Broker) measure() metrics.State {
 			Name: v.config.Servers[i].Name, Ready: snap.State == upstream.Ready,
 			Items: map[string]int{}, LeftOut: map[string]int{},
 		}
+		integrityState(&s, v.verdicts[i])
 		s.Pooled = b.pool.Count(v.servers[s.Name])
 		items := v.merged[i].Items
 		for k := catalog.Tools; k <= catalog.Templates; k++ {
 			s.Items[k.String()], s.LeftOut[k.String()] = items.Count(k), items.Beyond(k)
 		}
+		out.Servers = append(out.Servers, s)
+	}
+	for _, x := range v.blocked {
+		s := metrics.Server{Name: x.config.Name, Ready: x.seen.State == upstream.Ready}
+		integrityState(&s, x.verdict)
 		out.Servers = append(out.Servers, s)
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/catalog"
+	"mcp-gateway/broker/integrity"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
@@ -53,7 +54,7 @@ type RenamedStatus struct {
 	Exposed string `json:"exposed"`
 }
 
-// ServerStatus is one server, in configured order.
+// ServerStatus is one server, in configured order; those that are blocked come last.
 type ServerStatus struct {
 	Name   string `json:"name"`
 	Prefix string `json:"prefix,omitempty"`
@@ -84,6 +85,8 @@ type ServerStatus struct {
 	Hidden int `json:"hidden,omitempty"`
 	// LeftOut counts items beyond limits.itemsPerServer.
 	LeftOut int `json:"leftOut,omitempty"`
+	// Integrity tells what is not to be trusted as it is; absent if that is nothing.
+	Integrity *IntegrityStatus `json:"integrity,omitempty"`
 	// Faults are items that were left out.
 	Faults []FaultStatus `json:"faults,omitempty"`
 	// ListedAt and AgeSeconds tell how old the lists are; absent before the
@@ -123,9 +126,12 @@ func (b *Broker) Status() Status {
 		out.Endpoints = append(out.Endpoints, endpointStatus(path, v.catalog.View(view.Name)))
 	}
 	for i, snap := range v.seen {
-		s := v.serverStatus(i, snap)
+		s := serverStatus(v.config.Servers[i], v.merged[i].Items, snap, v.verdicts[i])
 		s.Pooled = b.pool.Count(v.servers[s.Name])
 		out.Servers = append(out.Servers, s)
+	}
+	for _, x := range v.blocked {
+		out.Servers = append(out.Servers, serverStatus(x.config, nil, x.seen, x.verdict))
 	}
 	for _, c := range v.catalog.Conflicts() {
 		out.Conflicts = append(out.Conflicts, ConflictStatus{c.Kind.String(), c.Name, c.Server, c.Owner})
@@ -147,14 +153,14 @@ func endpointStatus(path string, v *catalog.View) EndpointStatus {
 	return s
 }
 
-func (v *view) serverStatus(i int, snap *upstream.Snapshot) ServerStatus {
-	config, items := v.config.Servers[i], v.merged[i].Items
+func serverStatus(config gatewayconfig.Server, items *catalog.Items, snap *upstream.Snapshot, verdict *integrity.Verdict) ServerStatus {
 	s := ServerStatus{
 		Name: config.Name, Prefix: config.Prefix, OnConflict: config.OnConflict, Label: config.Label,
 		Partial: config.Partial, Stale: snap.State != upstream.Ready && snap.Listed,
 		State: snap.State, Era: eraOf(snap), Revision: snap.Version, Info: snap.Info,
 		Tools: items.Count(catalog.Tools), Prompts: items.Count(catalog.Prompts),
 		Resources: items.Count(catalog.Resources), Templates: items.Count(catalog.Templates),
+		Integrity: integrityStatus(verdict),
 	}
 	if snap.Err != nil {
 		s.Error = withoutAddresses(snap.Err.Error(), config.URL)

@@ -21,6 +21,11 @@ type Server struct {
 	// Items counts what is offered of it and LeftOut what is not, because of the
 	// limit; both by list.
 	Items, LeftOut map[string]int
+	// Withheld counts the items that are not offered because of what they say of
+	// themselves, by list; Suspect those that are not to be trusted as they are, by
+	// why; Blocked tells that nothing of the server is offered for that.
+	Withheld, Suspect map[string]int
+	Blocked           bool
 	// Pooled are the sessions there that clients without sessions share.
 	Pooled int
 }
@@ -32,6 +37,7 @@ type collector struct {
 
 	streams, sseClients, calls, waiting *prometheus.Desc
 	ready, items, leftOut, pooled       *prometheus.Desc
+	withheld, suspect, blocked          *prometheus.Desc
 }
 
 func gauges(state func() State) *collector {
@@ -47,13 +53,16 @@ func gauges(state func() State) *collector {
 		ready:      of("server_ready", "1 for a server whose lists are current, 0 for one that fails or has not answered yet.", "server"),
 		items:      of("server_items", "Items of a server that are offered, by list.", "server", "list"),
 		leftOut:    of("server_items_left_out", "Items of a server beyond limits.itemsPerServer, by list.", "server", "list"),
+		withheld:   of("server_items_withheld", "Items of a server that are offered to nobody until they are approved, by list.", "server", "list"),
+		suspect:    of("server_items_suspect", "Items of a server that are not to be trusted as they are, by why: changed, new, scan.", "server", "why"),
+		blocked:    of("server_blocked", "1 for a server of which nothing is offered until its definitions are approved.", "server"),
 		pooled:     of("pooled_sessions", "Sessions at a server that clients without sessions share.", "server"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.streams, c.sseClients, c.calls, c.waiting, c.ready, c.items, c.leftOut, c.pooled} {
+	for _, d := range []*prometheus.Desc{c.streams, c.sseClients, c.calls, c.waiting, c.ready, c.items, c.leftOut, c.pooled, c.withheld, c.suspect, c.blocked} {
 		to <- d
 	}
 }
@@ -74,6 +83,17 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			ready = 1
 		}
 		gauge(c.ready, ready, server.Name)
+		blocked := 0
+		if server.Blocked {
+			blocked = 1
+		}
+		gauge(c.blocked, blocked, server.Name)
+		for list, n := range server.Withheld {
+			gauge(c.withheld, n, server.Name, list)
+		}
+		for why, n := range server.Suspect {
+			gauge(c.suspect, n, server.Name, why)
+		}
 		gauge(c.pooled, server.Pooled, server.Name)
 		for list, n := range server.Items {
 			gauge(c.items, n, server.Name, list)

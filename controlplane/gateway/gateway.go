@@ -61,7 +61,8 @@ type Gateway struct {
 	Sessions      Sessions
 	Limits        Limits
 	// Auth says who may use the endpoint; nil lets in everybody.
-	Auth *Auth
+	Auth      *Auth
+	Integrity Integrity
 }
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.
@@ -200,6 +201,7 @@ func Default() Gateway {
 		Sessionless: SessionlessRefuse,
 		AccessLog:   AccessLogOff,
 		Limits:      DefaultLimits(),
+		Integrity:   Integrity{Pins: Pins{OnChange: gatewayconfig.ReactWarn}, Scan: gatewayconfig.ReactWarn},
 		Sessions: Sessions{
 			Store:       StoreMemory,
 			IdleTimeout: 24 * time.Hour,

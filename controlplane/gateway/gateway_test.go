@@ -172,6 +172,9 @@ func TestBroker(t *testing.T) {
 		},
 		Sessions: gatewayconfig.Sessions{Store: "memory", IdleTimeout: gatewayconfig.Duration(24 * time.Hour), Lifetime: gatewayconfig.Duration(168 * time.Hour)},
 		Limits:   gatewayconfig.DefaultLimits(),
+		Integrity: gatewayconfig.Integrity{
+			Pins: gatewayconfig.Pins{OnChange: gatewayconfig.ReactWarn}, Scan: gatewayconfig.ReactWarn,
+		},
 		Endpoint: "http://127.0.0.1:8888/mcp", SSEPath: "/mcp/sse",
 	}
 	if diff := cmp.Diff(want, g.Broker("v1")); diff != "" {

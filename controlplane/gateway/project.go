@@ -38,7 +38,10 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			IdleTimeout: gatewayconfig.Duration(g.Sessions.IdleTimeout),
 			Lifetime:    gatewayconfig.Duration(g.Sessions.Lifetime),
 		},
-		Limits:   g.Limits.Limits,
+		Limits: g.Limits.Limits,
+
+		Integrity: g.integrity(),
+
 		Endpoint: g.endpoint(),
 		SSEPath:  g.StreamPath(),
 

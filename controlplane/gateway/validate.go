@@ -56,6 +56,7 @@ func (g *Gateway) Validate() []Problem {
 	v.sessions(&g.Sessions)
 	v.limits(g)
 	v.envoyFilters(g)
+	v.integrity(g)
 	return v.problems
 }
 

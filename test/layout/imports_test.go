@@ -56,6 +56,7 @@ var rules = []rule{
 	}, not: []string{"os", "os/exec"}},
 	{of: "broker/upstream", may: []string{"broker/backoff", "broker/credential", "broker/outbound", "internal/...", "go.uber.org/zap"}},
 	{of: "broker/catalog", may: []string{"internal/..."}, not: []string{"net", "net/http", "os"}},
+	{of: "broker/integrity", may: []string{"broker/backoff", "broker/catalog", "internal/...", "go.uber.org/zap"}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/tolegacy", may: []string{"internal/..."}, not: []string{"net", "net/http", "os", "time"}},
 	{of: "broker/requeststate", may: []string{}, not: []string{"net", "net/http", "os"}},
 	{of: "broker/pool", may: []string{"broker/credential", "broker/upstream", "internal/...", "go.uber.org/zap"}, not: []string{"net/http", "os"}},

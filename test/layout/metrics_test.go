@@ -68,6 +68,7 @@ func ofBroker(t *testing.T) map[string]string {
 	m := metrics.New([]string{"x"}, func() metrics.State {
 		return metrics.State{Servers: []metrics.Server{{
 			Name: "a", Items: map[string]int{"tools": 1}, LeftOut: map[string]int{"tools": 1},
+			Withheld: map[string]int{"tools": 1}, Suspect: map[string]int{"new": 1},
 		}}}
 	})
 	m.Listed("tools", 1)

@@ -112,6 +112,7 @@ type brokerService struct {
 	mu       sync.Mutex
 	broker   *broker.Broker
 	store    session.Store
+	pins     *redis.Pins // nil without Redis
 	sessions gatewayconfig.Sessions
 }
 
@@ -150,11 +151,19 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	if err != nil {
 		return err
 	}
-	created := broker.New(b.log, store, broker.Options{Secret: b.secret})
-	if err := created.Apply(c); err != nil {
+	options := broker.Options{Secret: b.secret}
+	pins, err := openPins(b.log, c.Sessions)
+	if err != nil {
 		return errors.Join(err, closeStore(store))
 	}
-	b.broker, b.store, b.sessions = created, store, c.Sessions
+	if pins != nil {
+		options.Pins = pins
+	}
+	created := broker.New(b.log, store, options)
+	if err := created.Apply(c); err != nil {
+		return errors.Join(err, closeStore(store), closePins(pins))
+	}
+	b.broker, b.store, b.pins, b.sessions = created, store, pins, c.Sessions
 	internal := created.Internal()
 	b.handler.Store(&internal)
 	b.services.start("broker", created.Run)
@@ -189,6 +198,7 @@ func (b *brokerService) close() {
 	_ = b.public.Close()
 	if b.store != nil {
 		_ = closeStore(b.store)
+		_ = closePins(b.pins)
 	}
 }
 
@@ -201,15 +211,34 @@ func openStore(log *zap.Logger, c gatewayconfig.Sessions) (session.Store, error)
 		return token.New(token.Options{Timeouts: timeouts, Keys: c.Keys})
 	}
 	redis.LogTo(log.Named("redis"))
-	return redis.New(redis.Options{
-		Timeouts: timeouts,
+	return redis.New(redisOptions(log, c))
+}
+
+func redisOptions(log *zap.Logger, c gatewayconfig.Sessions) redis.Options {
+	return redis.Options{
+		Timeouts: session.Timeouts{Idle: time.Duration(c.IdleTimeout), Lifetime: time.Duration(c.Lifetime)},
 		Log:      log,
 		URL:      c.Store,
 		Username: c.Redis.Username, Password: c.Redis.Password,
 		SentinelUsername: c.Redis.SentinelUsername, SentinelPassword: c.Redis.SentinelPassword,
 		TLS:  redisaddr.TLS(c.Redis.TLS),
 		Keys: c.Keys,
-	})
+	}
+}
+
+// openPins returns what keeps pins in the Redis of the sessions; nil without one.
+func openPins(log *zap.Logger, c gatewayconfig.Sessions) (*redis.Pins, error) {
+	if c.Store == gateway.StoreMemory || c.Store == gateway.StoreToken {
+		return nil, nil
+	}
+	return redis.NewPins(redisOptions(log, c))
+}
+
+func closePins(p *redis.Pins) error {
+	if p == nil {
+		return nil
+	}
+	return p.Close()
 }
 
 func closeStore(s session.Store) error {

@@ -20,8 +20,11 @@ import (
 
 // decode turns YAML into a valid gateway. read opens a file that a header
 // refers to.
-func decode(file string, data []byte, env func(string) (string, bool), read func(string) ([]byte, error)) (*gateway.Gateway, []Problem) {
-	d := &decoder{file: file, env: env, read: read, at: map[string]*yaml.Node{}, failed: map[string]bool{}}
+func decode(file string, data []byte, env func(string) (string, bool), read func(string) ([]byte, error), options ...Option) (*gateway.Gateway, []Problem) {
+	d := &decoder{file: file, env: env, read: read, at: map[string]*yaml.Node{}, failed: map[string]bool{}, readLock: read}
+	for _, o := range options {
+		o(d)
+	}
 	g := gateway.Default()
 	if root := d.parse(data); root != nil {
 		d.object(root, "", d.document(&g))
@@ -47,6 +50,9 @@ type decoder struct {
 	env      func(string) (string, bool)
 	read     func(string) ([]byte, error)
 	problems []Problem
+	// readLock opens a lock file; withoutLock leaves it unread.
+	readLock    func(string) ([]byte, error)
+	withoutLock bool
 	// at has the node of every path that was decoded, so that a fault found
 	// later in the model has a line; failed has the paths already reported.
 	at     map[string]*yaml.Node
@@ -140,6 +146,8 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 		"sessions": func(n *yaml.Node, at string) { d.object(n, at, d.sessions(&g.Sessions)) },
 		"auth":     d.auth(&g.Auth),
 		"limits":   func(n *yaml.Node, at string) { d.object(n, at, d.limits(&g.Limits)) },
+
+		"integrity": func(n *yaml.Node, at string) { d.object(n, at, d.integrity(&g.Integrity)) },
 
 		"virtualServers": func(n *yaml.Node, at string) {
 			if d.visit(n, at); isBlank(n) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/pin"
 )
 
 // Schema is the JSON Schema (draft 2020-12) of the file, for editors. What it
@@ -68,8 +69,8 @@ func HasErrors(problems []Problem) bool {
 // Load reads the file at path. env looks up the variables of ${VAR}, as
 // os.LookupEnv does. The gateway is nil if and only if a problem is an error.
 // Problems come in the order of the file.
-func Load(path string, env func(string) (string, bool)) (*gateway.Gateway, []Problem) {
-	g, problems, _ := load(path, env)
+func Load(path string, env func(string) (string, bool), options ...Option) (*gateway.Gateway, []Problem) {
+	g, problems, _ := load(path, env, options...)
 	return g, problems
 }
 
@@ -80,7 +81,7 @@ type inputs struct {
 	digest [sha256.Size]byte
 }
 
-func load(path string, env func(string) (string, bool)) (*gateway.Gateway, []Problem, inputs) {
+func load(path string, env func(string) (string, bool), options ...Option) (*gateway.Gateway, []Problem, inputs) {
 	in := inputs{files: []string{path}}
 	sum := sha256.New()
 	read := func(name string, limit int) ([]byte, error) {
@@ -94,13 +95,17 @@ func load(path string, env func(string) (string, bool)) (*gateway.Gateway, []Pro
 		in.digest = [sha256.Size]byte(sum.Sum(nil))
 		return nil, []Problem{{File: path, Message: err.Error()}}, in
 	}
-	g, problems := decode(path, data, env, func(name string) ([]byte, error) {
+	beside := func(name string, limit int) ([]byte, error) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
 		in.files = append(in.files, name)
-		return read(name, maxSecret)
+		return read(name, limit)
+	}
+	options = append(options, func(d *decoder) {
+		d.readLock = func(name string) ([]byte, error) { return beside(name, pin.MaxLock) }
 	})
+	g, problems := decode(path, data, env, func(name string) ([]byte, error) { return beside(name, maxSecret) }, options...)
 	in.digest = [sha256.Size]byte(sum.Sum(nil))
 	return g, problems, in
 }
