@@ -19,7 +19,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(), brokerCommand(), controlplaneCommand(),
-		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), healthcheckCommand(), versionCommand())
+		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), pinCommand(), diffCommand(), approveCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

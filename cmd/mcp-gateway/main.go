@@ -7,6 +7,8 @@
 //	mcp-gateway render FILE          a static envoy.yaml
 //	mcp-gateway bootstrap            an envoy.yaml that asks the control plane
 //	mcp-gateway schema               the JSON Schema of the configuration
+//	mcp-gateway pin                  what servers offer, into the lock file
+//	mcp-gateway diff, approve        what is not trusted as it is; trust it
 //	mcp-gateway healthcheck URL      status 1 unless the URL answers well
 //	mcp-gateway version
 //

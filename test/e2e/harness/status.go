@@ -31,10 +31,23 @@ func (g *Gateway) Metrics() string {
 	return g.internal("/metrics")
 }
 
+// Internal is the address of the broker's internal listener, "unix:/path".
+func (g *Gateway) Internal() string {
+	g.t.Helper()
+	socket, _, _ := strings.Cut(g.WaitLine(g.Stderr(), `"status": "unix:`), `"`)
+	return "unix:" + socket
+}
+
+// RawStatus is what Status reads.
+func (g *Gateway) RawStatus() string {
+	g.t.Helper()
+	return g.internal("/status")
+}
+
 // internal asks the broker's internal listener.
 func (g *Gateway) internal(path string) string {
 	g.t.Helper()
-	socket, _, _ := strings.Cut(g.WaitLine(g.Stderr(), `"status": "unix:`), `"`)
+	socket := strings.TrimPrefix(g.Internal(), "unix:")
 	web := &http.Client{Timeout: Patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
