@@ -2,6 +2,7 @@ package filter
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"mcp-gateway/internal/fault"
@@ -13,6 +14,12 @@ const (
 	// maxSessionsPerShard bounds the cache of one process at 64 * 4096 client
 	// sessions; beyond it an arbitrary one is forgotten and asked for again.
 	maxSessionsPerShard = 4096
+	// sweptAtOnce are the client sessions that are looked at when another comes: more
+	// than one, so that of those nobody uses any more few are ever left.
+	sweptAtOnce = 4
+	// keptExpired is for how long, in nanoseconds, a session stays that is to be asked
+	// for again: while the broker is away it is used as it was.
+	keptExpired = 15 * 60 * 1e9
 )
 
 // backend is a session at a server; without a server it only tells that the
@@ -92,13 +99,30 @@ func (s *sessions) put(id []byte, b backend) {
 			return
 		}
 	}
-	if old == nil && len(sh.m) >= maxSessionsPerShard {
-		for k := range sh.m {
-			delete(sh.m, k)
-			break
+	if old == nil {
+		sh.sweep(b.expires - keptExpired)
+		if len(sh.m) >= maxSessionsPerShard {
+			for k := range sh.m {
+				delete(sh.m, k)
+				break
+			}
 		}
 	}
 	sh.m[string(id)] = append(old, b)
+}
+
+// sweep forgets, of a few client sessions, those of which all has expired before a
+// time. Called under mu.
+func (sh *sessionShard) sweep(before int64) {
+	left := sweptAtOnce
+	for k, all := range sh.m { // begins anywhere
+		if !slices.ContainsFunc(all, func(b backend) bool { return b.expires >= before }) {
+			delete(sh.m, k)
+		}
+		if left--; left == 0 {
+			return
+		}
+	}
 }
 
 // forget drops all backend sessions of a client session.

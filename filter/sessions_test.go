@@ -21,6 +21,40 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
+// Sessions that nobody uses any more go as others come, those in use stay.
+func TestExpiredSessionsAreSwept(t *testing.T) {
+	s := newSessions() // alone, as it counts allocations
+	const old, used, rounds = 20_000, 1000, 20
+	for i := range old {
+		s.put(fmt.Append(nil, "old-", i), backend{server: "a", expires: 30 * second})
+	}
+	now := int64(keptExpired + 60*second)
+	for i := range used {
+		id := fmt.Append(nil, "used-", i)
+		s.put(id, backend{server: "a", expires: 30 * second})
+		s.put(id, backend{server: "b", expires: now})
+	}
+	for i := range rounds * 1000 {
+		s.put(fmt.Append(nil, "new-", i), backend{server: "a", expires: now + 30*second})
+	}
+	for i := range used {
+		if _, ok := s.get(fmt.Append(nil, "used-", i), "b", now-1); !ok {
+			t.Fatalf("session %d is forgotten, and one of its servers is in use", i)
+		}
+	}
+	if left := s.size() - used - rounds*1000; left > old/10 {
+		t.Errorf("%d of %d old sessions are left", left, old)
+	}
+	id := []byte("new-0")
+	if n := testing.AllocsPerRun(1000, func() {
+		s.forget(id)
+		sh := s.shard(id)
+		sh.sweep(now - keptExpired)
+	}); n != 0 {
+		t.Errorf("a sweep allocates %v times", n)
+	}
+}
+
 func TestSpoilLeavesANewerSession(t *testing.T) {
 	t.Parallel()
 	s := newSessions()
