@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -101,6 +102,72 @@ func TestPooledSessionsAreBounded(t *testing.T) {
 		<-first
 		if got := call("bob"); !strings.Contains(got.body, "no such method") { // says the server
 			t.Errorf("once there is room: %d %s", got.status, got.body)
+		}
+	})
+}
+
+// Calls that wait for input are bounded, and counted.
+func TestWaitingCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := config("one", "two")
+		c.Limits.WaitingCalls = 1
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": askingTwice(), "two": askingTwice()})
+		synctest.Wait()
+		wantWaiting := func(n string) {
+			t.Helper()
+			if !strings.Contains(g.metrics(), "mcp_broker_waiting_calls "+n+"\n") {
+				t.Errorf("the metrics do not have %s waiting calls", n)
+			}
+		}
+		asked := mustAsk(t, g.call("a", everyInput, "", "", nil))
+		wantWaiting("1")
+		if n := g.refused("waitingCalls"); n != "0" {
+			t.Errorf("counted %s times before there are too many", n)
+		}
+		if got := g.request("POST", declaring("7", "tools/call", `"name":"two_a"`, everyInput, ""), mirrors("tools/call", "two_a")); !strings.Contains(got.body, "-32603") {
+			t.Errorf("one too many: %d %s", got.status, got.body)
+		}
+		if n := g.refused("waitingCalls"); n != "1" {
+			t.Errorf("counted %s times, want once", n)
+		}
+		if got := g.call("a", everyInput, withState(bothInputs, asked.Result.RequestState), "", nil); got.body != toldBoth {
+			t.Errorf("the first call: %s", got.body)
+		}
+		wantWaiting("0")
+		mustAsk(t, g.call("a", everyInput, "", "", nil))
+	})
+}
+
+// Sessions at a bridged server are bounded, and counted.
+func TestBridgedSessionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := bridgedConfig("one")
+		c.Limits.BridgedSessions = 2 // discovery's and a client's
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": newOldServer(raw("a"))})
+		synctest.Wait()
+		resolve := func(id string) int {
+			_, status := g.resolve(fmt.Sprintf(`{"session":%q,"server":"one"}`, id))
+			return status
+		}
+		first, second := g.open(), g.open()
+		if status := resolve(first); status != 200 {
+			t.Fatalf("resolve: %d", status)
+		}
+		if n := g.refused("bridgedSessions"); n != "0" {
+			t.Errorf("counted %s times before there are too many", n)
+		}
+		if status := resolve(second); status == 200 {
+			t.Error("one too many is opened")
+		}
+		if n := g.refused("bridgedSessions"); n != "1" {
+			t.Errorf("counted %s times, want once", n)
+		}
+		g.request("DELETE", "", map[string]string{"Mcp-Session-Id": first})
+		synctest.Wait()
+		if status := resolve(second); status != 200 {
+			t.Errorf("once there is room: %d", status)
 		}
 	})
 }
