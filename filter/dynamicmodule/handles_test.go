@@ -1,7 +1,6 @@
 package dynamicmodule
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -9,7 +8,7 @@ import (
 	"testing"
 
 	"mcp-gateway/filter"
-	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/filter/dynamicmodule/moduletest"
 )
 
 func TestStaleNumbersFindNothing(t *testing.T) {
@@ -122,22 +121,9 @@ func headers() []filter.Header {
 	}
 }
 
-const static = `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s"}`
+const static = moduletest.Static
 
-var table = func() []byte {
-	t := gatewayconfig.Table{Version: "1", Tools: map[string]gatewayconfig.Target{}}
-	for i, name := range []string{"a", "b"} {
-		t.Servers = append(t.Servers, gatewayconfig.TableServer{
-			Name: name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
-		})
-		t.Tools[name+"_tool"] = gatewayconfig.Target{Server: i, Name: "tool"}
-	}
-	b, err := json.Marshal(t)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}()
+var table = moduletest.Table()
 
 // 100,000 streams of many workers, ended in every phase, share a gateway. The race
 // detector looks on in make race.

@@ -7,7 +7,6 @@
 package abihost
 
 import (
-	"encoding/json"
 	"flag"
 	"os"
 	"os/exec"
@@ -15,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/filter/dynamicmodule/moduletest"
 )
 
 var (
@@ -59,8 +58,8 @@ func TestModuleKeepsToTheABI(t *testing.T) {
 	}
 	// What the Go runtime holds looks lost to the sanitizer.
 	out, err := run("ASAN_OPTIONS=detect_leaks=0", host, module,
-		write("config.json", `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s","policies":true}`),
-		write("table.json", table(t)), *seed, *streams)
+		write("config.json", moduletest.Static),
+		write("table.json", string(moduletest.Table())), *seed, *streams)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -70,20 +69,4 @@ func TestModuleKeepsToTheABI(t *testing.T) {
 			t.Errorf("no %s in %q: not every kind of stream has been there", figure, out)
 		}
 	}
-}
-
-func table(t *testing.T) string {
-	t.Helper()
-	table := gatewayconfig.Table{Version: "1", Tools: map[string]gatewayconfig.Target{}}
-	for i, name := range []string{"a", "b"} {
-		table.Servers = append(table.Servers, gatewayconfig.TableServer{
-			Name: name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
-		})
-		table.Tools[name+"_tool"] = gatewayconfig.Target{Server: i, Name: "tool"}
-	}
-	text, err := json.Marshal(table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -1,0 +1,29 @@
+// Package moduletest has what tests give the module to work with: a configuration
+// and the table of two servers.
+package moduletest
+
+import (
+	"encoding/json"
+
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// Static is the configuration of the filter.
+const Static = `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s"}`
+
+// Table is a routing table as the broker answers with it, of the servers a and b,
+// each with resources and with a tool that clients know as a_tool and b_tool.
+func Table() []byte {
+	t := gatewayconfig.Table{Version: "1", Tools: map[string]gatewayconfig.Target{}}
+	for i, name := range []string{"a", "b"} {
+		t.Servers = append(t.Servers, gatewayconfig.TableServer{
+			Name: name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
+		})
+		t.Tools[name+"_tool"] = gatewayconfig.Target{Server: i, Name: "tool"}
+	}
+	text, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // there is nothing in it that JSON does not have
+	}
+	return text
+}
