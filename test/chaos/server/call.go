@@ -106,6 +106,10 @@ func (v *session) answered(id json.RawMessage, said string) {
 // call runs a tool; v is nil in the stateless revision.
 func (s *Server) call(w http.ResponseWriter, r *http.Request, v *session, q *request) {
 	n := q.Params.Arguments.N
+	if name := q.Params.Name; v == nil && (name == ToolSlow || name == ToolAsk) {
+		fail(w, http.StatusOK, q.ID, -32602, "this tool needs a session")
+		return
+	}
 	switch q.Params.Name {
 	case ToolEcho:
 		s.note(n)
@@ -138,10 +142,6 @@ func (e *events) progress(q *request, i int) {
 }
 
 func (s *Server) slow(w http.ResponseWriter, r *http.Request, v *session, q *request) {
-	if v == nil {
-		fail(w, http.StatusOK, q.ID, -32602, "this tool needs a session")
-		return
-	}
 	n := q.Params.Arguments.N
 	s.note(n)
 	cancelled, forget := v.await(string(q.ID))
@@ -153,10 +153,6 @@ func (s *Server) slow(w http.ResponseWriter, r *http.Request, v *session, q *req
 }
 
 func (s *Server) ask(w http.ResponseWriter, r *http.Request, v *session, q *request) {
-	if v == nil {
-		fail(w, http.StatusOK, q.ID, -32602, "this tool needs a session")
-		return
-	}
 	n := q.Params.Arguments.N
 	s.note(n)
 	id := fmt.Sprintf("%d", n)
