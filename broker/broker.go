@@ -28,6 +28,7 @@ import (
 	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/policy"
 )
 
 // Options adjust a Broker. The zero value is right for a gateway whose internal
@@ -98,7 +99,8 @@ type Broker struct {
 	mu      sync.Mutex
 	ended   bool
 	config  gatewayconfig.Broker
-	applied int // how many configurations there were
+	policy  *policy.Policy // of config
+	applied int            // how many configurations there were
 	servers []*server
 	running sync.WaitGroup // one for each server that runs
 }

@@ -20,7 +20,7 @@ func (b *Broker) discover(c *call) {
 		return
 	}
 	if c.findEndpoint() {
-		c.replyModern(c.view.endpoints[c.endpoint].discovered)
+		c.replyModern(c.greeting().discovered)
 	}
 }
 
@@ -62,7 +62,11 @@ type resultHead struct {
 }
 
 func headOf(config gatewayconfig.Broker, servers []*upstream.Snapshot) resultHead {
-	return resultHead{"complete", cachingOf(servers), map[string]implementation{mcp.MetaServerInfo: implementationOf(config)}}
+	cached := cachingOf(servers)
+	if config.Authorization != nil {
+		cached.Scope = "private" // others may be shown another one
+	}
+	return resultHead{"complete", cached, map[string]implementation{mcp.MetaServerInfo: implementationOf(config)}}
 }
 
 // encodeDiscovered returns the answer to server/discover behind the id.

@@ -20,6 +20,9 @@ type endpoint struct {
 	// listed begins the answer to each list method of the stateless revisions, from
 	// behind the id to the list itself.
 	listed map[catalog.Kind][]byte
+	// config and servers are what it was made of.
+	config  gatewayconfig.Broker
+	servers []*upstream.Snapshot
 }
 
 // endpointsOf returns the endpoints by the names of their views. A view greets as
@@ -34,6 +37,7 @@ func endpointsOf(config gatewayconfig.Broker, servers []*upstream.Snapshot, merg
 		return endpoint{
 			offers: o, hello: encodeHello(config, o, servers),
 			discovered: encodeDiscovered(config, o, servers), listed: encodeListed(config, servers),
+			config: config, servers: servers,
 		}
 	}
 	out := map[string]endpoint{"": greet(config, servers)}

@@ -17,6 +17,7 @@ import (
 	"mcp-gateway/broker/integrity"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/policy"
 )
 
 // server is one configured server. Guarded by Broker.mu.
@@ -46,6 +47,8 @@ type view struct {
 	bridges    map[string]*bridge.Bridge
 	merged     []catalog.Server // what catalog was merged from
 	catalog    *catalog.Catalog
+	policy     *policy.Policy // nil lets everybody use everything
+	parts      *parts         // of catalog, by policy
 	// endpoints by the names of their views.
 	endpoints map[string]endpoint
 	// wants is what of callers the servers are sent.
@@ -74,6 +77,10 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 	defer b.mu.Unlock()
 	if b.ended {
 		return errors.New("broker: apply after the end")
+	}
+	rules, err := b.compile(config)
+	if err != nil {
+		return fmt.Errorf("broker: apply: %w", err)
 	}
 	old := make(map[string]*server, len(b.servers))
 	for _, s := range b.servers {
@@ -132,7 +139,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 	for _, s := range next {
 		s.upstream.SetOpenings(limits.Openings, limits.WaitingOpenings)
 	}
-	b.config, b.servers = config, next
+	b.config, b.servers, b.policy = config, next, rules
 	b.applied++
 	b.remake()
 	b.beginGrace()
@@ -195,6 +202,7 @@ func (b *Broker) remake() {
 	next := &view{
 		configured: true,
 		config:     b.config,
+		policy:     b.policy,
 		limits:     b.config.Limits.Complete(),
 		applied:    b.applied,
 		wants:      wantsOf(b.config.Servers),
@@ -222,10 +230,12 @@ func (b *Broker) remake() {
 		next.merged = append(next.merged, s.listed(snap, b.config.Integrity.Pins.Strict()))
 	}
 	if old.applied == next.applied && slices.Equal(old.merged, next.merged) {
-		next.catalog = old.catalog
+		next.catalog, next.parts = old.catalog, old.parts
 	} else {
+		next.parts = &parts{}
 		next.catalog = catalog.Merge(next.merged, catalog.Options{
 			Views: b.config.Views, NameLimit: b.config.NameLimit, PageSize: b.config.PageSize,
+			Authorization: b.config.Authorization, Hints: b.policy.ReadsHints(),
 		})
 		b.logNames(old.catalog, next.catalog)
 	}
@@ -333,58 +343,4 @@ func added[T comparable](old, next []T) []T {
 		}
 	}
 	return out
-}
-
-// changesBetween returns the lists that differ, for each endpoint that there is.
-func changesBetween(old, next *view) map[string]changes {
-	all := map[string]changes{}
-	for name := range next.endpoints {
-		all[name] = changesOf(old.catalog.View(name), next.catalog.View(name))
-	}
-	return all
-}
-
-// announcedBetween returns the lists of which a server has announced a change, for
-// each endpoint that shows it, whether or not something in them differs.
-func announcedBetween(old, next *view) map[string]changes {
-	before := make(map[string]upstream.Announced, len(old.seen))
-	for i, s := range old.seen {
-		before[old.config.Servers[i].Name] = s.Announced
-	}
-	all := map[string]changes{}
-	for i, s := range next.seen {
-		was, known := before[next.config.Servers[i].Name]
-		if !known || was == s.Announced {
-			continue
-		}
-		var c changes
-		for kind, differs := range map[changes]bool{
-			toolsChanged: was.Tools != s.Announced.Tools, promptsChanged: was.Prompts != s.Announced.Prompts,
-			resourcesChanged: was.Resources != s.Announced.Resources,
-		} {
-			if differs {
-				c |= kind
-			}
-		}
-		for name := range next.endpoints {
-			if next.catalog.View(name).Shows(i) {
-				all[name] |= c
-			}
-		}
-	}
-	return all
-}
-
-func changesOf(old, next *catalog.View) changes {
-	var c changes
-	if next.Differs(catalog.Tools, old) {
-		c |= toolsChanged
-	}
-	if next.Differs(catalog.Prompts, old) {
-		c |= promptsChanged
-	}
-	if next.Differs(catalog.Resources, old) || next.Differs(catalog.Templates, old) {
-		c |= resourcesChanged
-	}
-	return c
 }

@@ -44,7 +44,7 @@ func (b *Broker) initialize(c *call) {
 	b.metrics.SessionOpened()
 	c.w.Header().Set(mcp.HeaderSession, string(id))
 	tail := jsonrpc.AppendQuote([]byte(`,"result":{"protocolVersion":`), []byte(version))
-	c.reply(append(tail, c.view.endpoints[c.endpoint].hello...))
+	c.reply(append(tail, c.greeting().hello...))
 }
 
 // clientOf returns params.clientInfo and params.capabilities of initialize as

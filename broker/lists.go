@@ -18,7 +18,8 @@ func (b *Broker) list(c *call) {
 	}
 	kind := listOf(c.method)
 	defer func(start time.Time) { b.metrics.Listed(kind.String(), time.Since(start)) }(time.Now())
-	if server := c.shown.Failing(kind); server != "" {
+	g := c.view.groupOf(c.who)
+	if server := c.shown.FailingOf(kind, func(name string) bool { return reaches(g, c.endpoint, name, kindOf(kind)) }); server != "" {
 		c.fail(http.StatusOK, mcp.CodeInternalError, "the list is not complete: server "+server+" is not available")
 		return
 	}
@@ -26,11 +27,18 @@ func (b *Broker) list(c *call) {
 	if c.modern != nil {
 		first, at = c.shown.FirstStateless, c.shown.PageStateless
 	}
-	page, ok := first(kind), true
-	if raw := c.msg.Cursor.Of(c.body); raw != nil && string(raw) != "null" {
-		cursor, isString := jsonrpc.Unquote(nil, raw)
+	if g != nil {
+		part := c.part(g, kind)
+		first = func(catalog.Kind) []byte { return part.First() }
+		at = func(_ catalog.Kind, cursor string) ([]byte, bool) { return part.Page(cursor) }
+	}
+	page, ok := []byte(nil), true
+	if raw := c.msg.Cursor.Of(c.body); raw == nil || string(raw) == "null" {
+		page = first(kind)
+	} else if cursor, isString := jsonrpc.Unquote(nil, raw); !isString {
+		ok = false
+	} else {
 		page, ok = at(kind, string(cursor))
-		ok = ok && isString
 	}
 	switch {
 	case !ok:

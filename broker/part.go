@@ -13,6 +13,7 @@ import (
 	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/policy"
 )
 
 // A server that takes a subscription no more, although the client was promised to
@@ -101,14 +102,15 @@ func (s *listening) follow(ctx context.Context, v *view) {
 		return next[server]
 	}
 	if shown := v.catalog.View(s.listener.endpoint); shown != nil {
+		g := v.groupOf(s.who)
 		for _, uri := range want.uris {
-			if server, own, ok := shown.Resource(uri); ok {
+			if server, own, ok := shown.Resource(uri); ok && mayFollow(g, s.listener.endpoint, server, uri, own) {
 				p := of(server)
 				p.uris = append(p.uris, own)
 			}
 		}
 		for _, id := range want.tasks {
-			if server, own, ok := shown.Task(id); ok {
+			if server, own, ok := shown.Task(id); ok && reaches(g, s.listener.endpoint, server, policy.Tool) {
 				p := of(server)
 				p.tasks = append(p.tasks, own)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/fromserver"
@@ -104,8 +105,14 @@ func (b *Broker) subscribe(c *call) {
 	token := c.msg.URI.Of(c.body)
 	text, _ := jsonrpc.Unquote(nil, token) // was scanned
 	owner, uri, ok := c.shown.Resource(string(text))
+	answered := false
+	if ok {
+		ok, answered = c.may(catalog.Resources, catalog.Listed{Server: owner, Name: string(text), Own: uri})
+	}
 	if !ok {
-		c.failData(http.StatusOK, mcp.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), token...), '}'))
+		if !answered {
+			c.failData(http.StatusOK, mcp.CodeResourceNotFound, "Resource not found", append(append([]byte(`{"uri":`), token...), '}'))
+		}
 		return
 	}
 	if up := c.view.servers[owner]; modernOnly(up.Snapshot()) {

@@ -10,6 +10,8 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/policy"
+	"mcp-gateway/internal/principal"
 )
 
 // acknowledgeWithin is how long the acknowledgement of a subscription waits for
@@ -25,6 +27,8 @@ type listening struct {
 	client   modernCall
 	// principal is call.principal of the request that opened it.
 	principal string
+	// who is the same for the rules about who may use what.
+	who *principal.Principal
 	// id is that of the request that opened it, raw: it names the subscription.
 	id []byte
 	// events takes events as text. It has no buffer: a server's next message is
@@ -78,7 +82,7 @@ func (b *Broker) listen(c *call) {
 	s := &listening{
 		broker: b, listener: l, wanted: w, id: bytes.Clone(c.id),
 		events: make(chan []byte), parts: make(map[string]*part),
-		principal: c.principal(),
+		principal: c.principal(), who: c.who,
 		client: modernCall{
 			capabilities: bytes.Clone(c.modern.capabilities), clientInfo: bytes.Clone(c.modern.clientInfo),
 		},
@@ -143,14 +147,14 @@ func (s *listening) serve(ctx context.Context, write func(text []byte) bool) boo
 func (s *listening) acknowledge(v *view) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shown := v.catalog.View(s.listener.endpoint)
+	shown, g := v.catalog.View(s.listener.endpoint), v.groupOf(s.who)
 	s.wanted.uris = slices.DeleteFunc(s.wanted.uris, func(uri string) bool {
 		server, own, ok := shown.Resource(uri)
-		return !ok || !s.parts[server].honoursURI(own)
+		return !ok || !mayFollow(g, s.listener.endpoint, server, uri, own) || !s.parts[server].honoursURI(own)
 	})
 	s.wanted.tasks = slices.DeleteFunc(s.wanted.tasks, func(id string) bool {
 		server, own, ok := shown.Task(id)
-		return !ok || !s.parts[server].honoursTask(own)
+		return !ok || !reaches(g, s.listener.endpoint, server, policy.Tool) || !s.parts[server].honoursTask(own)
 	})
 	for name, p := range s.parts {
 		if p.promise(); len(p.uris)+len(p.tasks) == 0 {

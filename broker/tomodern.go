@@ -121,8 +121,14 @@ func (c *call) named(kind catalog.Kind, at jsonrpc.Span, member, unknown string)
 		return target{}, false
 	}
 	item, ok := c.shown.Find(kind, string(name))
-	if !ok || c.modern != nil && item.Stateful {
-		c.fail(http.StatusOK, mcp.CodeInvalidParams, unknown+string(name))
+	answered := false
+	if ok = ok && !(c.modern != nil && item.Stateful); ok {
+		ok, answered = c.may(kind, catalog.Listed{Server: item.Server, Name: string(name), Own: item.Own, Hints: item.Hints})
+	}
+	if !ok {
+		if !answered {
+			c.fail(http.StatusOK, mcp.CodeInvalidParams, unknown+string(name))
+		}
 		return target{}, false
 	}
 	to := target{server: item.Server, own: item.Own, at: at}
@@ -139,8 +145,14 @@ func (c *call) located(at jsonrpc.Span, member string, unknown int) (target, boo
 		return target{}, false
 	}
 	server, own, ok := c.shown.Resource(string(uri))
+	answered := false
+	if ok {
+		ok, answered = c.may(catalog.Resources, catalog.Listed{Server: server, Name: string(uri), Own: own})
+	}
 	if !ok {
-		c.failData(http.StatusOK, unknown, "Resource not found", append(append([]byte(`{"uri":`), at.Of(c.body)...), '}'))
+		if !answered {
+			c.failData(http.StatusOK, unknown, "Resource not found", append(append([]byte(`{"uri":`), at.Of(c.body)...), '}'))
+		}
 		return target{}, false
 	}
 	return target{server: server, own: own, at: at}, true

@@ -90,6 +90,10 @@ type Options struct {
 	NameLimit int
 	// PageSize is how many items a page has; 0 means all.
 	PageSize int
+	// Authorization goes into the table as it is, and the hints of tools if Hints is
+	// set.
+	Authorization *gatewayconfig.Authorization
+	Hints         bool
 }
 
 // Catalog is an immutable set of merged lists.
@@ -110,6 +114,7 @@ type entry struct {
 	name   string // as exposed
 	own    string
 	raw    []byte
+	hints  gatewayconfig.Hints
 	// stateless is raw for clients of stateless revisions; nil for nothing.
 	stateless []byte
 }
@@ -122,14 +127,14 @@ func Merge(servers []Server, o Options) *Catalog {
 		Servers:   make([]gatewayconfig.TableServer, len(servers)),
 		Tools:     map[string]gatewayconfig.Target{},
 		Prompts:   map[string]gatewayconfig.Target{},
-		NameLimit: o.NameLimit,
+		NameLimit: o.NameLimit, Authorization: o.Authorization,
 	}}
 	for i, s := range servers {
 		c.table.Servers[i] = s.Route
 		c.table.Servers[i].Rules = s.Items.serverRules()
 	}
 	for k := range kinds {
-		c.merge(k)
+		c.merge(k, o.Hints)
 	}
 	c.own = c.view(gatewayconfig.View{}, o.PageSize)
 	for _, v := range o.Views {
@@ -143,8 +148,8 @@ func Merge(servers []Server, o Options) *Catalog {
 	return c
 }
 
-// merge fills the list of a kind.
-func (c *Catalog) merge(k Kind) {
+// merge fills the list of a kind; with hints the table has those of tools.
+func (c *Catalog) merge(k Kind, hints bool) {
 	aliases, moved := c.aliases(k), c.contested(k)
 	owners := map[string]int{}
 	for i, s := range c.servers {
@@ -153,7 +158,7 @@ func (c *Catalog) merge(k Kind) {
 			if it.withheld && !it.claims {
 				continue
 			}
-			e := entry{server: i, name: it.name, own: it.own, raw: it.raw}
+			e := entry{server: i, name: it.name, own: it.own, raw: it.raw, hints: it.hints}
 			if moved[it] {
 				e.name, e.raw = it.prefixed, it.as(it.prefixed)
 			}
@@ -187,7 +192,11 @@ func (c *Catalog) merge(k Kind) {
 				c.renamed = append(c.renamed, Renamed{Kind: k, Server: s.Route.Name, Own: e.own, Exposed: e.name})
 			}
 			if names := c.targets(k); names != nil {
-				names[e.name] = gatewayconfig.Target{Server: i, Name: e.own}
+				target := gatewayconfig.Target{Server: i, Name: e.own}
+				if hints {
+					target.Hints = e.hints
+				}
+				names[e.name] = target
 			}
 		}
 	}

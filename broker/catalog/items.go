@@ -66,8 +66,9 @@ type item struct {
 	index            int
 	withheld, claims bool
 
-	raw []byte       // under name
-	at  jsonrpc.Span // of the name's token in raw
+	raw   []byte       // under name
+	at    jsonrpc.Span // of the name's token in raw
+	hints gatewayconfig.Hints
 }
 
 // as returns the item under another name.
@@ -232,6 +233,7 @@ func (p *preparer) prepare(raw []byte) (item, string) {
 	switch p.kind {
 	case Tools:
 		it, reason := s.item("name", p.named, p.config.Label)
+		it.hints = hintsOf(s.annotations.Of(raw))
 		if err := mcpparam.Valid(s.schema.Of(raw)); reason == "" && err != nil {
 			return item{}, err.Error()
 		}
@@ -263,9 +265,9 @@ func (p *preparer) named(it *item) {
 
 // splicer replaces string tokens of one item and keeps all other bytes.
 type splicer struct {
-	raw    []byte
-	edits  []edit
-	schema jsonrpc.Span // inputSchema of a tool
+	raw                 []byte
+	edits               []edit
+	schema, annotations jsonrpc.Span // of a tool
 }
 
 // edit replaces the token at a span of raw. Edits are in ascending order,
@@ -293,6 +295,8 @@ func (s *splicer) item(key string, expose func(it *item), viewLabel string) (ite
 			it.at = v
 		case s.is(k, "inputSchema"):
 			s.schema = v
+		case s.is(k, "annotations"):
+			s.annotations = v
 		case viewLabel != "" && s.is(k, "_meta"):
 			s.meta(v, viewLabel)
 		}

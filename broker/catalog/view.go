@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"sync"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/glob"
@@ -17,6 +18,8 @@ import (
 type View struct {
 	catalog *Catalog
 	shows   []bool // by server
+	// pageSize is how many items a page has; 0 means all.
+	pageSize int
 	// resources is nil where every URI is admitted.
 	resources *glob.Rules
 	lists     [kinds]list
@@ -27,9 +30,11 @@ type View struct {
 // list is one list of a view, serialised.
 type list struct {
 	pages
-	count int
-	// failing names the server for which the list is answered with an error.
-	failing string
+	shown []*entry
+	// digest is of all that is shown, made when it is asked for first.
+	digest func() [sha256.Size]byte
+	// failing names the servers for which the list is answered with an error.
+	failing []string
 	// byName holds the items by their exposed names, also those of servers that
 	// lists leave out.
 	byName map[string]*entry
@@ -46,7 +51,7 @@ type pages struct {
 
 // view makes a view. One without a name shows everything.
 func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
-	v := &View{catalog: c, shows: make([]bool, len(c.servers))}
+	v := &View{catalog: c, shows: make([]bool, len(c.servers)), pageSize: pageSize}
 	for i, s := range c.servers {
 		v.shows[i] = config.Name == ""
 		for _, name := range config.Servers {
@@ -78,15 +83,15 @@ func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
 				shown = append(shown, e)
 			}
 		}
-		v.lists[k] = list{pages: paginate(config.Name, k, rawOf(shown), pageSize), count: len(shown), byName: found}
+		v.lists[k] = list{pages: paginate(config.Name, k, rawOf(shown), pageSize), shown: shown, byName: found}
+		v.lists[k].digest = sync.OnceValue(func() [sha256.Size]byte { return digestOf(config.Name, k, rawOf(shown)) })
 		v.stateless[k] = v.lists[k].pages
 		if differ := slices.ContainsFunc(shown, (*entry).differs); differ {
 			v.stateless[k] = paginate(config.Name, k, statelessOf(shown), pageSize)
 		}
 		for i, s := range c.servers {
 			if v.shows[i] && s.Failing.Has(k) {
-				v.lists[k].failing = s.Route.Name
-				break
+				v.lists[k].failing = append(v.lists[k].failing, s.Route.Name)
 			}
 		}
 	}
@@ -105,29 +110,39 @@ func paginate(view string, k Kind, items [][]byte, size int) pages {
 	var out pages
 	var content [sha256.Size]byte
 	if len(items) > size {
-		sum := sha256.New()
-		sum.Write(strconv.AppendQuote(nil, view))
-		sum.Write([]byte{byte(k)})
-		for _, raw := range items {
-			var length [8]byte
-			binary.BigEndian.PutUint64(length[:], uint64(len(raw)))
-			sum.Write(length[:])
-			sum.Write(raw)
-		}
-		sum.Sum(content[:0])
+		content = digestOf(view, k, items)
 		out.cursors = map[string]int{}
 	}
 	for first := 0; first == 0 || first < len(items); first += size {
 		next := min(first+size, len(items))
 		cursor := ""
 		if next < len(items) {
-			sum := sha256.Sum256(binary.BigEndian.AppendUint64(content[:], uint64(next)))
-			cursor = hex.EncodeToString(sum[:16])
+			cursor = cursorOf(content[:], next)
 			out.cursors[cursor] = len(out.all) + 1
 		}
 		out.all = append(out.all, page(k, items[first:next], cursor))
 	}
 	return out
+}
+
+// digestOf tells lists with other items apart.
+func digestOf(view string, k Kind, items [][]byte) (content [sha256.Size]byte) {
+	sum := sha256.New()
+	sum.Write(strconv.AppendQuote(nil, view))
+	sum.Write([]byte{byte(k)})
+	for _, raw := range items {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(raw)))
+		sum.Write(length[:])
+		sum.Write(raw)
+	}
+	sum.Sum(content[:0])
+	return content
+}
+
+func cursorOf(content []byte, next int) string {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(slices.Clip(content), uint64(next)))
+	return hex.EncodeToString(sum[:16])
 }
 
 // resultMember begins every page.
@@ -174,12 +189,22 @@ func (p *pages) page(cursor string) ([]byte, bool) {
 	return p.all[i], true
 }
 
-// Failing names the server for which the list is to be answered with an error,
+// Failing names the first server for which the list is to be answered with an error,
 // see Server.Failing; empty for none.
-func (v *View) Failing(k Kind) string { return v.lists[k].failing }
+func (v *View) Failing(k Kind) string { return v.FailingOf(k, func(string) bool { return true }) }
+
+// FailingOf is Failing of the servers that f reports.
+func (v *View) FailingOf(k Kind, f func(server string) bool) string {
+	for _, name := range v.lists[k].failing {
+		if f(name) {
+			return name
+		}
+	}
+	return ""
+}
 
 // Count returns the number of items that the list shows.
-func (v *View) Count(k Kind) int { return v.lists[k].count }
+func (v *View) Count(k Kind) int { return len(v.lists[k].shown) }
 
 // Shows reports whether the server at an index is part of the view.
 func (v *View) Shows(server int) bool { return v.shows[server] }
@@ -211,6 +236,8 @@ type Item struct {
 	Server, Own string
 	// Raw is the item as it is listed. Not to be changed.
 	Raw []byte
+	// Hints are a tool's.
+	Hints gatewayconfig.Hints
 	// Stateful tells that clients of stateless revisions are not offered it.
 	Stateful bool
 }
@@ -222,7 +249,7 @@ func (v *View) Find(k Kind, name string) (Item, bool) {
 	if !ok {
 		return Item{}, false
 	}
-	return Item{Server: v.catalog.servers[e.server].Route.Name, Own: e.own, Raw: e.raw, Stateful: e.stateless == nil}, true
+	return Item{Server: v.catalog.servers[e.server].Route.Name, Own: e.own, Raw: e.raw, Hints: e.hints, Stateful: e.stateless == nil}, true
 }
 
 // Resource returns the server that a URI, or URI template, of a client belongs
@@ -282,7 +309,7 @@ func (v *View) Differs(k Kind, other *View) bool {
 	if v == nil || other == nil {
 		return v != other
 	}
-	return v.lists[k].failing != other.lists[k].failing ||
+	return !slices.Equal(v.lists[k].failing, other.lists[k].failing) ||
 		!v.lists[k].equal(&other.lists[k].pages) || !v.stateless[k].equal(&other.stateless[k])
 }
 

@@ -75,6 +75,8 @@ type Broker struct {
 	// as principal.FromHeaders reads it. Sessions, and what else is a client's, are
 	// bound to the principal.
 	Auth bool `json:"auth,omitempty"`
+	// Authorization says who may use what; nil lets everybody use everything.
+	Authorization *Authorization `json:"authorization,omitempty"`
 }
 
 // Server is one MCP server as the broker reaches it.

@@ -13,6 +13,8 @@ type Table struct {
 	NameLimit int `json:"nameLimit,omitempty"`
 	// Views are the endpoints besides the gateway's own.
 	Views []TableView `json:"views,omitempty"`
+	// Authorization is that of Broker.
+	Authorization *Authorization `json:"authorization,omitempty"`
 }
 
 // TableView is one endpoint that shows a part of the gateway.
@@ -71,6 +73,8 @@ type ServerRules struct {
 type Target struct {
 	Server int    `json:"s"`
 	Name   string `json:"n"`
+	// Hints are a tool's, if some rule of Authorization needs them.
+	Hints Hints `json:"h,omitempty"`
 }
 
 // Validate reports whether t is consistent: every target and every view names

@@ -50,14 +50,15 @@ func (c *Cache) Policy() *Policy {
 // Decide is Group.Decide of a group of the cache's policy. What it has decided
 // before, and needs no arguments, allocates nothing.
 func (c *Cache) Decide(g *Group, it *Item, arguments []byte) Decision {
-	d := c.static(g, it)
+	d := c.Static(g, it)
 	if d.Outcome == Depends {
 		return g.Decide(it, arguments)
 	}
 	return d
 }
 
-func (c *Cache) static(g *Group, it *Item) Decision {
+// Static is Group.Static.
+func (c *Cache) Static(g *Group, it *Item) Decision {
 	name := it.Name
 	if it.Kind == Resource {
 		if c.policy.readsURI { // there is no end of URIs
@@ -65,19 +66,43 @@ func (c *Cache) static(g *Group, it *Item) Decision {
 		}
 		name = nil
 	}
-	sh := &c.shards[maphash.Bytes(c.seed, name)%shards]
-	sh.mu.RLock()
-	d, ok := sh.m[key{g, it.Kind, it.Server, string(it.Endpoint), string(name)}]
-	sh.mu.RUnlock()
-	if ok {
+	if d, ok := c.get(g, it.Kind, it.Server, it.Endpoint, name); ok {
 		return d
 	}
-	d = g.Static(it)
+	d := g.Static(it)
+	c.put(key{g, it.Kind, it.Server, string(it.Endpoint), string(name)}, d)
+	return d
+}
+
+// Reaches is Group.Reaches of tools, as a Decision: denied, or that it depends.
+func (c *Cache) Reaches(g *Group, server string, endpoint []byte) Decision {
+	if d, ok := c.get(g, kinds, server, endpoint, nil); ok {
+		return d
+	}
+	d := Decision{Outcome: Denied}
+	if g.Reaches(server, endpoint, Tool) {
+		d.Outcome = Depends
+	}
+	c.put(key{g, kinds, server, string(endpoint), ""}, d)
+	return d
+}
+
+func (c *Cache) shard(name []byte) *shard { return &c.shards[maphash.Bytes(c.seed, name)%shards] }
+
+func (c *Cache) get(g *Group, k Kind, server string, endpoint, name []byte) (Decision, bool) {
+	sh := c.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	d, ok := sh.m[key{g, k, server, string(endpoint), string(name)}]
+	return d, ok
+}
+
+func (c *Cache) put(k key, d Decision) {
+	sh := c.shard([]byte(k.name))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.m == nil || len(sh.m) >= mostDecisions {
 		sh.m = make(map[key]Decision)
 	}
-	sh.m[key{g, it.Kind, it.Server, string(it.Endpoint), string(name)}] = d
-	return d
+	sh.m[k] = d
 }

@@ -54,10 +54,9 @@ type Policy struct {
 	// byKind are the indexes of the rules that can be about a kind.
 	byKind   [kinds][]int
 	mentions mentions
-	// readsArguments, by kind, and readsURI are of some rule.
-	readsArguments [kinds]bool
-	readsURI       bool
-	groups         groups
+	// readsArguments and readsURI are of some rule.
+	readsArguments, readsURI bool
+	groups                   groups
 }
 
 // Compile makes a Policy. What old, which may be nil, has compiled already is taken
@@ -118,8 +117,8 @@ func compile(config gatewayconfig.Authorization, old *Policy) (*Policy, []Fault)
 				continue
 			}
 			p.byKind[k] = append(p.byKind[k], i)
-			p.readsArguments[k] = p.readsArguments[k] || r.reads(readArguments)
 		}
+		p.readsArguments = p.readsArguments || r.reads(readArguments)
 		p.readsURI = p.readsURI || r.located()
 	}
 	p.mentions = mentionsOf(p.rules)
@@ -139,8 +138,8 @@ func versionOf(config gatewayconfig.Authorization) string {
 // Version tells policies with different rules apart.
 func (p *Policy) Version() string { return p.version }
 
-// ReadsArguments reports whether some rule needs the arguments of calls of a kind.
-func (p *Policy) ReadsArguments(k Kind) bool { return p != nil && p.readsArguments[k] }
+// ReadsArguments reports whether some rule needs the arguments of calls.
+func (p *Policy) ReadsArguments() bool { return p != nil && p.readsArguments }
 
 // ReadsHints reports whether some rule needs the annotations of tools.
 func (p *Policy) ReadsHints() bool {
