@@ -13,6 +13,9 @@ func (s *Stream) ask(p phase, q Question) *Decision {
 		s.g.questions.Add(-1)
 		return s.tooMany()
 	}
+	if p == phaseAskTable || p == phaseAskName {
+		s.keepArguments()
+	}
 	s.asking = true
 	s.phase = p
 	s.d.Action, s.d.Question = Ask, q

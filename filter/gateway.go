@@ -87,7 +87,7 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	}
 	g.auth = a
 	if cfg.Table != nil {
-		t, err := newTable(cfg.Table)
+		t, err := newTable(cfg.Table, nil)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -124,7 +124,7 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 		if err := gatewayconfig.Decode(body, &t); err != nil {
 			return fmt.Errorf("routing table: %w", err)
 		}
-		next, err := newTable(&t)
+		next, err := newTable(&t, g.table.Load())
 		if err != nil {
 			return err
 		}

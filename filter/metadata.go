@@ -18,6 +18,7 @@ func (s *Stream) noteRequest() {
 	if s.method != "" {
 		s.note("method", []byte(s.method))
 	}
+	s.noteAccess()
 	p := s.principal
 	if p == nil {
 		return
@@ -58,13 +59,15 @@ var (
 // toBrokerFor is toBrokerLong for a call whose server only the broker finds out for
 // sure. The operator's policies must know what is called all the same.
 func (s *Stream) toBrokerFor(body []byte) *Decision {
-	known := false
-	if s.g.cfg.Metadata && !s.span.Empty() && body[s.span.Start] == '"' {
+	known, t := false, s.g.table.Load()
+	if t != nil && (s.g.cfg.Metadata || t.access != nil) && !s.span.Empty() && body[s.span.Start] == '"' {
 		if name, ok := jsonrpc.Unquote(s.scratch[:0], s.span.Of(body)); ok {
 			s.name = append(s.name[:0], name...)
-			t := s.g.table.Load()
-			known = t != nil && s.find(t)
+			known = s.find(t)
 		}
+	}
+	if d := s.lacks(); d != nil {
+		return d
 	}
 	d := s.toBrokerLong()
 	switch {

@@ -33,8 +33,10 @@ func (s *Stream) route(now int64) *Decision {
 		d.Question.Timeout = quickTimeout // else it goes on with what it has
 		return d
 	}
-	found := s.find(t)
-	if !found {
+	if found := s.find(t); !found {
+		if d := s.lacks(); d != nil {
+			return d
+		}
 		if s.phase != phaseAskName && s.g.recheck(now) {
 			return s.ask(phaseAskName, s.g.TableQuestion())
 		}
@@ -66,8 +68,13 @@ func (s *Stream) route(now int64) *Decision {
 	return d
 }
 
-// find looks s.name up and sets s.target.
+// find looks s.name up and sets s.target. What a rule hides is not found.
 func (s *Stream) find(t *table) bool {
+	s.access.decided = false
+	return s.locate(t) && s.permitted(t)
+}
+
+func (s *Stream) locate(t *table) bool {
 	v, ok := s.view(t)
 	if !ok {
 		return false
@@ -105,7 +112,7 @@ func (s *Stream) find(t *table) bool {
 	if !ok {
 		return false
 	}
-	s.target = target{server: srv}
+	s.target, s.own = target{server: srv}, append(s.own[:0], own...)
 	if srv != t.sole { // else there is no token: it stays as it is
 		s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(own))
 		s.target.token = s.scratch
@@ -164,5 +171,9 @@ func (s *Stream) refused() *Decision {
 	if s.refusal.reason == unknownResource && s.method == mcp.MethodResourcesRead {
 		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
 	}
-	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)
+	reason := s.refusal.reason
+	if s.hidden() {
+		reason = "hidden" // which logs tell apart, and nobody else
+	}
+	return s.refuseData(200, s.refusal.code, s.refusal.message, data, reason)
 }

@@ -35,6 +35,7 @@ func (s *Stream) statelessBody(body []byte, now int64) *Decision {
 		return s.refuseData(400, r.Code, r.Message, r.Data, refusals[r.Code])
 	}
 	method, _ := jsonrpc.Unquote(s.scratch[:0], m.Method.Of(body))
+	s.access.arguments = m.Arguments.Of(body)
 	if m.Kind == jsonrpc.Notification {
 		return s.toBrokerAs(method)
 	}

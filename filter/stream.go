@@ -5,6 +5,7 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/policy"
 	"mcp-gateway/internal/principal"
 	"mcp-gateway/internal/tag"
 )
@@ -63,6 +64,7 @@ type Stream struct {
 	method  string
 	want    wanted
 	name    []byte // decoded: of what is wanted
+	own     []byte // the URI of a resource, or the id of a task, as its server knows it
 	span    jsonrpc.Span
 	scratch []byte
 	asking  bool // counted among Gateway.questions
@@ -76,6 +78,8 @@ type Stream struct {
 	stateless bool
 	mayBeTask bool // its answer, if stateless
 	mirror    mirror
+
+	access access
 
 	// The decision's outcome.
 	refusal refusal
@@ -105,11 +109,20 @@ func (s *Stream) Reset(g *Gateway) {
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
 	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
 	s.target, s.label, s.tasks, s.backend = target{}, "", "", backend{}
+	s.access.decided, s.access.arguments = false, nil
 	s.answer.mode = answerPlain
 }
 
 // RequestBody decides a POST by its whole body. now is as in RequestHeaders.
 func (s *Stream) RequestBody(body []byte, now int64) *Decision {
+	d := s.decideBody(body, now)
+	if s.phase != phaseAskTable && s.phase != phaseAskName {
+		s.access.arguments = nil // the host's
+	}
+	return d
+}
+
+func (s *Stream) decideBody(body []byte, now int64) *Decision {
 	s.d.reset()
 	s.entered = now
 	if s.phase != phaseBody {
@@ -148,6 +161,7 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 	if !ok {
 		return s.refuse(400, mcp.CodeInvalidRequest, "method must be a string", "bad_json")
 	}
+	s.access.arguments = m.Arguments.Of(body)
 	if m.Kind == jsonrpc.Notification {
 		return s.notification(body, method, now)
 	}
@@ -162,6 +176,11 @@ func (s *Stream) RequestBody(body []byte, now int64) *Decision {
 			s.method = string(method)
 		}
 		s.g.passes(method, now)
+		if string(method) == mcp.MethodResourcesSubscribe {
+			if d := s.lacksToFollow(body); d != nil {
+				return d
+			}
+		}
 		return s.toBroker()
 	}
 	if len(s.session) == 0 && s.g.cfg.Sessionless {
@@ -338,7 +357,8 @@ func (s *Stream) Close() { s.answered() }
 // bytes.
 func (s *Stream) Trim(limit int) {
 	s.g, s.target, s.backend, s.principal, s.credential = nil, target{}, backend{}, nil, nil
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
+	s.access.item, s.access.decision = policy.Item{}, policy.Decision{}
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.own, &s.access.kept, &s.access.other, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil
 		}

@@ -7,6 +7,7 @@ import (
 	"mcp-gateway/internal/glob"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/policy"
 	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/toolname"
 )
@@ -50,6 +51,7 @@ type target struct {
 	server *server
 	// token is the name as the server knows it, as a JSON string token.
 	token []byte
+	hints gatewayconfig.Hints
 }
 
 // table is an immutable routing table; a new one replaces it as a whole.
@@ -71,10 +73,17 @@ type table struct {
 	tokens   bool
 	// sole is the only server of an unlabelled gateway.
 	sole *server
+	// access has the rules about who may use what; nil for none.
+	access *policy.Cache
 }
 
-func newTable(t *gatewayconfig.Table) (*table, error) {
+// newTable prepares a table; before is the one that it replaces, or nil.
+func newTable(t *gatewayconfig.Table, before *table) (*table, error) {
 	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	access, err := newAccess(t, before)
+	if err != nil {
 		return nil, err
 	}
 	out := &table{
@@ -86,6 +95,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 
 		nameLimit: t.NameLimit,
 		forwards:  map[string]bool{},
+		access:    access,
 	}
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {
@@ -122,7 +132,7 @@ func newTable(t *gatewayconfig.Table) (*table, error) {
 	}
 	fill := func(dst map[string]target, src map[string]gatewayconfig.Target) {
 		for name, t := range src {
-			dst[name] = target{server: servers[t.Server], token: jsonrpc.AppendQuote(nil, []byte(t.Name))}
+			dst[name] = target{server: servers[t.Server], token: jsonrpc.AppendQuote(nil, []byte(t.Name)), hints: t.Hints}
 		}
 	}
 	fill(out.tools, t.Tools)

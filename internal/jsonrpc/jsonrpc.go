@@ -85,6 +85,7 @@ type Message struct {
 	RefType, RefName, RefURI  Span // params.ref
 	ProtocolVersion           Span // params.protocolVersion (initialize)
 	TaskID                    Span // params.taskId
+	Arguments                 Span // params.arguments
 	Meta                      Span // params._meta
 	// Of params._meta, with "io.modelcontextprotocol/" in front: protocolVersion,
 	// clientCapabilities, clientInfo, logLevel.

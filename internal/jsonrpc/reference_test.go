@@ -116,6 +116,7 @@ func reference(t *testing.T, text string) (parts, bool) {
 		ok = ok && clean
 		p.Name, p.URI, p.Cursor, p.ProtocolVersion = params["name"], params["uri"], params["cursor"], params["protocolVersion"]
 		p.Progress, p.Cancelled, p.TaskID = params["progressToken"], params["requestId"], params["taskId"]
+		p.Arguments = params["arguments"]
 		p.NameIsString, p.URIIsString = starts(p.Name, `"`), starts(p.URI, `"`)
 		if starts(params["_meta"], "{") {
 			meta, clean := refGuarded(t, params["_meta"], mcp.MetaProtocolVersion, mcp.MetaClientCapabilities, mcp.MetaClientInfo, mcp.MetaLogLevel, "progressToken")
@@ -206,6 +207,7 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	var params struct {
 		Name, URI, Cursor, ProtocolVersion, Ref raw
 		ProgressToken, RequestID, TaskID        raw
+		Arguments                               raw
 		Meta                                    raw `json:"_meta"`
 	}
 	if err := json.Unmarshal(top.Params, &params); err != nil {
@@ -218,6 +220,7 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 	same("params.progressToken", params.ProgressToken, want.Progress)
 	same("requestId", params.RequestID, want.Cancelled)
 	same("taskId", params.TaskID, want.TaskID)
+	same("arguments", params.Arguments, want.Arguments)
 	if want.NameIsString {
 		var name string
 		if err := json.Unmarshal(params.Name, &name); err != nil {
@@ -285,6 +288,7 @@ type parts struct {
 	ProtocolVersion, MetaVersion   string
 	ProgressToken, Result, ErrorOf string
 	Progress, Cancelled, TaskID    string
+	Arguments                      string
 	Capabilities, Info, LogLevel   string
 }
 
@@ -298,7 +302,7 @@ func partsOf(m *jsonrpc.Message, body string) parts {
 		RefType: of(m.RefType), RefName: of(m.RefName), RefURI: of(m.RefURI),
 		ProtocolVersion: of(m.ProtocolVersion), MetaVersion: of(m.MetaVersion),
 		ProgressToken: of(m.ProgressToken), Result: of(m.Result), ErrorOf: of(m.Error),
-		Progress: of(m.Progress), Cancelled: of(m.Cancelled), TaskID: of(m.TaskID),
+		Progress: of(m.Progress), Cancelled: of(m.Cancelled), TaskID: of(m.TaskID), Arguments: of(m.Arguments),
 		Capabilities: of(m.MetaCapabilities), Info: of(m.MetaClientInfo), LogLevel: of(m.MetaLogLevel),
 	}
 }

@@ -207,6 +207,8 @@ func (s *scanner) set(mem member, v Span) {
 		m.MetaClientInfo = v
 	case memMetaLogLevel:
 		m.MetaLogLevel = v
+	case memArguments:
+		m.Arguments = v
 	case memTaskID:
 		m.TaskID = v
 	case memProgressToken:

@@ -20,15 +20,15 @@ var accepted = []struct {
 		"Call",
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"name":"b","name":"c","Name":1}}}`,
 		parts{Kind: "request", ID: "1", Method: `"tools/call"`,
-			Params: `{"name":"a","arguments":{"name":"b","name":"c","Name":1}}`, Name: `"a"`, NameIsString: true},
+			Params: `{"name":"a","arguments":{"name":"b","name":"c","Name":1}}`, Name: `"a"`, NameIsString: true, Arguments: `{"name":"b","name":"c","Name":1}`},
 	},
 	{
 		"MembersInAnyOrderAndSpaced",
 		" \t\r\n{ \"params\" : { \"_meta\" : { \"progressToken\" : \"p\" } , \"arguments\" : [ ] , \"name\" : \"a\" } ,\n" +
 			"\"method\" : \"m\" , \"id\" : \"1\" , \"jsonrpc\" : \"2.0\" } \n",
 		parts{Kind: "request", ID: `"1"`, Method: `"m"`,
-			Params: `{ "_meta" : { "progressToken" : "p" } , "arguments" : [ ] , "name" : "a" }`,
-			Name:   `"a"`, NameIsString: true, ProgressToken: `"p"`},
+			Params: `{ "_meta" : { "progressToken" : "p" } , "arguments" : [ ] , "name" : "a" }`, Arguments: "[ ]",
+			Name: `"a"`, NameIsString: true, ProgressToken: `"p"`},
 	},
 	{
 		"EveryMemberOfParams",
@@ -106,7 +106,7 @@ var accepted = []struct {
 		"LargeNumbers",
 		`{"jsonrpc":"2.0","id":9007199254740993,"method":"m","params":{"arguments":[1.0,1e400,-0,0.0e-0,123456789012345678901234567890]}}`,
 		parts{Kind: "request", ID: "9007199254740993", Method: `"m"`,
-			Params: `{"arguments":[1.0,1e400,-0,0.0e-0,123456789012345678901234567890]}`},
+			Params: `{"arguments":[1.0,1e400,-0,0.0e-0,123456789012345678901234567890]}`, Arguments: `[1.0,1e400,-0,0.0e-0,123456789012345678901234567890]`},
 	},
 	{
 		"SixtyFourKeys",
