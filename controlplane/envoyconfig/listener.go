@@ -168,6 +168,11 @@ func accessLogs(target string) ([]*accesslogv3.AccessLog, error) {
 		"server":      "%DYNAMIC_METADATA(mcp:server)%",
 		"name":        "%DYNAMIC_METADATA(mcp:name)%",
 		"error":       "%DYNAMIC_METADATA(mcp:error)%",
+		"decision":    "%DYNAMIC_METADATA(mcp:decision)%",
+		"rule":        "%DYNAMIC_METADATA(mcp:rule)%",
+		"rule_error":  "%DYNAMIC_METADATA(mcp:rule_error)%",
+		"principal":   "%DYNAMIC_METADATA(mcp:principal)%",
+		"client_id":   "%DYNAMIC_METADATA(mcp:client)%",
 	})
 	if err != nil {
 		return nil, err

@@ -63,6 +63,8 @@ type Gateway struct {
 	// Auth says who may use the endpoint; nil lets in everybody.
 	Auth      *Auth
 	Integrity Integrity
+	// Authorization says who may use what; nil lets everybody use everything.
+	Authorization *gatewayconfig.Authorization
 }
 
 // SSEPathOff is the value of Gateway.SSEPath for no HTTP+SSE.

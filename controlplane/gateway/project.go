@@ -47,6 +47,8 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 
 		Sessionless: g.Sessionless == SessionlessPooled,
 		Auth:        g.Auth != nil,
+
+		Authorization: g.Authorization,
 	}
 	enabled := g.EnabledServers()
 	for _, s := range enabled {

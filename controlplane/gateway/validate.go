@@ -53,6 +53,7 @@ func (g *Gateway) Validate() []Problem {
 	v.auth(g)
 	v.servers(g)
 	v.virtualServers(g)
+	v.authorization(g)
 	v.sessions(&g.Sessions)
 	v.limits(g)
 	v.envoyFilters(g)

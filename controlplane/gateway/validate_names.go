@@ -101,13 +101,17 @@ func (v *validation) rules(r Rules, at string) {
 		at       string
 		patterns []string
 	}{{at + ".allow", r.Allow}, {at + ".deny", r.Deny}} {
-		if len(list.patterns) > maxPatterns {
-			v.errorf(list.at, "has more than %d patterns", maxPatterns)
-		}
-		for i, p := range list.patterns {
-			if p == "" {
-				v.errorf(index(list.at, i), "is empty")
-			}
+		v.patternList(list.patterns, list.at)
+	}
+}
+
+func (v *validation) patternList(patterns []string, at string) {
+	if len(patterns) > maxPatterns {
+		v.errorf(at, "has more than %d patterns", maxPatterns)
+	}
+	for i, p := range patterns {
+		if p == "" {
+			v.errorf(index(at, i), "is empty")
 		}
 	}
 }
@@ -115,25 +119,25 @@ func (v *validation) rules(r Rules, at string) {
 // resources checks rules for URIs, which may have one of the labels.
 func (v *validation) resources(r Rules, at string, labels map[string]bool) {
 	v.rules(r, at)
-	for _, list := range []struct {
-		at       string
-		patterns []string
-	}{{at + ".allow", r.Allow}, {at + ".deny", r.Deny}} {
-		for i, p := range list.patterns {
-			label, own := "", p
-			if l, rest, ok := resourceuri.Split(p); ok && labels[l] {
-				label, own = l, rest
-			}
-			if p == "" || own == "" || glob.CanMatch(own) {
-				continue
-			}
-			if plain, ok := glob.Suggest(own); ok {
-				v.errorf(index(list.at, i), "%q matches no plain URI: write %q", p, resourceuri.Join(label, plain))
-				continue
-			}
-			v.errorf(index(list.at, i), "%q matches no plain URI: want scheme:///path or scheme://host/path,"+
-				" scheme and host in lower case, no user, default port, fragment, empty or dot segment, only those escapes that are needed (%%20, %%C3%%BC)", p)
+	v.resourcePatterns(r.Allow, at+".allow", labels)
+	v.resourcePatterns(r.Deny, at+".deny", labels)
+}
+
+func (v *validation) resourcePatterns(patterns []string, at string, labels map[string]bool) {
+	for i, p := range patterns {
+		label, own := "", p
+		if l, rest, ok := resourceuri.Split(p); ok && labels[l] {
+			label, own = l, rest
 		}
+		if p == "" || own == "" || glob.CanMatch(own) {
+			continue
+		}
+		if plain, ok := glob.Suggest(own); ok {
+			v.errorf(index(at, i), "%q matches no plain URI: write %q", p, resourceuri.Join(label, plain))
+			continue
+		}
+		v.errorf(index(at, i), "%q matches no plain URI: want scheme:///path or scheme://host/path,"+
+			" scheme and host in lower case, no user, default port, fragment, empty or dot segment, only those escapes that are needed (%%20, %%C3%%BC)", p)
 	}
 }
 

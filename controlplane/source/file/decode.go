@@ -149,6 +149,10 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 
 		"integrity": func(n *yaml.Node, at string) { d.object(n, at, d.integrity(&g.Integrity)) },
 
+		"authorization": func(n *yaml.Node, at string) {
+			g.Authorization = &gatewayconfig.Authorization{Default: gatewayconfig.Deny}
+			d.object(n, at, d.authorization(g.Authorization))
+		},
 		"virtualServers": func(n *yaml.Node, at string) {
 			if d.visit(n, at); isBlank(n) {
 				return

@@ -67,11 +67,14 @@ func TestLoad(t *testing.T) {
 }
 
 func dump(out *strings.Builder, g gateway.Gateway) {
-	servers, auth := g.Servers, g.Auth
-	g.Servers, g.Auth = nil, nil
+	servers, auth, authorization := g.Servers, g.Auth, g.Authorization
+	g.Servers, g.Auth, g.Authorization = nil, nil, nil
 	fmt.Fprintf(out, "%+v\n", g)
 	if auth != nil {
 		fmt.Fprintf(out, "%+v\n", *auth)
+	}
+	if authorization != nil {
+		fmt.Fprintf(out, "%+v\n", *authorization)
 	}
 	for _, s := range servers {
 		oauth, exchange := s.OAuth, s.Exchange
@@ -308,6 +311,8 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 		"redis":     {root.Properties["sessions"].Properties["redis"], d.redis(&g.Sessions.Redis)},
 		"redis TLS": {root.Properties["sessions"].Properties["redis"].Properties["tls"], d.redisTLS(&g.Sessions.Redis.TLS)},
 		"server":    {root.Properties["servers"].Items2020.Ref, d.server(&s, &text)},
+		"access":    {root.Properties["authorization"], d.authorization(&gatewayconfig.Authorization{})},
+		"rule":      {root.Properties["authorization"].Properties["rules"].Items2020.Ref, d.accessRule(&gatewayconfig.AccessRule{})},
 		"auth":      {auth, d.authFields(&gateway.Auth{})},
 		"issuer":    {auth.Properties["issuers"].Items2020, d.issuer(&gateway.Issuer{})},
 		"jwks":      {auth.Properties["issuers"].Items2020.Properties["jwks"], d.jwks(&gateway.JWKS{})},
