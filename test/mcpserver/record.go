@@ -11,6 +11,7 @@ type Request struct {
 	Path       string // with its query
 	Host       string
 	Header     http.Header
+	Trailer    http.Header
 	Body       []byte
 	// Method, ID and Name are the JSON-RPC method, the id's raw bytes and
 	// params.name or params.uri; empty where the body has none.
@@ -64,6 +65,7 @@ func (s *Server) record(r *http.Request, body []byte) Request {
 		Path:       r.URL.RequestURI(),
 		Host:       r.Host,
 		Header:     r.Header.Clone(),
+		Trailer:    r.Trailer.Clone(),
 		Body:       body,
 	}
 	var message struct {
