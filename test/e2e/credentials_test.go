@@ -102,13 +102,13 @@ func (e *exchanging) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subject := r.PostForm.Get("subject_token")
 	parts := strings.Split(subject, ".")
 	switch {
-	case id != "gateway" || secret != "canary-exchange-secret", e.broken:
+	case id != "gateway" || secret != "kanari-exchange-secret", e.broken:
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = fmt.Fprintf(w, `{"error":"invalid_client","error_description":"canary-words %s %s"}`, secret, subject)
+		_, _ = fmt.Fprintf(w, `{"error":"invalid_client","error_description":"kanari-words %s %s"}`, secret, subject)
 		return
 	case r.PostForm.Get("grant_type") == "client_credentials":
 		e.issued++
-		_, _ = fmt.Fprintf(w, `{"access_token":"canary-own-%d","token_type":"Bearer","expires_in":600}`, e.issued)
+		_, _ = fmt.Fprintf(w, `{"access_token":"kanari-own-%d","token_type":"Bearer","expires_in":600}`, e.issued)
 		return
 	case r.PostForm.Get("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" || len(parts) != 3:
 		w.WriteHeader(http.StatusBadRequest)
@@ -119,7 +119,7 @@ func (e *exchanging) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var claims struct{ Sub string }
 	_ = json.Unmarshal(text, &claims)
 	e.issued++
-	_, _ = fmt.Fprintf(w, `{"access_token":"canary-%s-%d","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":600}`, claims.Sub, e.issued)
+	_, _ = fmt.Fprintf(w, `{"access_token":"kanari-%s-%d","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":600}`, claims.Sub, e.issued)
 }
 
 // revoke has servers that ask refuse all tokens that were issued so far.
@@ -128,7 +128,7 @@ func (e *exchanging) revoke() {
 	defer e.mu.Unlock()
 	for i := range e.issued + 1 {
 		for _, who := range []string{"own", "ada", "ben"} {
-			e.revoked[fmt.Sprintf("Bearer canary-%s-%d", who, i)] = true
+			e.revoked[fmt.Sprintf("Bearer kanari-%s-%d", who, i)] = true
 		}
 	}
 }
@@ -158,8 +158,8 @@ func guardedServer(t *testing.T, e *exchanging, script mcpserver.Script) *mcpser
 	s := mcpserver.Start(t, script)
 	s.Handle("tools/call", "", func(x *mcpserver.Exchange) {
 		if e.refuses(x.Request.Header.Get("Authorization")) {
-			x.Header().Set("WWW-Authenticate", `Bearer resource_metadata="http://169.254.169.254/canary"`)
-			x.Respond(http.StatusUnauthorized, "text/plain", []byte("canary-words of the server"))
+			x.Header().Set("WWW-Authenticate", `Bearer resource_metadata="http://169.254.169.254/kanari"`)
+			x.Respond(http.StatusUnauthorized, "text/plain", []byte("kanari-words of the server"))
 			return
 		}
 		x.Result(fmt.Sprintf(`{"content":[{"type":"text","text":"%s:tool"}]}`, script.Name))
@@ -176,7 +176,7 @@ func exchangeSetting(e *exchanging) []string {
 
 // Each client's calls carry a token that was had for it, whatever way they take.
 func TestTokenExchange(t *testing.T) {
-	t.Setenv("EXCHANGE_SECRET", "canary-exchange-secret")
+	t.Setenv("EXCHANGE_SECRET", "kanari-exchange-secret")
 	e, issuer := newExchanging(t), harness.NewIssuer(t)
 	a, script := guardedServer(t, e, one("a")), one("m")
 	script.Era = mcpserver.Modern
@@ -187,7 +187,7 @@ func TestTokenExchange(t *testing.T) {
 	})
 	who := func(s *mcpserver.Server) string {
 		token := s.Last("tools/call").Header.Get("Authorization")
-		name, _, _ := strings.Cut(strings.TrimPrefix(token, "Bearer canary-"), "-")
+		name, _, _ := strings.Cut(strings.TrimPrefix(token, "Bearer kanari-"), "-")
 		return name
 	}
 	clients := map[string]*harness.Client{}
@@ -212,7 +212,7 @@ func TestTokenExchange(t *testing.T) {
 	}
 	for _, method := range []string{"initialize", "tools/list"} {
 		for _, r := range a.Received(method) {
-			isOwn := strings.HasPrefix(r.Header.Get("Authorization"), "Bearer canary-own-")
+			isOwn := strings.HasPrefix(r.Header.Get("Authorization"), "Bearer kanari-own-")
 			if method == "tools/list" && !isOwn || strings.Contains(string(r.Body), `"e2e"`) && isOwn {
 				t.Errorf("%s %s carries %s", method, r.Body, r.Header.Get("Authorization"))
 			}
@@ -233,7 +233,7 @@ func TestTokenExchange(t *testing.T) {
 	eve := connectAs(t, g.URL, bearer(issuer.Token("eve", guarded, scoped)))
 	for _, name := range []string{"a", "m"} {
 		for _, r := range []harness.Response{eve.Post(call("6", name+"_tool")), modernCall(eve, name+"_tool")} {
-			if !strings.Contains(r.Body, none+name) || strings.Contains(r.Body, "canary") {
+			if !strings.Contains(r.Body, none+name) || strings.Contains(r.Body, "kanari") {
 				t.Errorf("without a token: %s", r)
 			}
 		}
@@ -244,7 +244,7 @@ func TestTokenExchange(t *testing.T) {
 // A token that a server has ceased to take is replaced, and the call made again,
 // once: nobody notices but the servers.
 func TestRevokedTokens(t *testing.T) {
-	t.Setenv("EXCHANGE_SECRET", "canary-exchange-secret")
+	t.Setenv("EXCHANGE_SECRET", "kanari-exchange-secret")
 	e, issuer := newExchanging(t), harness.NewIssuer(t)
 	a, script := guardedServer(t, e, one("a")), one("m")
 	script.Era = mcpserver.Modern
@@ -270,7 +270,7 @@ func TestRevokedTokens(t *testing.T) {
 		all := true
 		for name, way := range ways {
 			r := way()
-			if strings.Contains(r.Body, "canary") || r.Header.Get("WWW-Authenticate") != "" || r.Status == http.StatusUnauthorized {
+			if strings.Contains(r.Body, "kanari") || r.Header.Get("WWW-Authenticate") != "" || r.Status == http.StatusUnauthorized {
 				t.Fatalf("%s: %s %v", name, r, r.Header)
 			}
 			if !ok(r) || strings.Contains(r.Body, `"error"`) {
@@ -285,7 +285,7 @@ func TestRevokedTokens(t *testing.T) {
 	if n := e.count() - first; n < 2 || n > 6 {
 		t.Errorf("%d new tokens", n)
 	}
-	if got := g.Metrics(); strings.Contains(got, "canary") {
+	if got := g.Metrics(); strings.Contains(got, "kanari") {
 		t.Error("a token is among the metrics")
 	}
 }

@@ -94,7 +94,8 @@ for line in sys.stdin:
         "tools/list": {"tools": [{"name": "tool", "inputSchema": {"type": "object"}}]},
         "tools/call": {"content": [{"type": "text", "text": json.dumps(dict(os.environ)) + json.dumps(m)}]},
     }.get(m.get("method"))
-    if result and "id" in m: print(json.dumps({"jsonrpc": "2.0", "id": m["id"], "result": result}), flush=True)
+    answer = {"result": result} if result else {"error": {"code": -32601, "message": "method not found"}}
+    if "id" in m: print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
 `
 
 // everywhere is a gateway in front of one server of each kind, under a token and

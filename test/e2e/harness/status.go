@@ -25,6 +25,12 @@ func (g *Gateway) Status() []ServerStatus {
 	return status.Servers
 }
 
+// StatusText is what GET /status says, as it stands.
+func (g *Gateway) StatusText() string {
+	g.t.Helper()
+	return g.internal("/status")
+}
+
 // Metrics asks the broker for its metrics, as Prometheus reads them.
 func (g *Gateway) Metrics() string {
 	g.t.Helper()
