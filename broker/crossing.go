@@ -192,7 +192,7 @@ func (x *crossing) gather(ctx context.Context, r *tomodern.Required) (responses,
 		number, id := x.broker.crossings.ask(question{of: x, index: i, to: answers})
 		defer x.broker.crossings.forget(number)
 		ids[i] = x.marker.AppendToken(nil, id)
-		x.out.message(input.Request(ids[i]))
+		x.out.message(input.Request(ids[i], x.server))
 	}
 	results := make([][]byte, len(r.Inputs))
 	for range r.Inputs {

@@ -153,7 +153,7 @@ func TestElicitationByURL(t *testing.T) {
 		id := g.initialized("2025-11-25", `{"elicitation":{"url":{}}}`)
 		call := g.begin(id, toolCall("one_a", ""))
 		ids, messages := call.questions(t)
-		if len(ids) != 1 || !regexp.MustCompile(`"params":\{"mode":"url","message":"m","url":"https://a","elicitationId":"[A-Z0-9]+"\}`).MatchString(messages[0]) {
+		if len(ids) != 1 || !regexp.MustCompile(`"params":\{"mode":"url","message":"one: m","url":"https://a","elicitationId":"[A-Z0-9]+"\}`).MatchString(messages[0]) {
 			t.Fatalf("%q", messages)
 		}
 		g.respond(id, ids[0], `"result":{"action":"accept"}`)

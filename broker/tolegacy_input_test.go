@@ -272,7 +272,7 @@ func TestURLFirst(t *testing.T) {
 		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
 		const opens = `{"elicitation":{"url":{}}}`
 		asked := mustAsk(t, g.call("a", opens, "", "", nil))
-		if in := asked.Result.InputRequests["url-1"]; in.Method != "elicitation/create" || string(in.Params) != `{"mode":"url","url":"https://a","message":"go"}` {
+		if in := asked.Result.InputRequests["url-1"]; in.Method != "elicitation/create" || string(in.Params) != `{"mode":"url","url":"https://a","message":"one: go"}` {
 			t.Errorf("asked %+v", asked)
 		}
 		declined := g.call("a", opens, withState(`"inputResponses":{"url-1":{"action":"decline"}}`, asked.Result.RequestState), "", nil)

@@ -121,7 +121,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	case a.status == 200 && a.encoded && (isJSON || isEvents):
 		return s.fail("bad_answer", "server "+srv.name+" gave an encoded answer that nobody asked for")
 	case a.status == 200 && isJSON:
-		if n, err := strconv.Atoi(a.length); s.label == "" && s.tasks == "" || err == nil && n > s.g.cfg.ResponseLimit {
+		if n, err := strconv.Atoi(a.length); s.label == "" && !s.stateless || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
 			return &s.d
 		}
@@ -250,6 +250,12 @@ func (s *Stream) AnswerTooLarge() *Decision {
 // rewrite replaces a whole answer by what the client may see of it, if that
 // differs.
 func (s *Stream) rewrite(body []byte) {
+	if capability := s.undeclared(body); capability != "" {
+		s.answer.buf = s.appendUndeclared(s.answer.buf[:0], capability)
+		s.replaceAnswer(s.answer.buf)
+		s.set(":status", []byte("400"))
+		return
+	}
 	if !s.concerns(body) {
 		return
 	}
@@ -285,7 +291,7 @@ func (s *Stream) appendFit(dst, message []byte) []byte {
 }
 
 func (s *Stream) labels() fromserver.Labels {
-	return fromserver.Labels{URI: s.label, Task: s.tasks}
+	return fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name}
 }
 
 // serverError passes a JSON-RPC error that a server sent with an HTTP error

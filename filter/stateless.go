@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/modern"
@@ -28,6 +29,7 @@ func (s *Stream) otherEra(body []byte, now int64) *Decision {
 func (s *Stream) statelessBody(body []byte, now int64) *Decision {
 	s.stateless = true
 	m := &s.msg
+	s.capabilities = append(s.capabilities[:0], m.MetaCapabilities.Of(body)...)
 	if m.Kind == jsonrpc.Response {
 		return s.refuse(400, mcp.CodeInvalidRequest, "clients of this protocol version send no responses", "response")
 	}
@@ -132,7 +134,8 @@ func (s *Stream) forwardStateless(now int64) *Decision {
 	}
 	d := &s.d
 	d.Action = Pass
-	d.PlainJSON = s.label == "" && s.tasks == "" && len(s.body) <= keptBody
+	// Each answer is looked into: it may ask the client for what it has not declared.
+	d.PlainJSON = false
 	s.address()
 	s.remove(mcp.HeaderSession)
 	if s.hasCoding {
@@ -151,4 +154,26 @@ func (s *Stream) forwardStateless(now int64) *Decision {
 	s.rename()
 	s.goOn(now)
 	return d
+}
+
+// undeclared returns what the answer of a stateless server asks of a client that has
+// not declared it (2026-07-28, basic/patterns/mrtr, inputRequests); empty for nothing.
+func (s *Stream) undeclared(message []byte) string {
+	if !s.stateless || !fromserver.MayAsk(message) {
+		return ""
+	}
+	return fromserver.Undeclared(message, s.capabilities)
+}
+
+// appendUndeclared appends the answer in place of such a one.
+func (s *Stream) appendUndeclared(dst []byte, capability string) []byte {
+	name := s.target.server.name
+	s.d.Reason, s.d.Server = "undeclared", name
+	s.note("error", []byte("undeclared"))
+	data := fromserver.AppendRequired(nil, capability)
+	code := mcp.CodeMissingCapability
+	if len(data) == 0 {
+		code = mcp.CodeInternalError
+	}
+	return jsonrpc.AppendError(dst, s.id, code, "server "+name+" asks for what the client has not declared: "+capability, data)
 }

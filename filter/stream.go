@@ -75,9 +75,10 @@ type Stream struct {
 	resume   bool  // a GET for a server
 	denied   bool  // see Denied
 	// Of a stateless revision: nothing is done for a session of its client.
-	stateless bool
-	mayBeTask bool // its answer, if stateless
-	mirror    mirror
+	stateless    bool
+	capabilities []byte // its client's, raw
+	mayBeTask    bool   // its answer, if stateless
+	mirror       mirror
 
 	access access
 
@@ -358,7 +359,7 @@ func (s *Stream) Close() { s.answered() }
 func (s *Stream) Trim(limit int) {
 	s.g, s.target, s.backend, s.principal, s.credential = nil, target{}, backend{}, nil, nil
 	s.access.item, s.access.decision = policy.Item{}, policy.Decision{}
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.name, &s.own, &s.access.kept, &s.access.other, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.capabilities, &s.name, &s.own, &s.access.kept, &s.access.other, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil
 		}

@@ -59,7 +59,7 @@ func (x *crossing) askCaller() {
 	x.expiry = time.AfterFunc(heldFor, x.expire)
 	message := tolegacy.Required(k.ID, x.pending, x.of.o.Sealer.Seal(requeststate.State{
 		Instance: x.of.o.Instance, Call: x.id, Round: x.round, Expires: time.Now().Add(heldFor).Unix(),
-	}, x.Binding))
+	}, x.Binding), x.Server)
 	x.mu.Unlock()
 	k.end(Message{Bytes: message, Last: true})
 }
@@ -209,5 +209,5 @@ func (x *crossing) visit(k *Caller, raw []byte) Message {
 		}
 		state.Keys = append(state.Keys, in.Key)
 	}
-	return Message{Bytes: tolegacy.Required(k.ID, inputs, x.of.o.Sealer.Seal(state, x.Binding)), Last: true}
+	return Message{Bytes: tolegacy.Required(k.ID, inputs, x.of.o.Sealer.Seal(state, x.Binding), x.Server), Last: true}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -153,8 +154,8 @@ func Take(inputs []Input, responses []byte) (map[string][]byte, error) {
 func Get(responses []byte, key string) []byte { return get(responses, key) }
 
 // Required returns the response that asks the client for inputs (2026-07-28,
-// basic/patterns/mrtr, InputRequiredResult). id is raw.
-func Required(id []byte, inputs []Input, state string) []byte {
+// basic/patterns/mrtr, InputRequiredResult), on behalf of a server. id is raw.
+func Required(id []byte, inputs []Input, state, server string) []byte {
 	out := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
 	out = append(out, `,"result":{"resultType":"input_required","inputRequests":{`...)
 	for i, in := range inputs {
@@ -163,7 +164,11 @@ func Required(id []byte, inputs []Input, state string) []byte {
 		}
 		out = jsonrpc.AppendQuote(out, []byte(in.Key))
 		out = append(jsonrpc.AppendQuote(append(out, `:{"method":`...), []byte(in.Method)), `,"params":`...)
-		out = append(append(out, in.Params...), '}')
+		params := in.Params
+		if in.Method == mcp.MethodElicit {
+			params = fromserver.NameURL(params, server)
+		}
+		out = append(append(out, params...), '}')
 	}
 	out = append(out, `},"requestState":`...)
 	return append(jsonrpc.AppendQuote(out, []byte(state)), "}}"...)

@@ -119,8 +119,8 @@ func TestInputRoundTrip(t *testing.T) {
 	elicit := `{"jsonrpc":"2.0","id":"s 1","method":"elicitation/create","params":{"mode":"url","elicitationId":"e","url":"https://x/<y>","message":"m"}}`
 	roots := `{"jsonrpc":"2.0","id":2,"method":"roots/list"}`
 	inputs := []Input{ReadInput(scan(t, elicit), []byte(elicit), "a"), ReadInput(scan(t, roots), []byte(roots), "b")}
-	const want = `{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://x/<y>","message":"m"}},"b":{"method":"roots/list","params":{}}},"requestState":"st"}}`
-	if got := string(Required([]byte("7"), inputs, "st")); got != want || !json.Valid([]byte(got)) {
+	const want = `{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://x/<y>","message":"srv: m"}},"b":{"method":"roots/list","params":{}}},"requestState":"st"}}`
+	if got := string(Required([]byte("7"), inputs, "st", "srv")); got != want || !json.Valid([]byte(got)) {
 		t.Errorf("got %s", got)
 	}
 	got, err := Take(inputs, []byte(`{"b":{"roots":[ {"uri":"file:///a"}]},"c":1}`))

@@ -83,11 +83,11 @@ func TestRequired(t *testing.T) {
 		`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"form","message":"m","requestedSchema":{"x":1.0}}}`,
 		`{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{"messages":[]}}`,
 		`{"jsonrpc":"2.0","id":"q","method":"roots/list"}`,
-		`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"url","message":"m","url":"https://a","elicitationId":"ID"}}`,
+		`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"url","message":"srv: m","url":"https://a","elicitationId":"ID"}}`,
 	}
 	minted := regexp.MustCompile(`"elicitationId":"[A-Z0-9]{20,}"`)
 	for i, input := range r.Inputs {
-		if got := minted.ReplaceAllString(string(input.Request([]byte(`"q"`))), `"elicitationId":"ID"`); got != want[i] {
+		if got := minted.ReplaceAllString(string(input.Request([]byte(`"q"`), "srv")), `"elicitationId":"ID"`); got != want[i] {
 			t.Errorf("%s\nwant\n%s", got, want[i])
 		}
 	}

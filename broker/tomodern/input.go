@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -60,24 +61,25 @@ func required(result []byte) (Required, error) {
 	return r, nil
 }
 
-// Request returns the request to the client under a raw id.
-func (i Input) Request(id []byte) []byte {
+// Request returns the request to the client under a raw id, on behalf of a server.
+func (i Input) Request(id []byte, server string) []byte {
 	out := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
 	out = append(out, `,"method":`...)
 	out = jsonrpc.AppendQuote(out, []byte(i.Method))
-	if params := i.forClient(); params != nil {
+	if params := i.forClient(server); params != nil {
 		out = append(append(out, `,"params":`...), params...)
 	}
 	return append(out, '}')
 }
 
 // forClient returns the params. Elicitation by URL needs an id in 2025-11-25
-// (client/elicitation, URL Mode), that a stateless server cannot refer to.
-func (i Input) forClient() []byte {
+// (client/elicitation, URL Mode), that a stateless server cannot refer to, and says
+// who wants the URL opened.
+func (i Input) forClient(server string) []byte {
 	if i.Method != mcp.MethodElicit || unquoted(member(i.params, "mode")) != "url" {
 		return i.params
 	}
-	out := without(i.params, "elicitationId")
+	out := without(fromserver.NameURL(i.params, server), "elicitationId")
 	return append(appendMember(out[:len(out)-1], []byte(`"elicitationId"`), []byte(`"`+rand.Text()+`"`)), '}')
 }
 

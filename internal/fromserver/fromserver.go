@@ -27,7 +27,7 @@ var (
 // Concerns reports whether Rewrite may change message: a search that costs next
 // to nothing for most results.
 func Concerns(message []byte, label string) bool {
-	return bytes.Contains(message, methodMember) || label != "" && bytes.Contains(message, uriMember)
+	return bytes.Contains(message, methodMember) || label != "" && bytes.Contains(message, uriMember) || bytes.Contains(message, elicitationMember)
 }
 
 // Rewrite appends message, one JSON-RPC message or a batch of them as a server
@@ -39,14 +39,15 @@ func Concerns(message []byte, label string) bool {
 //   - with a label, it goes before each resource URI that a client may send
 //     back: result.contents[].uri, uri and resource.uri of the content blocks in
 //     result.content[] and result.messages[].content, error.data.uri, and
-//     params.uri of notifications/resources/updated.
+//     params.uri of notifications/resources/updated;
+//   - what asks the user to open a URL names the server in its message.
 //
 // A message that cannot be read so, or holds nothing of this, is copied.
 func Rewrite(dst, message []byte, marker *tag.Marker, label string) []byte {
 	if !Concerns(message, label) {
 		return append(dst, message...)
 	}
-	r := rewriter{message: message, labels: Labels{URI: label}, marker: marker}
+	r := rewriter{message: message, labels: Labels{URI: label}, marker: marker, server: marker.Server()}
 	return r.append(dst)
 }
 
@@ -58,10 +59,11 @@ func appendLabelled(dst, token []byte, label string) []byte {
 	return jsonrpc.AppendQuote(dst, []byte(resourceuri.Join(label, string(uri))))
 }
 
-// find is a token to replace: by itself with a label, or else marked.
+// find is a token to replace: by itself with a label, or with a server's name in
+// front, or else marked.
 type find struct {
 	jsonrpc.Span
-	label string
+	label, name string
 }
 
 // rewriter walks one text and collects the tokens to replace.
@@ -69,6 +71,7 @@ type rewriter struct {
 	message []byte
 	labels  Labels
 	marker  *tag.Marker // nil: nothing is marked
+	server  string      // that asks for URLs to be opened; empty: nobody is named
 	finds   []find
 }
 
@@ -77,15 +80,24 @@ func (r *rewriter) append(dst []byte) []byte {
 	if r.top() != nil {
 		return append(dst, r.message...)
 	}
+	return r.replaced(dst)
+}
+
+// replaced appends the message with what was found replaced.
+func (r *rewriter) replaced(dst []byte) []byte {
 	// A batch, and members in any order: marks may have been found backwards.
 	slices.SortFunc(r.finds, func(a, b find) int { return a.Start - b.Start })
 	from := 0
 	for _, f := range r.finds {
 		dst = append(dst, r.message[from:f.Start]...)
 		token := f.Of(r.message)
-		if f.label != "" {
+		switch {
+		case f.label != "":
 			dst = appendLabelled(dst, token, f.label)
-		} else {
+		case f.name != "":
+			text, _ := jsonrpc.Unquote(nil, token) // it is a string
+			dst = jsonrpc.AppendQuote(dst, append([]byte(f.name+": "), text...))
+		default:
 			dst = r.marker.AppendToken(dst, token)
 		}
 		from = f.End
@@ -96,9 +108,9 @@ func (r *rewriter) append(dst []byte) []byte {
 // top reads the whole text: a message, or an array of them (2025-03-26,
 // basic/transports: an answer may be a batch).
 func (r *rewriter) top() error {
-	start := len(r.message) - len(bytes.TrimLeft(r.message, " \t\r\n"))
-	whole := jsonrpc.Span{Start: start, End: len(r.message)}
-	if start < len(r.message) && r.message[start] == '[' {
+	begin := start(r.message)
+	whole := jsonrpc.Span{Start: begin, End: len(r.message)}
+	if begin < len(r.message) && r.message[begin] == '[' {
 		return r.elements(whole, r.envelope)
 	}
 	return r.envelope(whole)
@@ -134,6 +146,11 @@ func (r *rewriter) envelope(span jsonrpc.Span) error {
 		if err := r.members(span, r.params(string(method), len(ids) > 0)); err != nil {
 			return err
 		}
+		if string(method) == mcp.MethodElicit {
+			if err := r.elicitation(span); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -162,10 +179,21 @@ func (r *rewriter) params(method string, isRequest bool) func(key string, value 
 }
 
 func (r *rewriter) error(key string, value jsonrpc.Span) error {
-	if key == "data" {
-		return r.holder(value)
+	if key != "data" {
+		return nil
 	}
-	return nil
+	if r.server != "" { // of URLElicitationRequiredError
+		err := r.members(value, func(key string, value jsonrpc.Span) error {
+			if key == "elicitations" {
+				return r.elements(value, r.elicitation)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.holder(value)
 }
 
 func (r *rewriter) result(key string, value jsonrpc.Span) error {
@@ -186,6 +214,9 @@ func (r *rewriter) result(key string, value jsonrpc.Span) error {
 				return r.block(value)
 			})
 		})
+	}
+	if r.server != "" && spells(key, "inputRequests") {
+		return r.inputs(value)
 	}
 	return r.task(key, value)
 }
@@ -216,13 +247,13 @@ func (r *rewriter) holder(span jsonrpc.Span) error {
 
 func (r *rewriter) uri(value jsonrpc.Span) {
 	if r.labels.URI != "" && r.message[value.Start] == '"' {
-		r.finds = append(r.finds, find{value, r.labels.URI})
+		r.finds = append(r.finds, find{Span: value, label: r.labels.URI})
 	}
 }
 
 // mark takes an id or a progress token: a string or a number.
 func (r *rewriter) mark(value jsonrpc.Span) {
 	if c := r.message[value.Start]; r.marker != nil && (c == '"' || c == '-' || '0' <= c && c <= '9') {
-		r.finds = append(r.finds, find{value, ""})
+		r.finds = append(r.finds, find{Span: value})
 	}
 }

@@ -17,11 +17,14 @@ type Labels struct {
 	// notifications/tasks (extension io.modelcontextprotocol/tasks, SEP-2663). With
 	// it the result or error that a task has ended with is looked into as well.
 	Task string
+	// Server is named where it asks the user to open a URL; empty for nobody.
+	Server string
 }
 
 // Concern reports whether Append may change message.
 func (l Labels) Concern(message []byte) bool {
-	return l.URI != "" && bytes.Contains(message, uriMember) || l.Task != "" && bytes.Contains(message, taskMember)
+	return l.URI != "" && bytes.Contains(message, uriMember) || l.Task != "" && bytes.Contains(message, taskMember) ||
+		l.Server != "" && MayAsk(message)
 }
 
 // Append appends message, one JSON-RPC message of a server, to dst as a client
@@ -30,7 +33,7 @@ func (l Labels) Append(dst, message []byte) []byte {
 	if !l.Concern(message) {
 		return append(dst, message...)
 	}
-	r := rewriter{message: message, labels: l}
+	r := rewriter{message: message, labels: l, server: l.Server}
 	return r.append(dst)
 }
 
@@ -42,7 +45,7 @@ func (r *rewriter) task(key string, value jsonrpc.Span) error {
 	switch key {
 	case "taskId":
 		if r.message[value.Start] == '"' {
-			r.finds = append(r.finds, find{value, r.labels.Task})
+			r.finds = append(r.finds, find{Span: value, label: r.labels.Task})
 		}
 	case "error":
 		return r.members(value, r.error)

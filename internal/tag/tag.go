@@ -32,6 +32,9 @@ func NewMarker(session []byte, server string) Marker {
 	return Marker{session: session, server: server}
 }
 
+// Server is the name of the server.
+func (m *Marker) Server() string { return m.server }
+
 // AppendToken appends a JSON string token that marks raw, a JSON token (an id
 // or a progress token).
 func (m *Marker) AppendToken(dst, raw []byte) []byte {
