@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -129,4 +131,23 @@ func post(target, host, session, more string) string {
 // served reports whether the answer is that of b's tool.
 func served(r harness.Response) bool {
 	return r.Status == http.StatusOK && strings.Contains(r.Body, `"b:tool"`)
+}
+
+// listens is where Envoy listens for a configuration.
+func listens(t *testing.T, config string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := harness.Start(t, "render", harness.Built(t, "mcp-gateway"), []string{"render", file})
+	if code := p.ExitCode(harness.Patience); code != 0 {
+		t.Fatalf("render: exit code %d", code)
+	}
+	lines, _ := p.Stdout().All()
+	text := strings.Join(lines, "\n")
+	_, text, _ = strings.Cut(text, "  listeners:\n")
+	_, text, _ = strings.Cut(text, "socket_address:\n")
+	address, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(address), "address:"))
 }
