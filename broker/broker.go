@@ -155,7 +155,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.stop()
 	b.mu.Unlock()
 	b.errands.end()
-	b.streams.end()
+	b.streams.end(b.hub.endAll)
 	b.running.Wait()
 	wg.Wait()
 	return nil

@@ -108,10 +108,11 @@ func (s *streams) enter() bool {
 
 func (s *streams) leave() { s.all.Done() }
 
-// end admits no more and waits for those that there are.
-func (s *streams) end() {
+// end admits no more, has all be ended, and waits for those that there are.
+func (s *streams) end(all func()) {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
+	all()
 	s.all.Wait()
 }

@@ -35,6 +35,30 @@ func (b *Broker) EndSubscriptions(ctx context.Context) {
 	}
 }
 
+// EndStreams ends the event streams of sessions, and from then on each as soon as it
+// begins. It waits until their clients are told, or ctx ends.
+func (b *Broker) EndStreams(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() { b.streams.end(b.hub.endAll); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// Lasting is how many requests of clients are open that end with their client:
+// event streams, of HTTP+SSE clients too, and subscriptions.
+func (b *Broker) Lasting() int { return b.counts.count() + b.oldClients.Count() }
+
+// endAll ends the streams that there are.
+func (h *hub) endAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.streams {
+		s.end()
+	}
+}
+
 // listen takes in a listener; nil if there are to be no more.
 func (h *hub) listen(endpoint string, lists changes) *listener {
 	h.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,7 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r.Log, r.Version, r.Stdout = log, buildVersion(), os.Stdout
+			r.Log, r.Version, r.Stdout, r.Hurry = log, buildVersion(), os.Stdout, hurry(c.Context())
 			r.Ready = func(endpoint string) {
 				_, _ = fmt.Fprintf(c.OutOrStdout(), "ready endpoint=%s\n", endpoint)
 			}
@@ -50,6 +51,7 @@ func runCommand() *cobra.Command {
 	c.Flags().IntVar(&r.Concurrency, "concurrency", runtime.GOMAXPROCS(0), "Envoy's worker threads")
 	c.Flags().StringVar(&r.EnvoyLogLevel, "envoy-log-level", "warning", "trace, debug, info, warning, error or critical")
 	c.Flags().StringVar(&r.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers; Debian's if empty")
+	c.Flags().DurationVar(&r.Drain, "drain", 8*time.Second, "how long a first signal waits for calls under way; 0 for not at all")
 	logs.add(c)
 	_ = c.MarkFlagRequired("config")
 	return c
@@ -73,7 +75,7 @@ func brokerCommand() *cobra.Command {
 			if b.Secret, err = secret(os.Getenv); err != nil {
 				return err
 			}
-			b.Log, b.Version = log, buildVersion()
+			b.Log, b.Version, b.Hurry = log, buildVersion(), hurry(c.Context())
 			return runner.Broker(c.Context(), b)
 		},
 	}

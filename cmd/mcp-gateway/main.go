@@ -13,24 +13,18 @@
 //	mcp-gateway version
 //
 // Logs and errors go to standard error; standard output has what was asked for
-// alone. SIGTERM and SIGINT end it with status 0 within five seconds, failures
-// with status 1.
+// alone. SIGTERM and SIGINT end it with status 0: run lets the calls end that are
+// under way, for up to --drain, unless a second signal comes, and is gone within five
+// seconds after that. Failures end it with status 1.
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// Kept to the end: whoever sends a second signal, as a terminal and a script
-	// around this program do together, must not cut the orderly end short.
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	if err := command().ExecuteContext(untilSignal()); err != nil {
 		fmt.Fprintln(os.Stderr, "mcp-gateway:", err)
 		os.Exit(1)
 	}

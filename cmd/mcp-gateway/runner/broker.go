@@ -47,7 +47,9 @@ type BrokerConfig struct {
 	// allowed only where nobody else can connect.
 	Secret  string
 	Version string
-	Log     *zap.Logger
+	// Hurry, nil for never, ends the time in which others take over.
+	Hurry <-chan struct{}
+	Log   *zap.Logger
 }
 
 // Broker runs a broker until ctx ends.
@@ -87,6 +89,7 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 		b.drain.begin()
 		select {
 		case <-time.After(drainTime):
+		case <-c.Hurry:
 		case err = <-services.failed:
 		}
 	case err = <-services.failed:
@@ -173,22 +176,33 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	return nil
 }
 
-// farewellPatience bounds the time for telling clients that their subscriptions
-// have ended.
-const farewellPatience = 200 * time.Millisecond
+// farewellPatience bounds the time for telling clients that their event streams have
+// ended.
+const farewellPatience = 500 * time.Millisecond
 
-// endSubscriptions tells clients that their subscriptions have ended, which needs
-// Envoy.
-func (b *brokerService) endSubscriptions() {
-	b.mu.Lock()
-	running := b.broker
-	b.mu.Unlock()
-	if running == nil {
-		return
+// endStreams ends the event streams of clients, which needs Envoy.
+func (b *brokerService) endStreams() {
+	if running := b.runs(); running != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
+		defer cancel()
+		running.EndSubscriptions(ctx)
+		running.EndStreams(ctx)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
-	defer cancel()
-	running.EndSubscriptions(ctx)
+}
+
+// lasting is how many requests of clients are event streams.
+func (b *brokerService) lasting() int {
+	if running := b.runs(); running != nil {
+		return running.Lasting()
+	}
+	return 0
+}
+
+// runs returns the broker, nil before the first configuration.
+func (b *brokerService) runs() *broker.Broker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broker
 }
 
 // close frees what the services used, after they ended.

@@ -40,6 +40,10 @@ type Config struct {
 	// TrustedCA is the file of certificate authorities for https servers.
 	TrustedCA string
 	Version   string
+	// Drain bounds the wait for calls under way once ctx has ended; Hurry, nil for
+	// never, ends it early.
+	Drain time.Duration
+	Hurry <-chan struct{}
 	// Stdout gets the access log if the file asks for it on stdout.
 	Stdout *os.File
 	// Ready is called once, with the endpoint's URL, when clients are served.
@@ -47,7 +51,8 @@ type Config struct {
 	Log   *zap.Logger
 }
 
-// Run serves until ctx ends, and then returns nil within five seconds. An error
+// Run serves until ctx ends. Then it takes no new connections, waits for the calls
+// under way for as long as Drain, and returns nil within five seconds. An error
 // says what the operator has to change.
 func Run(ctx context.Context, c Config) error {
 	start := time.Now()
@@ -136,8 +141,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	if err == nil {
 		c.Log.Info("ending")
+		c.awaitCalls(edge, newFinish(params.Admin, b.lasting, c.Log))
 	}
-	b.endSubscriptions()
+	b.endStreams()
 	// Clients first: nobody should meet a gateway whose broker is gone.
 	ended := edge.stop(envoyGrace + 500*time.Millisecond)
 	ended = services.stop(stopPatience-500*time.Millisecond) && ended
@@ -145,6 +151,25 @@ func Run(ctx context.Context, c Config) error {
 		c.Log.Warn("the end took too long, leaving")
 	}
 	return err
+}
+
+// awaitCalls waits for the calls that Envoy has, for as long as it lives.
+func (c Config) awaitCalls(edge *group, calls *finish) {
+	if c.Drain <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(edge.ctx, c.Drain)
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); calls.await(ctx) }()
+	select {
+	case <-c.Hurry:
+		c.Log.Info("ending at once")
+	case <-edge.failed:
+	case <-done:
+	}
+	cancel()
+	<-done
 }
 
 // serveParts starts broker and control plane on the sockets of p, and the watch
