@@ -4,8 +4,10 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -76,6 +78,9 @@ type stream struct {
 	endpoint string
 	pending  changes       // guarded by hub.mu
 	wake     chan struct{} // holds a token while pending may not be empty
+	// by is who has used the session last; nil if that is nothing to any server. It
+	// keeps its place, as a client renews its token while the stream is open.
+	by atomic.Pointer[credential.Caller]
 	// open ends, by end, when the client has left, the session or the broker has
 	// ended, or another stream took over.
 	open context.Context
@@ -116,7 +121,8 @@ func (h *hub) open(life context.Context, k session.Key, endpoint string, lists c
 		wake:     make(chan struct{}, 1), left: make(chan struct{}),
 		look: make(chan struct{}, 1), events: make(chan []byte),
 	}
-	s.open, s.end = context.WithCancel(life)
+	s.by.Store(credential.From(life))
+	s.open, s.end = context.WithCancel(credential.WithLatest(life, s.by.Load))
 	if before := h.streams[k]; before != nil {
 		anew = true
 		s.before, s.pending = before.left, before.pending
@@ -129,6 +135,19 @@ func (h *hub) open(life context.Context, k session.Key, endpoint string, lists c
 	delete(h.absent, k)
 	h.streams[k] = s
 	return s
+}
+
+// used tells who uses the session now: what its stream makes others send is sent in
+// that name from then on.
+func (h *hub) used(k session.Key, by *credential.Caller) {
+	if by == nil || by.Token == "" && len(by.Header) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.streams[k]; s != nil {
+		s.by.Store(by)
+	}
 }
 
 // turnWithin is how long a stream waits for the one in whose place it is.

@@ -196,7 +196,11 @@ func (b *Broker) findSession(c *call) bool {
 	}
 	s.ID = session.ID(values[0])
 	c.session = s
-	return b.checkEndpoint(c)
+	if !b.checkEndpoint(c) {
+		return false
+	}
+	b.hub.used(s.ID.Key(), credential.From(c.r.Context()))
+	return true
 }
 
 // dispatch answers a message. Only requests have an answer.

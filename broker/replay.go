@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
@@ -119,6 +120,7 @@ func (b *Broker) openForFilter(w http.ResponseWriter, r *http.Request, up *upstr
 	backend, err := b.openBackend(ctx, up, question)
 	switch {
 	case err == nil:
+		b.hub.used(session.ID(question.Session).Key(), credential.From(ctx))
 		return backend, true
 	case errors.Is(err, upstream.ErrNoSessions):
 		http.Error(w, "the server has no sessions", http.StatusConflict)

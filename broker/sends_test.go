@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -288,6 +289,50 @@ func TestForwardedHeadersTellSessionsApart(t *testing.T) {
 		}
 		if n := g.broker.Status().Servers[0].Pooled; n != 3 {
 			t.Errorf("%d sessions, want one for each tenant", n)
+		}
+	})
+}
+
+// A stream that lasts is kept up with the token that its client has by now.
+func TestStreamsTakeTheLatestToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, tokens := newTalker("a"), &idp{}
+		one.Hello = withAll().Hello
+		g := newGateway(t, setup{config: sendingConfig("one")}, map[string]http.Handler{"one": one, "idp": tokens})
+		synctest.Wait()
+		id := g.request("POST", initializeRequest, of("ada")).header.Get("Mcp-Session-Id")
+		question := func(token string) string {
+			return fmt.Sprintf(`{"session":%q,"server":"one","principal":%q,"token":%q}`, id, idOf(t, "ada"), token)
+		}
+		if _, status := g.resolve(question("ada")); status != 200 {
+			t.Fatalf("resolve: %d", status)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "GET", "http://gateway/mcp", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range joint(of("ada", "Mcp-Session-Id", id), map[string]string{"Accept": "text/event-stream"}) {
+			r.Header.Set(name, value)
+		}
+		resp, err := g.public.Do(r)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("GET: %v %v", resp, err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		synctest.Wait()
+		if _, status := g.resolve(question("ada-again")); status != 200 {
+			t.Fatalf("resolve: %d", status)
+		}
+		before := len(one.Requests("GET", ""))
+		one.clients.Out <- rawserver.End
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		all := one.Requests("GET", "")
+		if len(all) == before || !strings.HasPrefix(all[len(all)-1].Header.Get("Authorization"), "Bearer for-ada-again-") {
+			t.Errorf("the stream is opened again with %q", all[len(all)-1].Header.Get("Authorization"))
 		}
 	})
 }

@@ -13,9 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mcp-gateway/broker/bridge/httpsse"
+	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // old is a server of 2024-11-05 as a test plays it: its stream is written to by
@@ -307,3 +311,52 @@ func TestTooLargeMessageEndsTheStream(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Each request carries the token of its source; one that the server does not take
+// any more is replaced.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	o := serve(t, "/messages")
+	issued := 0
+	idp := roundTripper(func(r *http.Request) (*http.Response, error) {
+		issued++
+		return &http.Response{
+			StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+			Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","expires_in":600}`, issued))),
+		}, nil
+	})
+	source := credential.New(gatewayconfig.Server{Name: "old", OAuth: &gatewayconfig.OAuth{TokenURL: "https://idp.test/token"}}, idp, zap.NewNop())
+	var mu sync.Mutex
+	var got []string
+	transport := outbound.NewTransport(5 * time.Second)
+	t.Cleanup(transport.CloseIdleConnections)
+	c, err := httpsse.Connect(t.Context(), httpsse.Server{
+		URL: o.URL + "/sse", Limit: 1 << 10, Source: source,
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			got = append(got, r.Method+" "+r.Header.Get("Authorization"))
+			mu.Unlock()
+			return transport.RoundTrip(r)
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(0)
+	if err := c.Send(t.Context(), []byte(`{}`)); err != nil {
+		t.Error(err)
+	}
+	o.status = http.StatusUnauthorized // of a token that was had just now: it is not replaced
+	if err := c.Send(t.Context(), []byte(`{}`)); err == nil || strings.Contains(err.Error(), "t1") {
+		t.Errorf("refused: %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"GET Bearer t1", "POST Bearer t1", "POST Bearer t1"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
