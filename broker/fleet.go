@@ -239,7 +239,11 @@ func (b *Broker) remake() {
 		})
 		b.logNames(old.catalog, next.catalog)
 	}
-	next.endpoints = endpointsOf(next.config, next.seen, next.catalog)
+	told := make([]*upstream.Snapshot, len(next.seen))
+	for i, snap := range next.seen {
+		told[i] = heard(snap, next.verdicts[i])
+	}
+	next.endpoints = endpointsOf(next.config, told, next.catalog)
 	b.view.Store(next)
 	close(old.replaced)
 	b.hub.announce(changesBetween(old, next))

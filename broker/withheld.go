@@ -33,7 +33,7 @@ func (b *Broker) judge() []*upstream.Snapshot {
 		seen[i] = s.upstream.Snapshot()
 		b.prepare(s, seen[i])
 		all[i] = integrity.Server{
-			Name: s.config.Name, Lists: (*catalog.Lists)(s.lists), Items: s.items,
+			Name: s.config.Name, Instructions: seen[i].Instructions, Lists: (*catalog.Lists)(s.lists), Items: s.items,
 			Listed: seen[i].Listed, Complete: seen[i].Listed && seen[i].State == upstream.Ready, OnConflict: s.config.OnConflict,
 		}
 	}
@@ -48,6 +48,16 @@ func (b *Broker) judge() []*upstream.Snapshot {
 		}
 	}
 	return seen
+}
+
+// heard returns what is seen of a server without instructions that are withheld.
+func heard(snap *upstream.Snapshot, v *integrity.Verdict) *upstream.Snapshot {
+	if v == nil || !v.Mute {
+		return snap
+	}
+	mute := *snap
+	mute.Instructions = ""
+	return &mute
 }
 
 // Integrity returns what judges the servers' lists.
@@ -101,7 +111,7 @@ func integrityStatus(v *integrity.Verdict) *IntegrityStatus {
 			continue
 		}
 		out.Items = append(out.Items, NoticeStatus{
-			List: n.Kind.String(), Name: pin.Visible(n.Name), Why: n.Why, Withheld: n.Withheld,
+			List: string(n.Kind), Name: pin.Visible(n.Name), Why: n.Why, Withheld: n.Withheld,
 			Changed: n.Members[:min(len(n.Members), mostNoticed)], Findings: n.Details(),
 		})
 	}
@@ -114,6 +124,7 @@ func integrityState(s *metrics.Server, v *integrity.Verdict) {
 	for k := catalog.Tools; k <= catalog.Templates; k++ {
 		s.Withheld[k.String()] = 0
 	}
+	s.Withheld[string(pin.Instructions)] = 0
 	for _, why := range []integrity.Why{integrity.WhyChanged, integrity.WhyNew, integrity.WhyFound} {
 		s.Suspect[string(why)] = 0
 	}
@@ -124,7 +135,7 @@ func integrityState(s *metrics.Server, v *integrity.Verdict) {
 	for i := range v.Notices {
 		n := &v.Notices[i]
 		if n.Withheld {
-			s.Withheld[n.Kind.String()]++
+			s.Withheld[string(n.Kind)]++
 		}
 		if n.Why == integrity.WhyChanged || n.Why == integrity.WhyNew {
 			s.Suspect[string(n.Why)]++

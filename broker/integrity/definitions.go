@@ -72,7 +72,7 @@ func (k *Keeper) Definitions(all bool) Overview {
 		notices := map[pin.Item]*Notice{}
 		for i := range s.verdict.Notices {
 			n := &s.verdict.Notices[i]
-			notices[keyOf(n.Kind, n.Name)] = n
+			notices[pin.Item{Kind: n.Kind, Name: n.Name}] = n
 		}
 		listed := pin.Set{}
 		for i, l := range s.looked {

@@ -133,6 +133,7 @@ func (k *Keeper) begin(name string, s *server, anew bool) {
 		s.pins, s.known = k.lock[name], true
 	case k.store != nil && (anew || !s.known):
 		s.pins, s.known, s.load = nil, false, true
+		k.work()
 	}
 	s.first, s.trust = nil, nil
 }
@@ -252,15 +253,6 @@ func (k *Keeper) findings(name string, i pin.Item) []scan.Finding {
 		all = slices.Concat(all, k.judged.across[name][i])
 	}
 	return all
-}
-
-// pinKind returns the kind of pins for a list; empty for resources, which have
-// none.
-func pinKind(k catalog.Kind) pin.Kind {
-	if k == catalog.Resources {
-		return ""
-	}
-	return pin.Kind(k.String())
 }
 
 // keyOf names an item. That of a resource is in no Set.

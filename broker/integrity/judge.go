@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"encoding/json"
 	"reflect"
 	"slices"
 
@@ -17,6 +18,8 @@ import (
 type Server struct {
 	Name  string
 	Lists *catalog.Lists
+	// Instructions are its own words, empty for none.
+	Instructions string
 	// Items are those of Lists that the configuration admits. The same pointer
 	// means the same items.
 	Items *catalog.Items
@@ -40,7 +43,7 @@ const (
 
 // Notice is an item that the operator is told of.
 type Notice struct {
-	Kind catalog.Kind
+	Kind pin.Kind // of a list, also of resources
 	// Name is the server's.
 	Name     string
 	Why      Why
@@ -57,8 +60,10 @@ type Verdict struct {
 	Blocked bool
 	// Pending tells that what was trusted is still being read or written.
 	Pending bool
-	// Withheld are items that are not offered.
+	// Withheld are items that are not offered; Mute tells that the instructions are
+	// not, either.
 	Withheld catalog.Withheld
+	Mute     bool
 	// Notices are in the order of the lists.
 	Notices []Notice
 }
@@ -119,34 +124,59 @@ func (k *Keeper) meet(servers []Server) {
 		k.judged = nil
 	}
 	k.servers = next
-	k.work()
 }
 
-// look looks at the items of a server that it has not seen before.
-func (k *Keeper) look(in *Server) {
-	s := k.servers[in.Name]
-	next := make(map[pin.Item]looked)
+// subject is what is judged: an item of a list, or the instructions.
+type subject struct {
+	key    pin.Item
+	pinned bool // can be
+	raw    []byte
+	// member names it in raw.
+	member string
+	// list and index tell where it is, but for the instructions.
+	list  catalog.Kind
+	index int
+}
+
+// subjects calls f for all that a server says. Of items with one name the first
+// counts, which alone can be listed.
+func subjects(in *Server, f func(subject)) {
 	for _, kind := range kinds {
 		raws := rawOf(in.Lists, kind)
 		in.Items.Each(kind, func(index int, own, _ string) {
-			key, raw := keyOf(kind, own), raws[index]
-			if _, twice := next[key]; twice {
-				return // is left out of the list anyway
-			}
-			if before, ok := s.looked[key]; ok && bytes.Equal(before.raw, raw) {
-				next[key] = before
-				return
-			}
-			l := looked{raw: raw}
-			if k.settings.Pins.On() && pinKind(kind) != "" {
-				l.hash = pin.Of(raw).Hash
-			}
-			if k.scans() {
-				l.result = scan.Definition(raw, nameMember(kind))
-			}
-			next[key] = l
+			f(subject{keyOf(kind, own), kind != catalog.Resources, raws[index], nameMember(kind), kind, index})
 		})
 	}
+	if in.Instructions != "" {
+		raw, err := json.Marshal(map[string]string{"instructions": in.Instructions})
+		if err != nil {
+			panic("integrity: a string cannot be encoded: " + err.Error())
+		}
+		f(subject{key: pin.OfServer, pinned: true, raw: raw})
+	}
+}
+
+// look looks at what a server says that was not seen before.
+func (k *Keeper) look(in *Server) {
+	s := k.servers[in.Name]
+	next := make(map[pin.Item]looked)
+	subjects(in, func(it subject) {
+		if _, twice := next[it.key]; twice {
+			return
+		}
+		if before, ok := s.looked[it.key]; ok && bytes.Equal(before.raw, it.raw) {
+			next[it.key] = before
+			return
+		}
+		l := looked{raw: it.raw}
+		if k.settings.Pins.On() && it.pinned {
+			l.hash = pin.Of(it.raw).Hash
+		}
+		if k.scans() {
+			l.result = scan.Definition(it.raw, it.member)
+		}
+		next[it.key] = l
+	})
 	s.looked = next
 }
 
@@ -167,13 +197,20 @@ func (k *Keeper) across(servers []Server) map[string]map[pin.Item][]scan.Finding
 			in.Items.Each(kind, func(_ int, own, exposed string) {
 				all[i].Items = append(all[i].Items, scan.Item{Own: own, Exposed: exposed, Result: k.servers[in.Name].looked[keyOf(kind, own)].result})
 			})
+			if said, ok := k.servers[in.Name].looked[pin.OfServer]; ok && kind == catalog.Tools {
+				all[i].Items = append(all[i].Items, scan.Item{Result: said.result})
+			}
 		}
 		for i, found := range scan.Across(all) {
 			for j, findings := range found {
 				if out[servers[i].Name] == nil {
 					out[servers[i].Name] = make(map[pin.Item][]scan.Finding)
 				}
-				out[servers[i].Name][keyOf(kind, all[i].Items[j].Own)] = findings
+				key := pin.OfServer
+				if all[i].Items[j].Exposed != "" {
+					key = keyOf(kind, all[i].Items[j].Own)
+				}
+				out[servers[i].Name][key] = findings
 			}
 		}
 	}
@@ -183,71 +220,98 @@ func (k *Keeper) across(servers []Server) map[string]map[pin.Item][]scan.Finding
 // judge makes the verdict on a server.
 func (k *Keeper) judge(in *Server, s *server, across map[pin.Item][]scan.Finding) *Verdict {
 	v := &Verdict{}
-	first := pin.Set{}
-	for _, kind := range kinds {
-		pinned := k.settings.Pins.On() && pinKind(kind) != ""
-		unused := pinned && !k.settings.Pins.Locked && s.known && !s.pins.Has(pinKind(kind))
-		trusting := unused && (in.Complete || in.Listed && kind != catalog.Templates)
-		if trusting {
-			first[pinKind(kind)] = map[string]pin.Entry{}
+	first := k.firstUse(in, s)
+	subjects(in, func(it subject) {
+		n := Notice{Kind: it.key.Kind, Name: it.key.Name}
+		l := s.looked[it.key]
+		old, known := s.pins.Get(it.key)
+		reaction := gatewayconfig.ReactOff
+		if it.pinned && k.settings.Pins.On() {
+			reaction = k.compare(s, it, l, first, &n)
 		}
-		in.Items.Each(kind, func(index int, own, _ string) {
-			key := keyOf(kind, own)
-			l := s.looked[key]
-			n := Notice{Kind: kind, Name: own}
-			reaction := gatewayconfig.ReactOff
-			old, known := s.pins.Get(key)
-			switch {
-			case !pinned:
-			case !s.known || unused:
-				if trusting {
-					if _, twice := first[key.Kind][own]; !twice {
-						first[key.Kind][own] = pin.Of(l.raw)
-					}
-				}
-				if k.settings.Pins.Strict() {
-					n.Why, reaction = WhyUnread, gatewayconfig.ReactQuarantine
-				}
-			case !known:
-				if n.Why, reaction = WhyNew, k.settings.Pins.New(); reaction == gatewayconfig.ReactTrust {
-					n.Why, reaction = "", gatewayconfig.ReactOff
-					k.trust(s, key, l.raw)
-				}
-			case old.Hash != l.hash:
-				n.Why, reaction = WhyChanged, k.settings.Pins.OnChange
-				n.Members = pin.Members(pin.Changes(old, pin.Of(l.raw)))
+		for _, f := range slices.Concat(l.result.Findings, across[it.key]) {
+			if !allowed(&k.settings, in.Name, f.Check) && (old.Hash != l.hash || l.hash == "" || !old.Accepts(string(f.Check))) {
+				n.Findings = append(n.Findings, f)
 			}
-			for _, f := range slices.Concat(l.result.Findings, across[key]) {
-				if !allowed(&k.settings, in.Name, f.Check) && (old.Hash != l.hash || l.hash == "" || !old.Accepts(string(f.Check))) {
-					n.Findings = append(n.Findings, f)
-				}
-			}
-			if len(n.Findings) > 0 && n.Why == "" {
-				n.Why = WhyFound
-			}
-			n.Withheld = reaction.Withholds() || len(n.Findings) > 0 && k.settings.Scan.Withholds()
-			if n.Withheld {
-				if v.Withheld == nil {
-					v.Withheld = catalog.Withheld{}
-				}
-				if v.Withheld[kind] == nil {
-					v.Withheld[kind] = map[int]bool{}
-				}
-				v.Withheld[kind][index] = known
-			}
-			v.Blocked = v.Blocked || reaction == gatewayconfig.ReactBlock
-			if n.Why != "" {
-				v.Notices = append(v.Notices, n)
-			}
-		})
-	}
-	s.first = nil
-	if len(first) > 0 {
+		}
+		if len(n.Findings) > 0 && n.Why == "" {
+			n.Why = WhyFound
+		}
+		n.Withheld = reaction.Withholds() || len(n.Findings) > 0 && k.settings.Scan.Withholds()
+		if n.Withheld {
+			v.withhold(it, known)
+		}
+		v.Blocked = v.Blocked || reaction == gatewayconfig.ReactBlock
+		if n.Why != "" {
+			v.Notices = append(v.Notices, n)
+		}
+	})
+	if s.first = nil; len(first) > 0 {
 		s.first = first
 		k.work()
 	}
 	v.Pending = k.settings.Pins.Strict() && (!s.known || len(first) > 0)
 	return v
+}
+
+func (v *Verdict) withhold(it subject, known bool) {
+	if it.key == pin.OfServer {
+		v.Mute = true
+		return
+	}
+	if v.Withheld == nil {
+		v.Withheld = catalog.Withheld{}
+	}
+	if v.Withheld[it.list] == nil {
+		v.Withheld[it.list] = map[int]bool{}
+	}
+	v.Withheld[it.list][it.index] = known
+}
+
+// firstUse returns the kinds that a server is trusted with now, still empty.
+func (k *Keeper) firstUse(in *Server, s *server) pin.Set {
+	first := pin.Set{}
+	for _, kind := range pin.Kinds {
+		if k.firstOf(s, kind) && (in.Complete || in.Listed && kind != pin.Templates) {
+			first[kind] = map[string]pin.Entry{}
+		}
+	}
+	return first
+}
+
+// firstOf reports whether a server was not trusted with a kind yet.
+func (k *Keeper) firstOf(s *server, kind pin.Kind) bool {
+	return k.settings.Pins.On() && !k.settings.Pins.Locked && s.known && !s.pins.Has(kind)
+}
+
+// compare holds an item against what was trusted, and says in n what there is to
+// say. With first use the item goes into first.
+func (k *Keeper) compare(s *server, it subject, l looked, first pin.Set, n *Notice) gatewayconfig.Reaction {
+	if !s.known || k.firstOf(s, it.key.Kind) {
+		if items := first[it.key.Kind]; items != nil {
+			if _, twice := items[it.key.Name]; !twice {
+				items[it.key.Name] = pin.Of(it.raw)
+			}
+		}
+		if !k.settings.Pins.Strict() {
+			return gatewayconfig.ReactOff
+		}
+		n.Why = WhyUnread
+		return gatewayconfig.ReactQuarantine
+	}
+	old, known := s.pins.Get(it.key)
+	switch {
+	case !known && k.settings.Pins.New() == gatewayconfig.ReactTrust:
+		k.trust(s, it.key, it.raw)
+		return gatewayconfig.ReactOff
+	case !known:
+		n.Why = WhyNew
+		return k.settings.Pins.New()
+	case old.Hash != l.hash:
+		n.Why, n.Members = WhyChanged, pin.Members(pin.Changes(old, pin.Of(l.raw)))
+		return k.settings.Pins.OnChange
+	}
+	return gatewayconfig.ReactOff
 }
 
 // trust has a new item kept as trusted.
@@ -271,12 +335,12 @@ func (k *Keeper) report(name string, before, v *Verdict) {
 	known := make(map[string]Notice)
 	if before != nil {
 		for _, n := range before.Notices {
-			known[n.Kind.String()+" "+n.Name] = n
+			known[string(n.Kind)+" "+n.Name] = n
 		}
 	}
 	told := 0
 	for _, n := range v.Notices {
-		key := n.Kind.String() + " " + n.Name
+		key := string(n.Kind) + " " + n.Name
 		was, had := known[key]
 		delete(known, key)
 		if had && reflect.DeepEqual(was, n) || n.Why == WhyUnread {
@@ -285,7 +349,7 @@ func (k *Keeper) report(name string, before, v *Verdict) {
 		if told++; told > mostLogged {
 			continue
 		}
-		fields := []zap.Field{zap.Stringer("list", n.Kind), zap.String("name", pin.Excerpt(n.Name, 100)), zap.String("why", string(n.Why)), zap.Bool("withheld", n.Withheld)}
+		fields := []zap.Field{zap.String("list", string(n.Kind)), zap.String("name", pin.Excerpt(n.Name, 100)), zap.String("why", string(n.Why)), zap.Bool("withheld", n.Withheld)}
 		if len(n.Members) > 0 {
 			fields = append(fields, zap.Strings("changed", n.Members[:min(len(n.Members), 10)]))
 		}

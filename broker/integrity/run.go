@@ -2,9 +2,7 @@ package integrity
 
 import (
 	"context"
-	"maps"
 	"reflect"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,9 +13,13 @@ import (
 
 const (
 	// reload is how often what is trusted is read anew, in case news was lost.
-	reload = 30 * time.Second
+	reload = 5 * time.Minute
 	// patience bounds one operation of the store.
 	patience = 10 * time.Second
+
+	// mostFailed is how many operations in a row may fail before the rest waits: the
+	// store is the same for all servers.
+	mostFailed = 3
 
 	retryMin = 200 * time.Millisecond
 	retryMax = 10 * time.Second
@@ -83,13 +85,19 @@ type task struct {
 
 // step does what is due, and reports whether all of it was done.
 func (k *Keeper) step(ctx context.Context) bool {
-	done, changed := true, false
+	done, changed, failed := true, false, 0
 	for _, t := range k.tasks() {
 		set, err := t.do(ctx)
 		if ctx.Err() != nil {
 			return true
 		}
+		if failed++; err == nil {
+			failed = 0
+		}
 		done = done && err == nil
+		if failed > mostFailed {
+			break
+		}
 		changed = k.settle(&t, set, err) || changed
 	}
 	if changed {
@@ -98,6 +106,7 @@ func (k *Keeper) step(ctx context.Context) bool {
 	return done
 }
 
+// tasks are in no order, so that none waits for the same others each time.
 func (k *Keeper) tasks() []task {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -105,8 +114,8 @@ func (k *Keeper) tasks() []task {
 	if k.store == nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.servers)) {
-		if s := k.servers[name]; s.load || s.first != nil || s.trust != nil {
+	for name, s := range k.servers {
+		if s.load || s.first != nil || s.trust != nil {
 			out = append(out, task{name, k.store, s.load, s.first, s.trust})
 		}
 	}

@@ -205,7 +205,7 @@ func show(w io.Writer, all []integrity.Definition) {
 		if o.Withheld {
 			withheld = ", withheld"
 		}
-		_, _ = fmt.Fprintf(w, "%s %s %s: %s%s\n", o.Server, o.Kind, pin.Visible(o.Name), o.Why, withheld)
+		_, _ = fmt.Fprintf(w, "%s: %s%s\n", called(o.Server, pin.Item{Kind: o.Kind, Name: o.Name}), o.Why, withheld)
 		switch o.Why {
 		case integrity.WhyFound:
 		case integrity.WhyNew:
@@ -223,6 +223,14 @@ func show(w io.Writer, all []integrity.Definition) {
 	}
 }
 
+// called names an item for people.
+func called(server string, i pin.Item) string {
+	if i == pin.OfServer {
+		return server + " " + string(i.Kind)
+	}
+	return server + " " + string(i.Kind) + " " + pin.Visible(i.Name)
+}
+
 // showGone prints what the lock file has and no server offers.
 func showGone(w io.Writer, lock pin.Lock, all []integrity.Definition, args []string) {
 	offered := map[string]bool{}
@@ -232,7 +240,7 @@ func showGone(w io.Writer, lock pin.Lock, all []integrity.Definition, args []str
 	for _, server := range sortedServers(lock) {
 		for _, i := range lock[server].Items() {
 			if len(args) == 0 && !offered[server+"\x00"+string(i.Kind)+"\x00"+i.Name] {
-				_, _ = fmt.Fprintf(w, "%s %s %s: in the lock file, and not offered\n", server, i.Kind, pin.Visible(i.Name))
+				_, _ = fmt.Fprintf(w, "%s: in the lock file, and not offered\n", called(server, i))
 			}
 		}
 	}

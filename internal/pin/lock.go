@@ -77,7 +77,7 @@ func Parse(text []byte) (Lock, error) {
 	return lock, nil
 }
 
-const comment = "Written by mcp-gateway pin and approve. What a server's tools, prompts and resource templates were when they were trusted."
+const comment = "Written by mcp-gateway pin and approve. What servers said of their tools, prompts and resource templates, and of themselves, when they were trusted."
 
 // Text returns the lock file: JSON with one member a line and sorted keys, in
 // which what cannot be seen is escaped, for reviews.

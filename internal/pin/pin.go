@@ -19,7 +19,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Kind is a list whose items are pinned, by the member of its result.
+// Kind is what is pinned: the items of a list, by the member of its result, or
+// Instructions.
 type Kind string
 
 // The kinds. Resources are not among them: a list of them is what a server has,
@@ -28,10 +29,12 @@ const (
 	Tools     Kind = "tools"
 	Prompts   Kind = "prompts"
 	Templates Kind = "resourceTemplates"
+	// Instructions has one item of the same name: what the server says of itself.
+	Instructions Kind = "instructions"
 )
 
 // Kinds are all kinds, in the order in which they are shown.
-var Kinds = []Kind{Tools, Prompts, Templates}
+var Kinds = []Kind{Tools, Prompts, Templates, Instructions}
 
 // Entry is one definition that was trusted.
 type Entry struct {
@@ -109,6 +112,9 @@ func (e *Entry) verify() error {
 
 // Accepts reports whether a finding of the scan was accepted with e.
 func (e *Entry) Accepts(check string) bool { return slices.Contains(e.Accepted, check) }
+
+// OfServer is the item of Instructions.
+var OfServer = Item{Kind: Instructions, Name: string(Instructions)}
 
 // Item names an item of a server, as the server does.
 type Item struct {

@@ -76,7 +76,8 @@ func skeletons(name string) []string {
 
 // Item is an item as it is compared with those of other servers.
 type Item struct {
-	// Own and Exposed are its name at its server, and as clients see it.
+	// Own and Exposed are its name at its server, and as clients see it; empty for
+	// text without a name.
 	Own, Exposed string
 	Result       Result
 }
@@ -125,6 +126,9 @@ func (c *comparison) index() {
 	}
 	for i := range c.servers {
 		for j, it := range c.servers[i].Items {
+			if it.Exposed == "" {
+				continue
+			}
 			p := place{i, j}
 			add(c.exposed, it.Exposed, p)
 			for _, look := range skeletons(it.Exposed) {
@@ -166,6 +170,9 @@ func (c *comparison) report(p place, f Finding) {
 func (c *comparison) name(i, j int) {
 	p := place{i, j}
 	it := c.at(p)
+	if it.Exposed == "" {
+		return
+	}
 	if first := c.exposed[it.Exposed][0]; first.server < i && !c.servers[i].OnConflict {
 		c.report(p, Finding{SameName, "/name", fmt.Sprintf("%q is a name of server %s", ascii(it.Exposed, 60), c.servers[first.server].Name)})
 	}

@@ -160,7 +160,7 @@ func (w *walker) text(s string) {
 	w.markup(s)
 	w.spaces(s)
 	w.request(s)
-	if !isKey && (w.is("description") || w.is("title")) {
+	if !isKey && (w.is("description") || w.is("title") || w.is("instructions")) {
 		w.mention(s)
 	}
 }

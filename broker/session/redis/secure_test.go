@@ -22,6 +22,7 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/session/redis"
 	"mcp-gateway/broker/session/redis/redistest"
+	"mcp-gateway/internal/pin"
 	"mcp-gateway/internal/redisaddr"
 )
 
@@ -179,6 +180,13 @@ func TestACL(t *testing.T) {
 	wantMail(t, st, st.Mail(t.Context(), "a"))
 	if _, err := st.Expired(t.Context(), 1); err != nil {
 		t.Errorf("Expired: %v", err)
+	}
+	pins := openPins(t, redis.Options{URL: fmt.Sprintf(url, ""), Username: "gateway", Password: "secret/@", Log: zap.New(core)})
+	changes := pins.Changes(t.Context())
+	<-changes
+	eventually(t, func() error { return pins.First(t.Context(), "cal", pin.Set{pin.Tools: {}}) })
+	if got := <-changes; got != "cal" || !load(t, pins, "cal").Has(pin.Tools) {
+		t.Errorf("pins: news of %q", got)
 	}
 	create(t, open(t, redis.Options{Timeouts: usual, URL: fmt.Sprintf(url, "gateway:secret%2F%40@")}))
 	create(t, open(t, redis.Options{Timeouts: usual, URL: fmt.Sprintf(url, "gateway:old@"), Password: "secret/@"}))
