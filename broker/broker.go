@@ -82,6 +82,8 @@ type Broker struct {
 	pool   *pool.Pool
 	ferry  *ferry.Ferry
 	sealer *requeststate.Sealer
+	// taskKey seals ids of tasks for their principals.
+	taskKey []byte
 
 	oldClients *legacy.Clients
 
@@ -118,6 +120,7 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		endings: newEndings(log),
 		mail:    newMail(log, store),
 		startup: newStartup(),
+		taskKey: newTaskKey(opts.Secret),
 	}
 	b.metrics = metrics.New(counted, b.measure)
 	b.store = session.Patient(b.metrics.Store(store))

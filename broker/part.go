@@ -110,7 +110,7 @@ func (s *listening) follow(ctx context.Context, v *view) {
 			}
 		}
 		for _, id := range want.tasks {
-			if server, own, ok := shown.Task(id); ok && reaches(g, s.listener.endpoint, server, policy.Tool) {
+			if server, own, ok := s.task(shown, id); ok && reaches(g, s.listener.endpoint, server, policy.Tool) {
 				p := of(server)
 				p.tasks = append(p.tasks, own)
 			}
@@ -215,7 +215,7 @@ func (s *listening) opened(ctx context.Context, p *part, honoured wanted) {
 
 // relay passes on what a server says.
 func (s *listening) relay(ctx context.Context, p *part, message []byte) error {
-	labelled := fromserver.Labels{URI: p.label, Task: p.label}.Append(nil, message)
+	labelled := fromserver.Labels{URI: p.label, Task: p.label, Owner: s.owner(p.server)}.Append(nil, message)
 	message, ok := tagged(labelled, s.id)
 	if !ok {
 		return nil
@@ -255,7 +255,7 @@ func (s *listening) concerns(p *part, message []byte) bool {
 		return ok && shows && server == p.server && len(p.uris) > 0
 	case mcp.MethodNotifyTasks:
 		id, ok := jsonrpc.Unquote(nil, m.TaskID.Of(message))
-		server, own, shows := shown.Task(string(id))
+		server, own, shows := s.task(shown, string(id))
 		return ok && shows && server == p.server && slices.Contains(p.tasks, own)
 	}
 	return false

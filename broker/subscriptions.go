@@ -153,7 +153,7 @@ func (s *listening) acknowledge(v *view) []byte {
 		return !ok || !mayFollow(g, s.listener.endpoint, server, uri, own) || !s.parts[server].honoursURI(own)
 	})
 	s.wanted.tasks = slices.DeleteFunc(s.wanted.tasks, func(id string) bool {
-		server, own, ok := shown.Task(id)
+		server, own, ok := s.task(shown, id)
 		return !ok || !reaches(g, s.listener.endpoint, server, policy.Tool) || !s.parts[server].honoursTask(own)
 	})
 	for name, p := range s.parts {

@@ -291,7 +291,11 @@ func (s *Stream) appendFit(dst, message []byte) []byte {
 }
 
 func (s *Stream) labels() fromserver.Labels {
-	return fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name}
+	l := fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name}
+	if t := s.g.table.Load(); s.mayBeTask && t != nil {
+		l.Owner = s.owner(t, s.target.server)
+	}
+	return l
 }
 
 // serverError passes a JSON-RPC error that a server sent with an HTTP error

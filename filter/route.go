@@ -4,6 +4,7 @@ import (
 	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/tag"
 )
 
 // wanted is what s.name names a server by.
@@ -104,8 +105,13 @@ func (s *Stream) locate(t *table) bool {
 	}
 	var srv *server
 	var own string
+	changed := false
 	if s.want == wantTask {
-		srv, own, ok = t.labelled(string(s.name), v)
+		if srv, own, ok = t.labelled(string(s.name), v); ok {
+			owner := s.owner(t, srv)
+			changed = owner.Seals()
+			own, ok = owner.Open(own)
+		}
 	} else {
 		srv, own, ok = t.resource(string(s.name), v)
 	}
@@ -113,11 +119,19 @@ func (s *Stream) locate(t *table) bool {
 		return false
 	}
 	s.target, s.own = target{server: srv}, append(s.own[:0], own...)
-	if srv != t.sole { // else there is no token: it stays as it is
+	if srv != t.sole || changed { // else there is no token: it stays as it is
 		s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(own))
 		s.target.token = s.scratch
 	}
 	return true
+}
+
+// owner is whose the tasks are that the client starts at a server.
+func (s *Stream) owner(t *table, srv *server) tag.Owner {
+	if s.principal == nil {
+		return tag.Owner{}
+	}
+	return tag.Owner{Key: t.taskKey, Principal: s.principal.ID(), Server: srv.name}
 }
 
 func (s *Stream) unknown(now int64) *Decision {

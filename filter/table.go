@@ -73,6 +73,8 @@ type table struct {
 	tokens   bool
 	// sole is the only server of an unlabelled gateway.
 	sole *server
+	// taskKey seals ids of tasks.
+	taskKey []byte
 	// access has the rules about who may use what; nil for none.
 	access *policy.Cache
 }
@@ -96,6 +98,7 @@ func newTable(t *gatewayconfig.Table, before *table) (*table, error) {
 		nameLimit: t.NameLimit,
 		forwards:  map[string]bool{},
 		access:    access,
+		taskKey:   t.TaskKey,
 	}
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {

@@ -94,6 +94,8 @@ type Options struct {
 	// set.
 	Authorization *gatewayconfig.Authorization
 	Hints         bool
+	// TaskKey goes into the table as it is.
+	TaskKey []byte
 }
 
 // Catalog is an immutable set of merged lists.
@@ -127,7 +129,7 @@ func Merge(servers []Server, o Options) *Catalog {
 		Servers:   make([]gatewayconfig.TableServer, len(servers)),
 		Tools:     map[string]gatewayconfig.Target{},
 		Prompts:   map[string]gatewayconfig.Target{},
-		NameLimit: o.NameLimit, Authorization: o.Authorization,
+		NameLimit: o.NameLimit, Authorization: o.Authorization, TaskKey: o.TaskKey,
 	}}
 	for i, s := range servers {
 		c.table.Servers[i] = s.Route

@@ -64,6 +64,7 @@ func appendLabelled(dst, token []byte, label string) []byte {
 type find struct {
 	jsonrpc.Span
 	label, name string
+	task        bool
 }
 
 // rewriter walks one text and collects the tokens to replace.
@@ -92,6 +93,8 @@ func (r *rewriter) replaced(dst []byte) []byte {
 		dst = append(dst, r.message[from:f.Start]...)
 		token := f.Of(r.message)
 		switch {
+		case f.task:
+			dst = r.labels.appendTask(dst, token)
 		case f.label != "":
 			dst = appendLabelled(dst, token, f.label)
 		case f.name != "":

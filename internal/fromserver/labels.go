@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"mcp-gateway/internal/jsonrpc"
+	"mcp-gateway/internal/resourceuri"
+	"mcp-gateway/internal/tag"
 )
 
 // Labels are what goes before a value that a client may send back, in a message
@@ -17,15 +19,20 @@ type Labels struct {
 	// notifications/tasks (extension io.modelcontextprotocol/tasks, SEP-2663). With
 	// it the result or error that a task has ended with is looked into as well.
 	Task string
+	// Owner is whose these tasks are: their ids are sealed for it.
+	Owner tag.Owner
 	// Server is named where it asks the user to open a URL; empty for nobody.
 	Server string
 }
 
 // Concern reports whether Append may change message.
 func (l Labels) Concern(message []byte) bool {
-	return l.URI != "" && bytes.Contains(message, uriMember) || l.Task != "" && bytes.Contains(message, taskMember) ||
+	return l.URI != "" && bytes.Contains(message, uriMember) || l.tasks() && bytes.Contains(message, taskMember) ||
 		l.Server != "" && MayAsk(message)
 }
+
+// tasks reports whether ids of tasks change.
+func (l Labels) tasks() bool { return l.Task != "" || l.Owner.Seals() }
 
 // Append appends message, one JSON-RPC message of a server, to dst as a client
 // may see it. A message that cannot be read is copied.
@@ -39,13 +46,13 @@ func (l Labels) Append(dst, message []byte) []byte {
 
 // task reads a member of a task, or of a result that may be one.
 func (r *rewriter) task(key string, value jsonrpc.Span) error {
-	if r.labels.Task == "" {
+	if !r.labels.tasks() {
 		return nil
 	}
 	switch key {
 	case "taskId":
 		if r.message[value.Start] == '"' {
-			r.finds = append(r.finds, find{Span: value, label: r.labels.Task})
+			r.finds = append(r.finds, find{Span: value, task: true})
 		}
 	case "error":
 		return r.members(value, r.error)
@@ -57,4 +64,17 @@ func (r *rewriter) task(key string, value jsonrpc.Span) error {
 		return err
 	}
 	return nil
+}
+
+// appendTask appends the id of a task as its owner may use it.
+func (l Labels) appendTask(dst, token []byte) []byte {
+	own, ok := jsonrpc.Unquote(nil, token)
+	if !ok {
+		return append(dst, token...)
+	}
+	id := l.Owner.Seal(string(own))
+	if l.Task != "" {
+		id = resourceuri.Join(l.Task, id)
+	}
+	return jsonrpc.AppendQuote(dst, []byte(id))
 }

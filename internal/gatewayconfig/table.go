@@ -11,6 +11,9 @@ type Table struct {
 	Prompts map[string]Target `json:"prompts"`
 	// NameLimit is that of Broker: no other name can be one of an unlisted server.
 	NameLimit int `json:"nameLimit,omitempty"`
+	// TaskKey is what ids of tasks are sealed with for their principals; empty where
+	// nobody has to prove who it is.
+	TaskKey []byte `json:"taskKey,omitempty"`
 	// Views are the endpoints besides the gateway's own.
 	Views []TableView `json:"views,omitempty"`
 	// Authorization is that of Broker.
