@@ -29,6 +29,8 @@ func serverRows() []row {
 			"ours; basic/transports/streamable-http, Server Validation", bounds},
 		{26, "Errors and logs tell no address, token or session",
 			"server/utilities/logging, Security; ours", discretion},
+		{27, "A task is its principal's",
+			"extensions/tasks, Security Considerations; 2025-11-25 basic/utilities/tasks, Security", tasks},
 	}
 }
 

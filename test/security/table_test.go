@@ -140,7 +140,7 @@ func TestRequirements(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + table.String())
-	if len(rows()) != 26 {
+	if len(rows()) != 27 {
 		t.Errorf("%d rows", len(rows()))
 	}
 }
