@@ -146,11 +146,18 @@ func verdictOf(out ref.Val, err error, q *question) verdict {
 
 // Static decides by all but the arguments.
 func (g *Group) Static(it *Item) Decision {
+	if it.Kind == Resource {
+		return g.Decide(it, nil)
+	}
 	return g.decide(&question{group: g, item: it, unknown: unknownArguments})
 }
 
-// Decide decides a call with these raw arguments, empty for none.
+// Decide decides a call with these raw arguments, empty for none. A resource has
+// none, whatever a client sends as such: no server looks at that.
 func (g *Group) Decide(it *Item, arguments []byte) Decision {
+	if it.Kind == Resource {
+		arguments = nil
+	}
 	return g.decide(&question{group: g, item: it, arguments: arguments})
 }
 

@@ -12,7 +12,8 @@
 //	                                      exposed, uri a resource's as clients know it
 //	kind                                  "tool", "prompt" or "resource"
 //	annotations.readOnlyHint, .destructiveHint, .idempotentHint, .openWorldHint   bool
-//	arguments                             map, of tools/call and prompts/get
+//	arguments                             map, of tools/call and prompts/get; empty
+//	                                      for a resource
 //
 // An expression that cannot be evaluated, as for want of a claim, never helps: its
 // allow rule does not allow, its deny rule denies, and so does one with scopes.

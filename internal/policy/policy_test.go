@@ -264,3 +264,22 @@ func TestAWarmDecisionAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Whatever a client sends beside a URI, no server looks at it: it must not decide.
+func TestResourcesHaveNoArguments(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, deny, gatewayconfig.AccessRule{When: `arguments.days < 7 || name == "x"`})
+	g, c := p.Group(who()), NewCache(p)
+	if d := g.Decide(resource("file:///a"), []byte(`{"days":1}`)); d.Outcome != Denied {
+		t.Errorf("read with arguments: %v", d)
+	}
+	if d := c.Decide(g, resource("file:///a"), []byte(`{"days":1}`)); d.Outcome != Denied {
+		t.Errorf("read with arguments: %v", d)
+	}
+	if d := g.Static(resource("file:///a")); d.Outcome != Denied {
+		t.Errorf("in lists: %v", d)
+	}
+	if d := g.Decide(tool("a"), []byte(`{"days":1}`)); d.Outcome != Allowed {
+		t.Errorf("a tool: %v", d)
+	}
+}
