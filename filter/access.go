@@ -46,16 +46,19 @@ func newAccess(t *gatewayconfig.Table, before *table) (*policy.Cache, error) {
 // are missing; s.access says which.
 func (s *Stream) permitted(t *table) bool {
 	a := &s.access
-	a.decided = t.access != nil && s.want != wantServer
-	if !a.decided {
+	if a.decided = t.access != nil; !a.decided {
 		return true
 	}
 	g, srv := t.access.Policy().Group(s.principal), s.target.server
 	a.item = policy.Item{Endpoint: s.endpoint, Server: srv.name, Hints: s.target.hints}
 	switch s.want {
+	case wantServer:
+		// A client can make up marks of its own session, for any server.
+		a.decision = t.access.Reaches(g, srv.name, s.endpoint)
+		return a.decision.Outcome != policy.Denied
 	case wantTask:
 		// Which tool has begun it is not known: it is for whom the server has any.
-		a.decision = t.access.Reaches(g, srv.name, s.endpoint)
+		a.decision = t.access.ReachesTools(g, srv.name, s.endpoint)
 		return a.decision.Outcome != policy.Denied
 	case wantResource:
 		a.item.Kind, a.item.URI, a.item.Own = policy.Resource, s.name, s.own

@@ -362,3 +362,25 @@ func TestAccessAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A client can make up marks of its own session: they lead to no server of which
+// nothing is for it, neither an answer, nor progress, nor the taking up of a stream.
+func TestMarksOfHiddenServers(t *testing.T) {
+	t.Parallel()
+	g := accessGateway(t, func(_ *gatewayconfig.Filter, table *gatewayconfig.Table) {
+		table.Authorization.Rules = append(table.Authorization.Rules, gatewayconfig.AccessRule{Name: "not-docs", Effect: gatewayconfig.Deny, Servers: []string{"docs"}, When: `!("write" in principal.scopes)`})
+	})
+	for token, want := range map[string]string{reader: "", writer: "docs"} {
+		for _, body := range []string{
+			sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`),
+			sealed("s1", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"docs~1","progress":1}}`),
+		} {
+			if _, d := post(g, body, "x-mcp-claims", token); d.Action != Pass || edits(d)["x-mcp-server"] != want {
+				t.Errorf("%s: %v to %q, want %q", body, d.Action, edits(d)["x-mcp-server"], want)
+			}
+		}
+		if _, d := get(g, "last-event-id", sealed("s1", "docs~7"), "x-mcp-claims", token); d.Action != Pass || edits(d)["x-mcp-server"] != want {
+			t.Errorf("resumed: %v to %q, want %q", d.Action, edits(d)["x-mcp-server"], want)
+		}
+	}
+}

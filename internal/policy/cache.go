@@ -74,16 +74,31 @@ func (c *Cache) Static(g *Group, it *Item) Decision {
 	return d
 }
 
-// Reaches is Group.Reaches of tools, as a Decision: denied, or that it depends.
+// What is remembered of Group.Reaches, in place of a kind.
+const (
+	anyTool = kinds + iota
+	anything
+)
+
+// Reaches is Group.Reaches of all kinds, as a Decision: denied, or that it depends.
 func (c *Cache) Reaches(g *Group, server string, endpoint []byte) Decision {
-	if d, ok := c.get(g, kinds, server, endpoint, nil); ok {
+	return c.reaches(anything, g, server, endpoint, Tool, Prompt, Resource)
+}
+
+// ReachesTools is Reaches of tools.
+func (c *Cache) ReachesTools(g *Group, server string, endpoint []byte) Decision {
+	return c.reaches(anyTool, g, server, endpoint, Tool)
+}
+
+func (c *Cache) reaches(as Kind, g *Group, server string, endpoint []byte, of ...Kind) Decision {
+	if d, ok := c.get(g, as, server, endpoint, nil); ok {
 		return d
 	}
 	d := Decision{Outcome: Denied}
-	if g.Reaches(server, endpoint, Tool) {
+	if g.Reaches(server, endpoint, of...) {
 		d.Outcome = Depends
 	}
-	c.put(key{g, kinds, server, string(endpoint), ""}, d)
+	c.put(key{g, as, server, string(endpoint), ""}, d)
 	return d
 }
 
