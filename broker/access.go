@@ -65,6 +65,11 @@ func reaches(g *policy.Group, endpoint, server string, of ...policy.Kind) bool {
 	return g == nil || g.Reaches(server, []byte(endpoint), of...)
 }
 
+// reachesAny is reaches for all kinds.
+func reachesAny(g *policy.Group, endpoint, server string) bool {
+	return reaches(g, endpoint, server, policy.Tool, policy.Prompt, policy.Resource)
+}
+
 // may decides a call. Completion has no arguments of the item's own: it is for
 // whom the item is listed. False if the call is denied, and then answered is true if
 // that has been told: of what is hidden nothing is, as it is unknown.
@@ -78,7 +83,7 @@ func (c *call) may(k catalog.Kind, l catalog.Listed) (ok, answered bool) {
 	if c.method == mcp.MethodComplete {
 		d = g.Static(it)
 	} else {
-		d = g.Decide(it, objectMember(c.msg.Params.Of(c.body), `"arguments"`))
+		d = g.Decide(it, c.msg.Arguments.Of(c.body))
 	}
 	if d.Outcome == policy.Lacking {
 		// The filter tells which, and how to get them.
@@ -143,7 +148,7 @@ func (c *call) greeting() endpoint {
 	part.Servers = nil
 	var seen []*upstream.Snapshot
 	for i, s := range e.servers {
-		if name := e.config.Servers[i].Name; !reaches(g, c.endpoint, name, policy.Tool, policy.Prompt, policy.Resource) {
+		if name := e.config.Servers[i].Name; !reachesAny(g, c.endpoint, name) {
 			all = false
 			continue
 		}

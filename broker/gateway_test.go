@@ -56,6 +56,8 @@ type gateway struct {
 	public *http.Client
 	stop   func()
 	path   string // of the endpoint that requests go to; empty is "/mcp"
+	// as are headers of the streams that are opened.
+	as map[string]string
 }
 
 type setup struct {
@@ -221,6 +223,9 @@ func (g *gateway) listenBehind(id, after string) *events {
 	r.Header.Set("Mcp-Session-Id", id)
 	if after != "" {
 		r.Header.Set("Last-Event-ID", after)
+	}
+	for name, value := range g.as {
+		r.Header.Set(name, value)
 	}
 	resp, err := g.public.Do(r)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/principal"
 	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/sse"
 	"mcp-gateway/internal/tag"
@@ -43,6 +44,8 @@ type merge struct {
 	stream  *stream
 	// resume holds ids of events to resume behind, by server.
 	resume map[string]string
+	// who opened the stream, for the rules about who may use what.
+	who *principal.Principal
 	// leave tells that the client's stream takes no place any more.
 	leave func()
 	// looked takes a token when a look is over, and again makes the next one due.
@@ -213,36 +216,42 @@ func (m *merge) pass(ctx context.Context, h heldServer, marker *tag.Marker, mess
 }
 
 // hidden reports whether a message tells of a resource that the session's view,
-// or a rule of its server, does not show.
+// a rule of its server, or a rule about who may use what, does not show; or comes
+// from a server of which nothing is for the client.
 func (m *merge) hidden(h heldServer, message []byte) bool {
 	var msg jsonrpc.Message
 	if msg.Scan(message) != nil || msg.Kind != jsonrpc.Notification {
 		return false
 	}
+	v := m.broker.view.Load()
+	g := v.groupOf(m.who)
+	if !reachesAny(g, m.session.Endpoint, h.name) {
+		return true
+	}
 	method, _ := jsonrpc.Unquote(nil, msg.Method.Of(message))
 	if string(method) != mcp.MethodNotifyResourceUpdated {
 		return false
 	}
-	v := m.broker.view.Load()
 	shown := v.catalog.View(m.session.Endpoint)
 	uri, ok := jsonrpc.Unquote(nil, msg.URI.Of(message))
 	if !ok || shown == nil {
 		return true
 	}
-	owner, _, ok := shown.Resource(resourceuri.Join(v.label(h.name), string(uri)))
-	return !ok || owner != h.name
+	exposed := resourceuri.Join(v.label(h.name), string(uri))
+	owner, own, ok := shown.Resource(exposed)
+	return !ok || owner != h.name || !mayFollow(g, m.session.Endpoint, owner, exposed, own)
 }
 
 // refused answers a request that the client has not declared to understand, and
 // that the server must not send therefore (2025-11-25, basic/lifecycle,
-// Operation).
+// Operation), or of a server of which nothing is for the client.
 func (m *merge) refused(ctx context.Context, h heldServer, message []byte) bool {
 	var msg jsonrpc.Message
 	if msg.Scan(message) != nil || msg.Kind != jsonrpc.Request {
 		return false
 	}
 	method, _ := jsonrpc.Unquote(nil, msg.Method.Of(message))
-	if declares(m.session.Capabilities, string(method)) {
+	if declares(m.session.Capabilities, string(method)) && reachesAny(m.broker.view.Load().groupOf(m.who), m.session.Endpoint, h.name) {
 		return false
 	}
 	answer := jsonrpc.AppendError(nil, msg.ID.Of(message), mcp.CodeMethodNotFound, "the client does not offer this", nil)

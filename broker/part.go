@@ -240,7 +240,8 @@ func (s *listening) tell(ctx context.Context, p *part, message []byte) error {
 // concerns reports whether the client is to get a message. A server may tell of
 // what is part of a resource under a URI of its own.
 func (s *listening) concerns(p *part, message []byte) bool {
-	shown := s.broker.view.Load().catalog.View(s.listener.endpoint)
+	v := s.broker.view.Load()
+	shown := v.catalog.View(s.listener.endpoint)
 	var m jsonrpc.Message
 	if shown == nil || m.Scan(message) != nil {
 		return false
@@ -251,8 +252,8 @@ func (s *listening) concerns(p *part, message []byte) bool {
 	switch string(method) {
 	case mcp.MethodNotifyResourceUpdated:
 		uri, ok := jsonrpc.Unquote(nil, m.URI.Of(message))
-		server, _, shows := shown.Resource(string(uri))
-		return ok && shows && server == p.server && len(p.uris) > 0
+		server, own, shows := shown.Resource(string(uri))
+		return ok && shows && server == p.server && len(p.uris) > 0 && mayFollow(v.groupOf(s.who), s.listener.endpoint, server, string(uri), own)
 	case mcp.MethodNotifyTasks:
 		id, ok := jsonrpc.Unquote(nil, m.TaskID.Of(message))
 		server, own, shows := s.task(shown, string(id))

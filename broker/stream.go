@@ -53,7 +53,7 @@ func (b *Broker) get(c *call) {
 	server, id, merged, marked := tag.CutEvent([]byte(c.session.ID), c.r.Header.Get("Last-Event-ID"))
 	anew := c.r.Header.Get("Last-Event-ID") != ""
 	s := b.hub.open(credential.With(b.life, credential.From(c.r.Context())), key, c.session.Endpoint, c.offers().lists(), anew)
-	m := &merge{broker: b, session: c.session, stream: s, leave: leave}
+	m := &merge{broker: b, session: c.session, stream: s, who: c.who, leave: leave}
 	if merged && marked {
 		m.resume = map[string]string{server: id}
 	}

@@ -28,6 +28,9 @@ func (g *gateway) subscribe(id, filter string) *events {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Mcp-Protocol-Version", "2026-07-28")
 	r.Header.Set("Mcp-Method", "subscriptions/listen")
+	for name, value := range g.as {
+		r.Header.Set(name, value)
+	}
 	resp, err := g.public.Do(r)
 	if err != nil {
 		g.t.Fatal(err)

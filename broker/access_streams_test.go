@@ -1,0 +1,110 @@
+package broker
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/principal"
+)
+
+// joinAs is join for a client that has proved who it is.
+func (g *gateway) joinAs(session map[string]string, server string) {
+	g.t.Helper()
+	who, err := principal.FromClaims(session["X-Mcp-Claims"])
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if _, status := g.resolve(fmt.Sprintf(`{"session":%q,"server":%q,"principal":%q}`, session["Mcp-Session-Id"], server, who.ID())); status != 200 {
+		g.t.Fatalf("resolve: %d", status)
+	}
+	synctest.Wait()
+}
+
+// What a rule hides the client's stream does not tell of, nor of a server of which
+// nothing is for it any more; what that asks is refused in its place.
+func TestStreamTellsOfNothingThatRulesHide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTalker("a"), newTalker("b")
+		c := accessConfig("one", "two")
+		open := accessConfig("one", "two")
+		open.Authorization.Rules[0].When = "true"
+		g := newGateway(t, setup{config: open}, map[string]http.Handler{"one": one, "two": two})
+		reader := g.openAs(scoped("read"))
+		g.joinAs(reader, "one")
+		g.joinAs(reader, "two")
+		g.as = scoped("read")
+		stream := g.listen(reader["Mcp-Session-Id"])
+		stream.wantNext(t, nil)
+		updated := func(uri string) string {
+			return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"` + uri + `"}}`
+		}
+		for _, hidden := range []string{"file:///secret/a", "file:///admin/a", "FILE:///secret/a"} {
+			one.clients.Out <- "data: " + updated(hidden) + "\n\n"
+		}
+		stream.wantNext(t, nil)
+		one.clients.Out <- "data: " + updated("file:///a") + "\n\n"
+		stream.wantNext(t, event("", updated("one+file:///a")))
+		two.clients.Out <- "data: " + updated("file:///a") + "\n\n"
+		stream.wantNext(t, event("", updated("two+file:///a")))
+		if err := g.broker.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		stream.drain() // the lists have changed
+		for _, message := range []string{updated("file:///a"), `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}`, `{"jsonrpc":"2.0","id":1,"method":"roots/list"}`} {
+			two.clients.Out <- "data: " + message + "\n\n"
+		}
+		stream.wantNext(t, nil)
+		one.clients.Out <- "data: " + updated("file:///a") + "\n\n"
+		stream.wantNext(t, event("", updated("one+file:///a")))
+	})
+}
+
+// Nor does a subscription: its server may tell of any URI of its own.
+func TestSubscriptionTellsOfNothingThatRulesHide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTeller()
+		c := accessConfig("one")
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one})
+		g.as = scoped("read")
+		s := g.subscribe(`1`, `{"resourceSubscriptions":["file:///a","file:///secret/a"]}`)
+		s.expect(t, time.Second, acknowledged(`1`, `{"resourceSubscriptions":["file:///a"]}`))
+		updated := func(uri, meta string) string {
+			return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{` + meta + `"uri":"` + uri + `"}}`
+		}
+		for _, uri := range []string{"file:///secret/a", "file:///admin/a", "file:///a"} {
+			one.out <- updated(uri, "")
+		}
+		s.expect(t, time.Second, updated("file:///a", `"_meta":{"io.modelcontextprotocol/subscriptionId":1},`))
+	})
+}
+
+// Arguments that are no object are none that a rule could read: what they decide is
+// denied, by the broker as by the filter.
+func TestArgumentsThatAreNoObject(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := modernOne("a")
+		one.Set("tools/call", `{"content":[],"resultType":"complete"}`)
+		c := accessConfig("one")
+		c.Authorization = &gatewayconfig.Authorization{Default: gatewayconfig.Allow, Rules: []gatewayconfig.AccessRule{
+			{Name: "no-force", Effect: gatewayconfig.Deny, When: `has(arguments.force)`},
+		}}
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one})
+		reader := g.openAs(scoped("read"))
+		for arguments, status := range map[string]bool{`{}`: true, `null`: true, `{"force":1}`: false, `["force"]`: false, `"{\"force\":1}"`: false, `7`: false} {
+			before := len(one.Requests("POST", "tools/call"))
+			g.request("POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one_a","arguments":`+arguments+`}}`, reader)
+			if called := len(one.Requests("POST", "tools/call")) > before; called != status {
+				t.Errorf("%s: called %v", arguments, called)
+			}
+		}
+	})
+}
