@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -318,5 +319,36 @@ func TestTableHasTheRules(t *testing.T) {
 		if next := read(); next.Version == table.Version || next.Tools["one_a"].Hints != 0 {
 			t.Errorf("hints that no rule needs: %+v", next.Tools)
 		}
+	})
+}
+
+// Nobody is told of a resource that is hidden from him, not even on a stream that is
+// open when it gets hidden; nor is a server asked.
+func TestSubscriptionToWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newTeller(), newTeller()
+		c := tellers("one", "two")
+		hides := func(patterns ...string) *gatewayconfig.Authorization {
+			return &gatewayconfig.Authorization{Default: gatewayconfig.Allow, Rules: []gatewayconfig.AccessRule{
+				{Name: "hides", Effect: gatewayconfig.Deny, Resources: patterns}, {Name: "no-tasks", Effect: gatewayconfig.Deny, Servers: []string{"two"}, When: `kind == "tool"`},
+			}}
+		}
+		c.Authorization = hides("two+file:///b")
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": two})
+		s := g.subscribe(`"s"`, `{"resourceSubscriptions":["one+file:///a","two+file:///b","two+file:///c"],"taskIds":["one+t","two+t"]}`)
+		s.expect(t, 400*time.Millisecond, acknowledged(`"s"`, `{"resourceSubscriptions":["one+file:///a","two+file:///c"],"taskIds":["one+t"]}`))
+		if asked := two.asked.Load(); asked != `{"resourceSubscriptions":["file:///c"]}` {
+			t.Errorf("two was asked for %s", asked)
+		}
+		c.Authorization = hides("two+file:///*")
+		if err := g.broker.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if one.open.Load() != 1 || two.open.Load() != 0 {
+			t.Errorf("%d and %d streams are open", one.open.Load(), two.open.Load())
+		}
+		s.close()
 	})
 }

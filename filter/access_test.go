@@ -92,7 +92,7 @@ func TestHiddenIsUnknown(t *testing.T) {
 		if hidden.Action != Reply || hidden.Status != 200 || word != "hidden" {
 			t.Errorf("%s %s: %v %d %s", test.method, test.hidden, hidden.Action, hidden.Status, text)
 		}
-		if n := notes(hidden); n["decision"] != "deny" || n["rule"] != "no-delete" || n["client"] != "app" || n["principal"] != s.principal.ID() {
+		if n := notes(hidden); n["decision"] != "deny" || n["rule"] != "no-delete" || n["client"] != "app" || n["name"] != string(s.name) || n["server"] == "" || n["principal"] != s.principal.ID() {
 			t.Errorf("%s: noted %v", test.hidden, n)
 		}
 		name := string(s.name)
@@ -193,7 +193,7 @@ func TestMissingScopeIsAStepUp(t *testing.T) {
 			if d.Action != Reply || d.Status != 403 || edits(d)["www-authenticate"] != want || !strings.Contains(string(d.Body), `"id":1`) {
 				t.Errorf("%s: %d %s %v", body, d.Status, d.Body, edits(d))
 			}
-			if n := notes(d); n["decision"] != "scopes" || n["rule"] != "all" {
+			if n := notes(d); n["decision"] != "scopes" || n["rule"] != "admins" || n["server"] == "" || n["name"] == "" {
 				t.Errorf("%s: noted %v", body, n)
 			}
 		}

@@ -26,6 +26,9 @@ func (s *Stream) refuseData(status, code int, message string, data []byte, reaso
 	d.Edits = append(d.Edits[:0], Edit{Name: "content-type", Value: jsonType})
 	d.Done = true
 	s.note("error", []byte(reason))
+	if s.access.decided && s.target.server != nil && s.g.cfg.Metadata {
+		s.noteTarget()
+	}
 	s.noteRequest()
 	return d
 }

@@ -185,9 +185,8 @@ func (s *Stream) refused() *Decision {
 	if s.refusal.reason == unknownResource && s.method == mcp.MethodResourcesRead {
 		data = append(jsonrpc.AppendQuote([]byte(`{"uri":`), s.name), '}')
 	}
-	reason := s.refusal.reason
-	if s.hidden() {
-		reason = "hidden" // which logs tell apart, and nobody else
+	if s.hidden() { // which logs tell apart, and nobody else
+		return s.refuseData(200, s.refusal.code, s.refusal.message, data, "hidden")
 	}
-	return s.refuseData(200, s.refusal.code, s.refusal.message, data, reason)
+	return s.refuseData(200, s.refusal.code, s.refusal.message, data, s.refusal.reason)
 }

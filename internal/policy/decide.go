@@ -28,7 +28,8 @@ const (
 // Decision is an answer of a policy.
 type Decision struct {
 	Outcome Outcome
-	// Rule names the first rule that led to it; empty where none applied.
+	// Rule names the first rule that led to it, of Lacking the first whose scopes are
+	// missing; empty where none applied.
 	Rule string
 	// Failed tells that a rule denied because it could not be evaluated.
 	Failed bool
@@ -175,6 +176,7 @@ func (g *Group) Reaches(server string, endpoint []byte, of ...Kind) bool {
 
 func (g *Group) decide(q *question) Decision {
 	var by Decision
+	lacks := "" // the first rule whose scopes are missing
 	allowed := g.policy.config.Default == gatewayconfig.Allow
 	mayAllow, mayRefuse := false, false
 	for _, i := range g.policy.byKind[q.item.Kind] {
@@ -193,6 +195,9 @@ func (g *Group) decide(q *question) Decision {
 			if by.Rule == "" {
 				by.Rule = r.name
 			}
+			if lacks == "" && !g.who.HasScopes(r.scopes) {
+				lacks = r.name
+			}
 			allowed = true
 			by.Scopes = append(by.Scopes, r.scopes...)
 		}
@@ -202,11 +207,11 @@ func (g *Group) decide(q *question) Decision {
 		return Decision{Outcome: Denied, Failed: by.Failed}
 	case mayRefuse, !allowed:
 		return Decision{Outcome: Depends}
-	case g.who.HasScopes(by.Scopes):
+	case lacks == "":
 		return Decision{Outcome: Allowed, Rule: by.Rule}
 	}
 	slices.Sort(by.Scopes)
-	return Decision{Outcome: Lacking, Rule: by.Rule, Scopes: slices.Compact(by.Scopes)}
+	return Decision{Outcome: Lacking, Rule: lacks, Scopes: slices.Compact(by.Scopes)}
 }
 
 // judge returns whether the rule at an index applies.
