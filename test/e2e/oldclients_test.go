@@ -20,10 +20,11 @@ type oldClient struct {
 	*harness.Stream
 }
 
-// openOld opens a stream, and makes the client post to where that says.
-func openOld(t *testing.T, url string) oldClient {
+// openOld opens a stream, and makes the client post to where that says; headers are
+// sent with both.
+func openOld(t *testing.T, url string, headers ...string) oldClient {
 	t.Helper()
-	c := harness.NewClient(t, url+"/sse").With("Accept:")
+	c := harness.NewClient(t, url+"/sse").With(append(headers, "Accept:")...)
 	s := c.Open(http.MethodGet, "")
 	if got := s.Header.Get("Content-Type"); s.Status != http.StatusOK || got != "text/event-stream" {
 		t.Fatalf("GET: status %d, content type %q", s.Status, got)
@@ -182,9 +183,9 @@ func TestOldClientsCanBeTurnedOff(t *testing.T) {
 }
 
 // connectAt is a session of a given revision.
-func connectAt(t *testing.T, url, revision string) *harness.Client {
+func connectAt(t *testing.T, url, revision string, headers ...string) *harness.Client {
 	t.Helper()
-	c := harness.NewClient(t, url)
+	c := harness.NewClient(t, url).With(headers...)
 	r := c.Post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"` + revision + `","capabilities":{},"clientInfo":{"name":"e2e","version":"1"}}}`)
 	if r.Status != http.StatusOK || !strings.Contains(r.Body, `"protocolVersion":"`+revision+`"`) {
 		t.Fatalf("initialize: %s", r)
