@@ -227,7 +227,7 @@ func (b *Broker) remake() {
 			next.bridges[s.config.Name] = s.bridge
 		}
 		next.seen = append(next.seen, snap)
-		next.merged = append(next.merged, s.listed(snap, b.config.Integrity.Pins.Strict()))
+		next.merged = append(next.merged, s.listed(snap, b.config.Integrity.Strict()))
 	}
 	if old.applied == next.applied && slices.Equal(old.merged, next.merged) {
 		next.catalog, next.parts = old.catalog, old.parts
@@ -276,7 +276,8 @@ func (b *Broker) prepare(s *server, snap *upstream.Snapshot) {
 // listed returns the server for the catalog: what lists do while it fails is its
 // configuration's to say. It fails, too, as long as it has listed nothing.
 //
-// With strict pins nothing is offered of a server before its lists were looked at:
+// If items may be withheld nothing is offered of a server before its lists were
+// looked at:
 // they count as read, with nothing in them.
 func (s *server) listed(snap *upstream.Snapshot, strict bool) catalog.Server {
 	out := catalog.Server{Route: s.route(snap), Items: s.offered}

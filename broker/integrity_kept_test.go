@@ -106,10 +106,9 @@ func TestNothingPassesBeforeTheLists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config("one", "gone")
 		c.Servers[1].Tools.Aliases = map[string]string{"alias": "a"}
-		for _, strict := range []bool{false, true} {
-			if strict {
-				c.Integrity = quarantine()
-			}
+		for _, settings := range []gatewayconfig.Integrity{{}, quarantine(), {Scan: gatewayconfig.ReactQuarantine}} {
+			strict := settings.On()
+			c.Integrity = settings
 			g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": raw("a")})
 			time.Sleep(time.Second)
 			table := g.broker.view.Load().catalog.Table()

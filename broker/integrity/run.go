@@ -159,10 +159,8 @@ func (k *Keeper) settle(t *task, set pin.Set, err error) bool {
 	}
 	s.failed, s.load = false, false
 	if t.first != nil {
-		for kind, items := range t.first {
-			if len(items) > 0 {
-				log.Info("definitions are trusted as they were seen first", zap.String("list", string(kind)), zap.Int("items", len(items)))
-			}
+		if n := len(t.first.Items()); n > 0 {
+			log.Info("definitions are trusted as they were seen first", zap.Int("items", n))
 		}
 		s.first = nil // what has come meanwhile is judged anew
 	}
