@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/credential"
+	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/outbound"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -63,7 +64,13 @@ func (b *Broker) sourceOf(cfg gatewayconfig.Server) *credential.Source {
 	if transport == nil {
 		transport = outbound.NewTransport(endpointConnect)
 	}
-	return credential.New(cfg, transport, b.log)
+	return credential.New(cfg, credential.Options{Transport: transport, Log: b.log, Asked: func(err error) {
+		result := metrics.TokenIssued
+		if err != nil {
+			result = metrics.TokenFailed
+		}
+		b.metrics.TokenAsked(cfg.Name, result)
+	}})
 }
 
 // wants is what of callers any server is sent.

@@ -27,7 +27,7 @@ func TestCallersAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &giving{}
-		s := New(gatewayconfig.Server{Exchange: &gatewayconfig.OAuth{TokenURL: "https://idp.test/"}}, endpoint, zap.NewNop())
+		s := New(gatewayconfig.Server{Exchange: &gatewayconfig.OAuth{TokenURL: "https://idp.test/"}}, Options{Transport: endpoint, Log: zap.NewNop()})
 		ask := func(i int) {
 			t.Helper()
 			if _, err := s.For(t.Context(), &Caller{Token: fmt.Sprint("caller-", i)}); err != nil {

@@ -44,20 +44,27 @@ type Source struct {
 	exchanged *cache // nil for none
 }
 
-// New returns the Source of a server, nil if it is sent no tokens. The transport
-// makes the requests to token endpoints.
-func New(cfg gatewayconfig.Server, transport http.RoundTripper, log *zap.Logger) *Source {
+// Options are what a Source needs besides its server's configuration.
+type Options struct {
+	// Transport makes the requests to token endpoints.
+	Transport http.RoundTripper
+	Log       *zap.Logger
+	// Asked is called after each of them; nil for nothing to do.
+	Asked func(err error)
+}
+
+// New returns the Source of a server, nil if it is sent no tokens.
+func New(cfg gatewayconfig.Server, o Options) *Source {
 	if cfg.OAuth == nil && cfg.Exchange == nil {
 		return nil
 	}
-	log = log.With(zap.String("server", cfg.Name))
+	log := o.Log.With(zap.String("server", cfg.Name))
 	s := &Source{}
 	if cfg.OAuth != nil {
-		e := newEndpoint(*cfg.OAuth, transport)
-		s.own = newKept(e, nil, log)
+		s.own = newKept(newEndpoint(*cfg.OAuth, o), nil, log)
 	}
 	if cfg.Exchange != nil {
-		s.exchanged = newCache(newEndpoint(*cfg.Exchange, transport), log)
+		s.exchanged = newCache(newEndpoint(*cfg.Exchange, o), log)
 	}
 	return s
 }

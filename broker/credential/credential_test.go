@@ -78,7 +78,7 @@ func source(i *issuer, exchange bool, log *zap.Logger) *credential.Source {
 	if exchange {
 		cfg = gatewayconfig.Server{Name: "s", Exchange: &o}
 	}
-	return credential.New(cfg, i, log)
+	return credential.New(cfg, credential.Options{Transport: i, Log: log})
 }
 
 func want(t *testing.T, got credential.Token, err error, authorization string) {
@@ -110,7 +110,7 @@ func TestWhatIsAskedFor(t *testing.T) {
 					"&requested_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&resource=https%3A%2F%2Fserver.test%2Fmcp" +
 					"&scope=a+b&subject_token=of-the-caller&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
 			}
-			s := credential.New(cfg, i, zap.NewNop())
+			s := credential.New(cfg, credential.Options{Transport: i, Log: zap.NewNop()})
 			token, err := s.For(t.Context(), &credential.Caller{Token: "of-the-caller"})
 			want(t, token, err, "Bearer t1")
 			user, password, basic := i.requests[0].BasicAuth()
@@ -365,7 +365,7 @@ func TestRefused(t *testing.T) {
 
 func TestNoSource(t *testing.T) {
 	t.Parallel()
-	s := credential.New(gatewayconfig.Server{}, nil, zap.NewNop())
+	s := credential.New(gatewayconfig.Server{}, credential.Options{})
 	token, err := s.For(t.Context(), &credential.Caller{Token: "x"})
 	want(t, token, err, "")
 	if s != nil || s.Of() != "" || s.Refused("Bearer x", nil, false) {

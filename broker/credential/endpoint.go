@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,10 +29,15 @@ type endpoint struct {
 	config gatewayconfig.OAuth
 	client *outbound.Client
 	places chan struct{}
+	asked  func(err error)
 }
 
-func newEndpoint(config gatewayconfig.OAuth, transport http.RoundTripper) *endpoint {
-	return &endpoint{config: config, client: outbound.NewClient(transport), places: make(chan struct{}, fetches)}
+func newEndpoint(config gatewayconfig.OAuth, o Options) *endpoint {
+	e := &endpoint{config: config, client: outbound.NewClient(o.Transport), places: make(chan struct{}, fetches), asked: o.Asked}
+	if e.asked == nil {
+		e.asked = func(error) {}
+	}
+	return e
 }
 
 // fetch gets a token. params come in addition to, or in place of, those of client
@@ -46,6 +50,13 @@ func (e *endpoint) fetch(ctx context.Context, params url.Values) (issued, error)
 	case <-ctx.Done():
 		return issued{}, errors.New("too many tokens are being asked for")
 	}
+	got, err := e.ask(ctx, params)
+	e.asked(err)
+	return got, err
+}
+
+// ask is fetch for who has a place.
+func (e *endpoint) ask(ctx context.Context, params url.Values) (issued, error) {
 	all := maps.Clone(params)
 	if all == nil {
 		all = url.Values{}

@@ -26,6 +26,12 @@ const (
 	ToModern = "to_modern" // the other way round
 )
 
+// Results of a request to a token endpoint.
+const (
+	TokenIssued = "issued"
+	TokenFailed = "failed"
+)
+
 // Metrics are those of one broker. Safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -36,6 +42,7 @@ type Metrics struct {
 	refused *prometheus.CounterVec
 	failed  prometheus.Counter
 	calls   *prometheus.CounterVec
+	tokens  *prometheus.CounterVec
 	lists   *prometheus.HistogramVec
 
 	store       *prometheus.HistogramVec
@@ -65,6 +72,9 @@ func New(limits []string, state func() State) *Metrics {
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mcp_broker_calls_total", Help: "Calls that the broker has carried between the eras, by way.",
 		}, []string{"way"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mcp_broker_token_requests_total", Help: "Requests to token endpoints for tokens of a server, by result.",
+		}, []string{"server", "result"}),
 		lists: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "mcp_broker_list_seconds", Help: "Time to answer a list, by list.", Buckets: buckets,
 		}, []string{"list"}),
@@ -75,7 +85,7 @@ func New(limits []string, state func() State) *Metrics {
 			Name: "mcp_broker_store_errors_total", Help: "Operations that the session store did not answer, by operation.",
 		}, []string{"operation"}),
 	}
-	m.registry.MustRegister(m.opened, m.ended, m.failed, m.refused, m.calls, m.lists, m.store, m.storeErrors, gauges(state),
+	m.registry.MustRegister(m.opened, m.ended, m.failed, m.refused, m.calls, m.tokens, m.lists, m.store, m.storeErrors, gauges(state),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// What has not happened yet is 0, and not missing.
 	for _, limit := range limits {
@@ -116,6 +126,10 @@ func (m *Metrics) Refused(limit string) { m.refused.WithLabelValues(limit).Inc()
 
 // Called counts a call between the eras: ToLegacy or ToModern.
 func (m *Metrics) Called(way string) { m.calls.WithLabelValues(way).Inc() }
+
+// TokenAsked counts a request to a token endpoint, for a server: TokenIssued or
+// TokenFailed.
+func (m *Metrics) TokenAsked(server, result string) { m.tokens.WithLabelValues(server, result).Inc() }
 
 // Listed notes how long the answer to a list took.
 func (m *Metrics) Listed(list string, took time.Duration) {

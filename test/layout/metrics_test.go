@@ -72,6 +72,7 @@ func ofBroker(t *testing.T) map[string]string {
 		}}}
 	})
 	m.Listed("tools", 1)
+	m.TokenAsked("a", metrics.TokenIssued)
 	families, err := m.Gatherer().Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -325,7 +325,7 @@ func TestTokens(t *testing.T) {
 			Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","expires_in":600}`, issued))),
 		}, nil
 	})
-	source := credential.New(gatewayconfig.Server{Name: "old", OAuth: &gatewayconfig.OAuth{TokenURL: "https://idp.test/token"}}, idp, zap.NewNop())
+	source := credential.New(gatewayconfig.Server{Name: "old", OAuth: &gatewayconfig.OAuth{TokenURL: "https://idp.test/token"}}, credential.Options{Transport: idp, Log: zap.NewNop()})
 	var mu sync.Mutex
 	var got []string
 	transport := outbound.NewTransport(5 * time.Second)
