@@ -8,9 +8,56 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
-// hidden is proved for rules of the configuration; those for principals are
-// rows of their own in the tests of authorization.
+// spellings are names that look like a_delete to somebody, or would be it after one
+// more step.
+var spellings = []string{
+	"a_delete", `a_delet\u0065`, `\u0061_delete`, "A_DELETE", "a_delete ", " a_delete", `a_delete\u0000`, "delete", "a_\uff44elete", "a_dele\u200bte", "a_delete/", "a__delete", "a+delete", "a~delete",
+}
+
+// ruled hides by who asks.
+func ruled(s *stage) {
+	script := script("a")
+	script.Era = mcpserver.Dual
+	script.Pages[mcpserver.ToolsList] = []string{`{"name":"tool","inputSchema":{"type":"object"}},{"name":"delete","inputSchema":{"type":"object"}}`}
+	a := mcpserver.Start(s.T, script)
+	g := harness.Run(s.T, harness.Config{
+		Gateway: []string{"hostnames: [localhost, 127.0.0.1, gw.example.com]"}, Auth: s.issuer().Auth(resource),
+		More:    "authorization:\n  default: allow\n  rules:\n    - {name: writers, effect: deny, tools: [a_delete], when: '!(\"write\" in principal.scopes)'}\n",
+		Servers: []harness.Server{{Name: "a", URL: a.URL(), Prefix: "a_"}},
+	})
+	reader := harness.NewClient(s.T, g.URL).With(s.token("ada", harness.Claims{"scope": "read"}))
+	writer := harness.NewClient(s.T, g.URL).With(s.token("ada", harness.Claims{"scope": "read write"}))
+	list := func(c *harness.Client) string {
+		return modern(c, "tools/list", "").Post(modernBody("tools/list", "")).Body
+	}
+	if read, written := list(reader), list(writer); strings.Contains(read, "delete") || !strings.Contains(written, "a_delete") || !strings.Contains(read, `"cacheScope":"private"`) {
+		s.Errorf("lists: %s, %s", read, written)
+	}
+	session := reader.With()
+	session.Initialize()
+	session.Tool("a_tool", "")
+	a.Forget()
+	for _, name := range spellings {
+		s.wantCode(name, session.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+name+`"}}`), http.StatusOK, -32602)
+	}
+	s.wantCode("stateless", modernCall(reader, "a_delete"), http.StatusOK, -32602)
+	for _, r := range calls(a) {
+		s.Errorf("the server received %s", r.Body)
+	}
+	// The same session, another token: what it may is not kept.
+	if r := session.With(s.token("ada", harness.Claims{"scope": "write"})).Post(call("1", "a_delete")); !strings.Contains(r.Body, `"a:delete"`) {
+		s.Error(r)
+	}
+	if r := modernCall(writer, "a_delete"); !strings.Contains(r.Body, `"a:delete"`) {
+		s.Error(r)
+	}
+	s.wantCode("after the writer", session.Post(call("1", "a_delete")), http.StatusOK, -32602)
+}
+
+// hidden is proved for what a server's own rules hide from everybody, and for what
+// depends on the principal.
 func hidden(s *stage) {
+	ruled(s)
 	w := world{a: mcpserver.Start(s.T, script("a")), b: mcpserver.Start(s.T, script("b"))}
 	w.a.SetPages(mcpserver.ToolsList, `{"name":"tool","inputSchema":{"type":"object"}},{"name":"delete","inputSchema":{"type":"object"}}`)
 	w.Gateway = harness.Run(s.T, harness.Config{
@@ -22,9 +69,7 @@ func hidden(s *stage) {
 	}
 	c.Tool("a_tool", "")
 	w.forget()
-	for _, name := range []string{
-		"a_delete", `a_delet\u0065`, `\u0061_delete`, "A_DELETE", "a_delete ", " a_delete", `a_delete\u0000`, "delete", "a_\uff44elete", "a_dele\u200bte", "a_delete/", "a__delete", "a+delete", "a~delete",
-	} {
+	for _, name := range spellings {
 		s.wantCode(name, c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+name+`"}}`), http.StatusOK, -32602)
 	}
 	w.untouched(s.T)

@@ -3,7 +3,10 @@ package security
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 
 	"mcp-gateway/test/e2e/harness"
 	"mcp-gateway/test/mcpserver"
@@ -176,6 +179,55 @@ func ownCredentials(s *stage) {
 		}
 	}
 	p.untouched(s.T, "another authorization server")
+
+	// The same for tokens that the gateway gets itself.
+	var mu sync.Mutex
+	var forms []string
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // what is none is seen below
+		id, secret, _ := r.BasicAuth()
+		mu.Lock()
+		defer mu.Unlock()
+		forms = append(forms, r.URL.Path+" "+id+":"+secret+" "+r.Form.Encode())
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, `{"access_token":"of-the-gateway","token_type":"Bearer","expires_in":3600}`)
+	}))
+	defer issuer.Close()
+	refuse := func(x *mcpserver.Exchange) {
+		x.Header().Set("Www-Authenticate", p.fill(`Bearer resource_metadata="http://TRAP/meta", error="invalid_token"`))
+		x.Respond(401, "application/json", []byte(p.fill(`{"authorization_servers":["http://TRAP"],"token_endpoint":"http://TRAP/token"}`)))
+	}
+	w, c = hostile(s, refuse, "oauth: {tokenUrl: "+issuer.URL+"/token, clientId: machine, clientSecret: machine-secret, resource: https://a.example/mcp}")
+	c = c.With("Authorization: Bearer of-the-client")
+	c.Initialize()
+	s.wantCode("401", c.Post(call("1", "a_tool")), http.StatusOK, -32603)
+	w.a.Heal()
+	c.Tool("a_tool", "")
+	c.Tool("b_tool", "")
+	if got := w.a.Last("tools/call").Header.Values("Authorization"); !slices.Equal(got, []string{"Bearer of-the-gateway"}) {
+		s.Errorf("its server got %q", got)
+	}
+	for _, r := range append(w.a.Requests(), w.b.Requests()...) {
+		if text := fmt.Sprint(r.Header, r.Path, string(r.Body)); strings.Contains(text, "machine") || strings.Contains(text, "of-the-client") {
+			s.Errorf("a server got %s", text)
+		}
+	}
+	for _, r := range w.b.Requests() {
+		if r.Header.Get("Authorization") != "" {
+			s.Errorf("another server got %v", r.Header)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, form := range forms {
+		if !strings.HasPrefix(form, "/token ") || !strings.Contains(form, "resource=https%3A%2F%2Fa.example%2Fmcp") || strings.Contains(form, "of-the-client") {
+			s.Errorf("the authorization server was asked %s", form)
+		}
+	}
+	if len(forms) == 0 {
+		s.Error("the authorization server was not asked")
+	}
+	p.untouched(s.T, "an authorization server that the server named")
 }
 
 func references(s *stage) {
