@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mcp-gateway/broker/requeststate"
@@ -177,10 +178,9 @@ func oldRevisions(s *stage) {
 
 func private(s *stage) {
 	w := s.guarded()
-	reads := 0
+	var reads atomic.Int64
 	w.a.Handle("resources/read", "", func(x *mcpserver.Exchange) {
-		reads++
-		x.Result(fmt.Sprintf(`{"contents":[{"uri":"test://resource","text":"read %d"}],"resultType":"complete","ttlMs":60000,"cacheScope":"private"}`, reads))
+		x.Result(fmt.Sprintf(`{"contents":[{"uri":"test://resource","text":"read %d"}],"resultType":"complete","ttlMs":60000,"cacheScope":"private"}`, reads.Add(1)))
 	})
 	w.forget()
 	for i, subject := range []string{"ada", "bob", "ada"} {

@@ -114,6 +114,7 @@ func TestRapidReset(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		conn := dial2(t, w.Gateway)
+		conn.writes = true
 		wg.Go(func() {
 			go func() {
 				for id := uint32(1); id < 40_000; id += 2 {
@@ -199,6 +200,7 @@ func TestFloodsOfFrames(t *testing.T) {
 	var wg sync.WaitGroup
 	for name, flood := range floods {
 		conn := dial2(t, w.Gateway)
+		conn.writes = true
 		wg.Go(func() {
 			go func() {
 				for i := range 200_000 {
