@@ -13,7 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/catalog"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/policy"
 )
 
 // scoped is the header of a verified token with scopes.
@@ -350,5 +352,43 @@ func TestSubscriptionToWhatIsHidden(t *testing.T) {
 			t.Errorf("%d and %d streams are open", one.open.Load(), two.open.Load())
 		}
 		s.close()
+	})
+}
+
+// BenchmarkAccess is what the rules cost with 10,000 tools: the first list of a group
+// of clients, and any page after that.
+func BenchmarkAccess(b *testing.B) {
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("tool_%d_%s", i, strings.Repeat("x", i%10))
+	}
+	config := accessConfig("one")
+	config.Authorization.Rules[0].When = `"write" in principal.scopes || name.endsWith("x")`
+	config.PageSize = 1000
+	server := config.Servers[0]
+	lists := catalog.Lists{}
+	for _, name := range names {
+		lists.Tools = append(lists.Tools, []byte(`{"name":"`+name+`","description":"`+strings.Repeat("d", 400)+`","inputSchema":{"type":"object"}}`))
+	}
+	merged := catalog.Merge([]catalog.Server{{Route: gatewayconfig.TableServer{Name: "one", Listed: true}, Items: catalog.Prepare(lists, server, catalog.Limits{})}}, catalog.Options{PageSize: 1000})
+	rules, err := policy.Compile(*config.Authorization, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &call{shown: merged.View(""), view: &view{policy: rules, parts: &parts{}}}
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			c.view.parts = &parts{}
+			c.part(rules.Group(nil), catalog.Tools)
+		}
+	})
+	b.Run("page", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if page := c.part(rules.Group(nil), catalog.Tools).First(); len(page) < 400_000 {
+				b.Fatal(len(page))
+			}
+		}
 	})
 }

@@ -53,29 +53,35 @@ type question struct {
 	item  *Item
 	// arguments are raw, absent or not; known only if unknown does not say else.
 	arguments []byte
-	unknown   []*interpreter.AttributePattern
+	unknown   *unknowns // nil for nothing
 	// any stands for every item of the kind at the server.
 	any     bool
 	reading reading
 }
 
-func patterns(of read) []*interpreter.AttributePattern {
-	var all []*interpreter.AttributePattern
+// unknowns are variables that are not known, and what CEL knows them by.
+type unknowns struct {
+	read     read
+	patterns []*interpreter.AttributePattern
+}
+
+func unknownsOf(what read) *unknowns {
+	u := &unknowns{read: what}
 	for name, v := range variables {
-		if v.read&of != 0 {
-			all = append(all, cel.AttributePattern(name))
+		if v.read&what != 0 {
+			u.patterns = append(u.patterns, cel.AttributePattern(name))
 		}
 	}
-	return all
+	return u
 }
 
 // What is not known: in a list; of a server as a whole; of a group as such; where a
 // rule is looked at before anybody asks.
 var (
-	unknownArguments = patterns(readArguments)
-	unknownName      = patterns(readName | readURI | readHints | readArguments)
-	unknownItem      = patterns(^readPrincipal)
-	unknownRest      = patterns(^(readServer | readKind | readEndpoint))
+	unknownArguments = unknownsOf(readArguments)
+	unknownName      = unknownsOf(readName | readURI | readHints | readArguments)
+	unknownItem      = unknownsOf(^readPrincipal)
+	unknownRest      = unknownsOf(^(readServer | readKind | readEndpoint))
 )
 
 // ResolveName implements cel.Activation.
@@ -109,11 +115,13 @@ func (q *question) Parent() cel.Activation { return nil }
 
 // AsPartialActivation tells CEL that it is one.
 func (q *question) AsPartialActivation() (interpreter.PartialActivation, bool) {
-	return q, len(q.unknown) > 0
+	return q, q.unknown != nil
 }
 
 // UnknownAttributePatterns implements cel.PartialActivation.
-func (q *question) UnknownAttributePatterns() []*interpreter.AttributePattern { return q.unknown }
+func (q *question) UnknownAttributePatterns() []*interpreter.AttributePattern {
+	return q.unknown.patterns
+}
 
 // evaluate returns what the rule's expression says.
 func (r *rule) evaluate(q *question) verdict {
@@ -121,8 +129,8 @@ func (r *rule) evaluate(q *question) verdict {
 		return yes
 	}
 	program := r.when.whole
-	if len(q.unknown) > 0 {
-		program = r.when.part
+	if q.unknown != nil && r.when.reads&q.unknown.read != 0 {
+		program = r.when.part // which costs several times as much
 	}
 	q.reading.err = nil
 	out, _, err := program.Eval(q)
