@@ -52,11 +52,10 @@ const (
 )
 
 // early takes from a client's request what only the gateway's own filters may say,
-// before any of them sees it.
-func early(g *gateway.Gateway) []*corev3.TypedExtensionConfig {
-	if g.Auth == nil {
-		return nil // our filter does so, and is the only one that reads them
-	}
+// before any of them sees it. Also where nobody has to prove who it is: when that
+// comes to be wanted, our filter learns it at once, but connections that are open stay
+// with the listener that there was, which verifies nothing.
+func early() []*corev3.TypedExtensionConfig {
 	owned := &envoymatcherv3.StringMatcher{MatchPattern: &envoymatcherv3.StringMatcher_Prefix{Prefix: mcp.HeaderOwnedPrefix}}
 	return []*corev3.TypedExtensionConfig{{
 		Name: "envoy.http.early_header_mutation.header_mutation",

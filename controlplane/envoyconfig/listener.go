@@ -64,7 +64,7 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		// An id that nobody writes down is not made; a client's own goes on.
 		GenerateRequestId: wrapperspb.Bool(len(logs) > 0),
 
-		EarlyHeaderMutationExtensions: early(g),
+		EarlyHeaderMutationExtensions: early(),
 		AccessLog:                     logs,
 		// No path is normalised and no address of a client is passed on: the
 		// filter compares the path byte for byte, sets the server's own, and takes
