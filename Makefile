@@ -17,7 +17,7 @@ CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -136,11 +136,25 @@ soak: build tools ## mixed traffic for SOAKTIME (3m), and what is left of it: di
 bench: build ## cost beside direct, plain Envoy and mcp_router; BENCHFLAGS=-quick
 	@go run ./test/bench $(BENCHFLAGS)
 
+.PHONY: release
+release: ## what is handed out, with SBOM and checksums: dist/release; VERSION=v1.2.3
+	@scripts/release.sh $(VERSION)
+
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities that the code reaches; VULNDB=file:///copy where vuln.go.dev is out of reach
+	@mkdir -p dist/results; status=0; scripts/vulncheck.sh || status=$$?; \
+	  [[ $$status -ne 77 ]] || { touch dist/results/vulncheck.skip; exit 0; }; exit $$status
+
+.PHONY: supply
+supply: ## the release is the same twice, and all that is fetched is pinned
+	@SUPPLY_COLD=1 scripts/gotest.sh supply -count=1 -timeout 14m ./test/supply
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	  [[ -z $$unformatted ]] || { echo "error: not formatted; run gofmt -w:" >&2; echo "$$unformatted" >&2; exit 1; }
 	@go vet ./...
+	@go vet -C tools ./...
 	@go tool -modfile=tools/go.mod staticcheck ./...
 	@"$$(scripts/tools.sh shellcheck)" --external-sources $$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 

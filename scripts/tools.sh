@@ -272,7 +272,7 @@ install_python_clients() {
   rm -rf "$dir"
   python -m venv "$dir" >&2 ||
     die "python3 cannot make a virtual environment" "install its venv module (Debian: apt-get install python3-venv)"
-  "$dir/bin/python" -m pip --disable-pip-version-check install --quiet -r "$requirements" >&2 ||
+  "$dir/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r "$requirements" >&2 ||
     die "the Python packages of test/clients could not be installed" \
       "check the network and the package index that pip is set up with (pip config list)"
   sha256sum <"$requirements" >"$dir/.installed"
