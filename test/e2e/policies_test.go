@@ -218,3 +218,41 @@ func TestPolicyLimitsCallsOfATool(t *testing.T) {
 		}
 	}
 }
+
+// Each principal has buckets of its own, by who it has proved to be and not by what
+// it sends.
+func TestPolicyLimitsCallsOfAPrincipal(t *testing.T) {
+	t.Parallel()
+	const ci, cd = "key-of-ci-0123456789-0123456789-ab", "key-of-cd-0123456789-0123456789-ab"
+	cal := calendar(t, mcpserver.Legacy)
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "limit-principals") +
+		"auth: {resource: https://localhost/mcp, apiKeys: {header: x-api-key, clients: [{name: ci, key: " + ci + "}, {name: cd, key: " + cd + "}]}}\n"})
+	client := func(headers ...string) *harness.Client {
+		c := harness.NewClient(t, g.URL).With(headers...)
+		c.Initialize()
+		return c
+	}
+	first, other := client("X-Api-Key: "+ci), client("X-Api-Key: "+cd)
+	for range 2 {
+		wantTool(t, first, "cal_list_events", "cal", "list_events")
+	}
+	for _, c := range []*harness.Client{first, client("X-Api-Key: "+ci, "X-Mcp-Client: cd", "X-Mcp-Principal: cd")} {
+		checkError(t, c.Post(call("1", "cal_list_events")), 429, mcp.CodeInternalError, "1")
+	}
+	wantTool(t, first, "cal_delete_event", "cal", "delete_event")
+	for range 2 {
+		wantTool(t, other, "cal_list_events", "cal", "list_events")
+	}
+	checkError(t, other.Post(call("1", "cal_list_events")), 429, mcp.CodeInternalError, "1")
+}
+
+// A gateway whose filters refuse even its own first request serves whom they admit.
+func TestPolicyThatRefusesNearlyEverything(t *testing.T) {
+	t.Parallel()
+	cal := calendar(t, mcpserver.Modern)
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "rbac", "action: DENY", "action: ALLOW")})
+	if r := modernCall(harness.NewClient(t, g.URL), "cal_delete_event"); !ok(r) {
+		t.Errorf("what is admitted: %s", r)
+	}
+	wantDenied(t, modernCall(harness.NewClient(t, g.URL), "cal_list_events"), 403, mcp.CodeInvalidRequest, "1", deniedByRBAC)
+}

@@ -35,6 +35,8 @@ type endpoint struct {
 	path string
 	// guarded: nobody is let in without a credential, which this process has none of.
 	guarded bool
+	// policed: a filter of the operator's may refuse this process.
+	policed bool
 	// internal is the socket of the broker's internal API.
 	internal string
 }
@@ -45,7 +47,7 @@ func endpointOf(g *gateway.Gateway) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, err
 	}
-	e := endpoint{dial: at, path: g.Path, guarded: g.Auth != nil}
+	e := endpoint{dial: at, path: g.Path, guarded: g.Auth != nil, policed: len(g.EnvoyFilters) > 0}
 	if at.Addr().IsUnspecified() {
 		local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		if at.Addr().Is6() {
@@ -70,7 +72,8 @@ func (e endpoint) url() string {
 
 // await asks the endpoint until it answers as a gateway does: a client's
 // initialize through Envoy, the filter and the broker, ended by a DELETE. Where that
-// needs a credential the filter's refusal is enough, once the broker answers, too.
+// needs a credential, or a filter of the operator's forbids it, the refusal is enough,
+// once the broker answers, too.
 func (e endpoint) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, errPatience)
 	defer cancel()
@@ -87,7 +90,7 @@ func (e endpoint) await(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		err := e.ask(ctx, client)
-		if e.guarded && errors.Is(err, errRefused) {
+		if (e.guarded || e.policed) && errors.Is(err, errRefused) {
 			err = e.askBroker(ctx)
 		}
 		if err == nil {
@@ -106,8 +109,8 @@ func (e endpoint) await(ctx context.Context) error {
 
 var errPatience = errors.New("out of patience")
 
-// errRefused is the filter's answer to who brings no credential.
-var errRefused = errors.New("HTTP status 401 Unauthorized")
+// errRefused is the answer to who brings no credential, or may not do this.
+var errRefused = errors.New("the request is refused")
 
 // askBroker asks the broker what the filter asks it first.
 func (e endpoint) askBroker(ctx context.Context) error {
@@ -188,8 +191,20 @@ func (e endpoint) send(ctx context.Context, client *http.Client, method, session
 	if answer.StatusCode == http.StatusUnauthorized && answer.Header.Get("WWW-Authenticate") != "" {
 		return nil, nil, errRefused
 	}
+	if answer.StatusCode >= 400 && e.policed && refusal(content) {
+		return nil, nil, errRefused
+	}
 	if answer.StatusCode/100 != 2 {
 		return nil, nil, fmt.Errorf("HTTP status %s", answer.Status)
 	}
 	return content, answer.Header, nil
+}
+
+// refusal reports whether an answer is the gateway's error to this very request.
+func refusal(answer []byte) bool {
+	var message struct {
+		ID    string          `json:"id"`
+		Error json.RawMessage `json:"error"`
+	}
+	return json.Unmarshal(answer, &message) == nil && message.ID == "ready" && len(message.Error) > 0
 }
