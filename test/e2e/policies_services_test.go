@@ -47,7 +47,7 @@ func (a *asked) has(what string) bool {
 // serveGRPC runs a service until the test ends and returns its address.
 func serveGRPC(t *testing.T, register func(*grpc.Server)) (addr string, stop func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", harness.FreeAddr(t))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +101,7 @@ func TestPolicyOfAService(t *testing.T) {
 		},
 		"HTTP": func(t *testing.T) service {
 			a := new(asked)
-			addr := harness.FreeAddr(t)
-			s := &http.Server{Addr: addr, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				tool := r.Header.Get("X-Authz-Tool")
 				if !strings.HasPrefix(r.URL.Path, "/check") {
 					tool = "asked at " + r.URL.Path
@@ -114,14 +113,14 @@ func TestPolicyOfAService(t *testing.T) {
 					_, _ = w.Write([]byte(denial))
 				}
 			})}
-			l, err := net.Listen("tcp", addr)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
 			go s.Serve(l) //nolint:errcheck // ends with the test
 			stop := func() { _ = s.Close() }
 			t.Cleanup(stop)
-			return service{example(t, "authz-http", "authz.internal:9192", addr), a, stop}
+			return service{example(t, "authz-http", "authz.internal:9192", l.Addr().String()), a, stop}
 		},
 	}
 	for name, start := range services {
