@@ -102,7 +102,9 @@ func quarantine() gatewayconfig.Integrity {
 func (w *watched) internal(method, path, body string) (int, string) {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
-	w.broker.Internal().ServeHTTP(rec, httptest.NewRequest(method, path, strings.NewReader(body)))
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w.broker.Internal().ServeHTTP(rec, r)
 	return rec.Code, rec.Body.String()
 }
 
@@ -255,6 +257,16 @@ func TestApprovalsThatDoNotFit(t *testing.T) {
 		}
 		if code, _ := w.internal("POST", gatewayconfig.PathIntegrity, ""); code != 405 {
 			t.Errorf("POST: %d", code)
+		}
+		// As a page in a browser would.
+		for name, value := range map[string]string{"Content-Type": "text/plain", "Origin": "http://127.0.0.1:8891"} {
+			r := httptest.NewRequest("POST", gatewayconfig.PathApprove, strings.NewReader("[]"))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(name, value)
+			rec := httptest.NewRecorder()
+			if w.broker.Internal().ServeHTTP(rec, r); rec.Code != 403 {
+				t.Errorf("%s %s: %d", name, value, rec.Code)
+			}
 		}
 	})
 }

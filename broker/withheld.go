@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 
@@ -156,8 +157,13 @@ func (b *Broker) definitions(w http.ResponseWriter, r *http.Request) {
 }
 
 // approve takes a list of integrity.Approval. 204; 409 if that is not what there
-// is to approve; 503 if it cannot be kept.
+// is to approve; 503 if it cannot be kept. No page in a browser can send it, not even
+// where the API has no secret: who makes a server knows what it would have to send.
 func (b *Broker) approve(w http.ResponseWriter, r *http.Request) {
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" || len(r.Header.Values("Origin")) > 0 {
+		http.Error(w, "want application/json, and not from a web page", http.StatusForbidden)
+		return
+	}
 	var approvals []integrity.Approval
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestApproval))
 	if err == nil {

@@ -172,6 +172,9 @@ func (d *definitions) request(ctx context.Context, method, path string, body []b
 	if err != nil {
 		return nil, err
 	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
