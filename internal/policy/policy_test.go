@@ -3,6 +3,7 @@ package policy
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"mcp-gateway/internal/gatewayconfig"
@@ -282,4 +283,29 @@ func TestResourcesHaveNoArguments(t *testing.T) {
 	if d := g.Decide(tool("a"), []byte(`{"days":1}`)); d.Outcome != Allowed {
 		t.Errorf("a tool: %v", d)
 	}
+}
+
+// Streams of all workers ask one policy.
+func TestManyAskAtOnce(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, deny, gatewayconfig.AccessRule{When: `"write" in principal.scopes && arguments.days < 7 || name.matches("^r[0-9]+$")`})
+	c := NewCache(p)
+	var all sync.WaitGroup
+	for w := range 8 {
+		all.Go(func() {
+			for i := range 300 {
+				who, want := who("read"), Denied
+				if (i+w)%2 == 0 {
+					who, want = &principal.Principal{Scopes: []string{"write"}}, Allowed
+				}
+				if got := c.Decide(p.Group(who), tool("w"+strconv.Itoa(i)), []byte(`{"days":3}`)); got.Outcome != want {
+					t.Errorf("%v: %+v", who.Scopes, got)
+				}
+				if got := c.Decide(p.Group(who), tool("r"+strconv.Itoa(i)), nil); got.Outcome != Allowed {
+					t.Errorf("%v: %+v", who.Scopes, got)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
