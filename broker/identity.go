@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"time"
 
 	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/mcp"
@@ -38,6 +39,22 @@ func (c *call) principal() string {
 	}
 	return credentialOf(c.r)
 }
+
+// until is when a client has to prove again who it is, for as long as a stream is
+// open; zero for never.
+type until time.Time
+
+// clockSkew is how far clocks may be apart, as it is for Envoy.
+const clockSkew = 30 * time.Second
+
+func (c *call) until() until {
+	if c.who == nil || c.who.Expires().IsZero() {
+		return until{}
+	}
+	return until(c.who.Expires().Add(clockSkew))
+}
+
+func (u until) over() bool { return !time.Time(u).IsZero() && time.Now().After(time.Time(u)) }
 
 // credentialOf returns a digest of the Authorization of a request, empty for none.
 func credentialOf(r *http.Request) string {

@@ -3,9 +3,12 @@ package broker
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/principal"
@@ -156,4 +159,36 @@ func TestPoolIsOfOnePrincipal(t *testing.T) {
 	if who(tokenOf("ada")) != who(ada) || who(ada) == who(tokenOf("bob")) || who(ada) != idOf(t, "ada") {
 		t.Error("not told apart by who they are")
 	}
+}
+
+// An open stream ends with the token that opened it, a little later for clocks that
+// differ.
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, setup{config: authConfig("one")}, map[string]http.Handler{"one": newSessional("a")})
+		for _, ends := range []bool{false, true} {
+			exp := ""
+			if ends {
+				exp = `,"exp":` + strconv.FormatInt(time.Now().Add(time.Minute).Unix(), 10)
+			}
+			text := `{"iss":"https://idp.example","sub":"ada"` + exp + `}`
+			g.as = map[string]string{"X-Mcp-Claims": base64.RawURLEncoding.EncodeToString([]byte(text))}
+			id := g.request("POST", initializeRequest, g.as).header.Get("Mcp-Session-Id")
+			streams := map[string]*events{"GET": g.listen(id), "subscriptions/listen": g.subscribe("1", `{"toolsListChanged":true}`)}
+			time.Sleep(80 * time.Second)
+			for name, s := range streams {
+				if lines := s.drain(); slices.Contains(lines, "closed") {
+					t.Errorf("%s%s: ended early: %v", name, exp, lines)
+				}
+			}
+			time.Sleep(40 * time.Second)
+			for name, s := range streams {
+				if lines := s.drain(); slices.Contains(lines, "closed") != ends {
+					t.Errorf("%s%s: two minutes later: %v", name, exp, lines)
+				}
+				s.close()
+			}
+		}
+	})
 }

@@ -45,7 +45,8 @@ type merge struct {
 	// resume holds ids of events to resume behind, by server.
 	resume map[string]string
 	// who opened the stream, for the rules about who may use what.
-	who *principal.Principal
+	who   *principal.Principal
+	until until
 	// leave tells that the client's stream takes no place any more.
 	leave func()
 	// looked takes a token when a look is over, and again makes the next one due.

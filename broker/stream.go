@@ -53,7 +53,7 @@ func (b *Broker) get(c *call) {
 	server, id, merged, marked := tag.CutEvent([]byte(c.session.ID), c.r.Header.Get("Last-Event-ID"))
 	anew := c.r.Header.Get("Last-Event-ID") != ""
 	s := b.hub.open(credential.With(b.life, credential.From(c.r.Context())), key, c.session.Endpoint, c.offers().lists(), anew)
-	m := &merge{broker: b, session: c.session, stream: s, who: c.who, leave: leave}
+	m := &merge{broker: b, session: c.session, stream: s, who: c.who, leave: leave, until: c.until()}
 	if merged && marked {
 		m.resume = map[string]string{server: id}
 	}
@@ -169,6 +169,9 @@ func (b *Broker) stream(m *merge, write func(text []byte) bool) {
 				alive = write(changed.events(nil))
 			}
 		case <-tick.C:
+			if m.until.over() {
+				return
+			}
 			if time.Since(touched) >= touchEvery {
 				touched = time.Now()
 				if _, err := b.store.Get(s.open, m.session.ID); errors.Is(err, session.ErrNotFound) {

@@ -28,7 +28,8 @@ type listening struct {
 	// principal is call.principal of the request that opened it.
 	principal string
 	// who is the same for the rules about who may use what.
-	who *principal.Principal
+	who   *principal.Principal
+	until until
 	// id is that of the request that opened it, raw: it names the subscription.
 	id []byte
 	// events takes events as text. It has no buffer: a server's next message is
@@ -82,7 +83,7 @@ func (b *Broker) listen(c *call) {
 	s := &listening{
 		broker: b, listener: l, wanted: w, id: bytes.Clone(c.id),
 		events: make(chan []byte), parts: make(map[string]*part),
-		principal: c.principal(), who: c.who,
+		principal: c.principal(), who: c.who, until: c.until(),
 		client: modernCall{
 			capabilities: bytes.Clone(c.modern.capabilities), clientInfo: bytes.Clone(c.modern.clientInfo),
 		},
@@ -136,6 +137,9 @@ func (s *listening) serve(ctx context.Context, write func(text []byte) bool) boo
 			looked = nil
 			s.follow(ctx, s.broker.view.Load())
 		case <-tick.C:
+			if s.until.over() {
+				return true
+			}
 			alive = write(keepAlive)
 		}
 	}

@@ -10,9 +10,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -98,6 +100,16 @@ func (p *Principal) HasScopes(all []string) bool {
 		}
 	}
 	return true
+}
+
+// Expires is when its token does (RFC 7519 section 4.1.4); zero for one that never
+// does, and for the owner of an API key.
+func (p *Principal) Expires() time.Time {
+	seconds, ok := p.Claims["exp"].(float64)
+	if !ok || seconds < 0 || seconds > math.MaxInt32*1e3 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
 }
 
 func claim(claims map[string]any, name string) string {

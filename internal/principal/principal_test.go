@@ -47,6 +47,22 @@ func TestAudience(t *testing.T) {
 	}
 }
 
+func TestExpires(t *testing.T) {
+	t.Parallel()
+	for exp, want := range map[string]int64{`1700000000`: 1700000000, `1700000000.9`: 1700000000, `"1"`: 0, `-1`: 0, `1e300`: 0, `null`: 0} {
+		p, err := FromClaims(encoded(`{"iss":"https://a","sub":"u","exp":` + exp + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Expires(); got.IsZero() != (want == 0) || want != 0 && got.Unix() != want {
+			t.Errorf("%s: %v", exp, got)
+		}
+	}
+	if got := FromKey("ci").Expires(); !got.IsZero() {
+		t.Errorf("a key: %v", got)
+	}
+}
+
 func TestFromClaimsRefuses(t *testing.T) {
 	t.Parallel()
 	for name, payload := range map[string]string{
