@@ -109,6 +109,28 @@ func TestFailover(t *testing.T) {
 	}}, 0)
 }
 
+const nodeFails = "redis cluster node fails"
+
+// TestClusterNodeFails is the one of a Redis Cluster of which a node is lost, and
+// replaced by its replica.
+func TestClusterNodeFails(t *testing.T) {
+	if os.Getenv("CHAOS") == "" {
+		t.Skip("takes minutes and a quiet machine: make chaos runs it")
+	}
+	if only := os.Getenv("CHAOS_ONLY"); !strings.Contains(nodeFails, only) {
+		t.Skip("not among CHAOS_ONLY")
+	}
+	nodes := redistest.StartClusterWithReplica(t)
+	w := newWorld(t, fmt.Sprintf("redis://%s?addr=%s&addr=%s", nodes[1].Addr(), nodes[0].Addr(), nodes[2].Addr()))
+	w.load(t, []scenario{{
+		name: nodeFails, may: lost, as: late, bound: 8 * time.Second,
+		run: func(w *world) {
+			nodes[0].Kill()
+			wait(w.t, long)
+		},
+	}}, 0)
+}
+
 // load runs scenarios under load until at least so many calls were made, and
 // reports.
 func (w *world) load(t *testing.T, scenarios []scenario, atLeast int) {

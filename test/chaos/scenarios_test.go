@@ -17,6 +17,10 @@ const (
 	long  = 6 * time.Second
 )
 
+// noticedByEnvoy is how long it takes an Envoy to find out that nobody takes its
+// connections: its checks are half a second apart, and two have to fail.
+const noticedByEnvoy = 1500 * time.Millisecond
+
 // away reports whether a call failed as one does that needs something that is away:
 // nothing is said to be unknown, and a session that cannot be opened is a 503.
 func away(c *check.Call) bool {
@@ -131,7 +135,7 @@ func serverFaults() []scenario {
 
 func brokerFaults() []scenario {
 	return []scenario{
-		{name: "one broker killed", may: needsBroker, as: late, within: time.Second, run: dies(short, "broker1")},
+		{name: "one broker killed", may: needsBroker, as: late, within: noticedByEnvoy, run: dies(short, "broker1")},
 		{name: "both brokers killed", may: needsBroker, as: late, bound: 3 * time.Second, run: dies(long, brokers...)},
 		// New calls go to the other one as soon as Envoy has found out.
 		{name: "one broker hangs", may: needsBroker, as: late, within: 6 * time.Second, bound: 3 * time.Second, run: hangs(2*long, "broker2")},
@@ -185,13 +189,20 @@ func cuts() []scenario {
 		{name: "envoy-server silent", may: envoyToServer, as: broken, bound: 5 * time.Second, run: breaks(link.Silent, long, "envoy1", "cid")},
 		{name: "broker-server cut", may: brokerToServer, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "cid")},
 		{name: "broker-server silent", may: brokerToServer, as: late, bound: 5 * time.Second, run: breaks(link.Silent, long, "broker1", "cid")},
-		{name: "envoy-broker cut", may: needsBroker, as: late, within: time.Second, run: breaks(link.Cut, short, "envoy1", "broker1", "broker1-internal")},
+		{name: "envoy-broker cut", may: needsBroker, as: late, within: noticedByEnvoy, run: breaks(link.Cut, short, "envoy1", "broker1", "broker1-internal")},
 		{
 			name: "envoy-broker silent", may: needsBroker, as: late, within: 6 * time.Second, bound: 3 * time.Second,
 			run: breaks(link.Silent, 2*long, "envoy1", "broker1", "broker1-internal"),
 		},
 		{name: "broker-redis cut", may: needsBroker, as: late, bound: 3 * time.Second, run: breaks(link.Cut, short, "broker1", "redis")},
 		{name: "broker-redis silent", may: needsBroker, as: late, bound: 3 * time.Second, run: breaks(link.Silent, long, "broker1", "redis")},
+		{name: "client-envoy cut", may: at("envoy1"), as: gone, bound: time.Second, run: breaks(link.Cut, short, "", "envoy1-clients")},
+		// Nothing is lost for good, and no limit is as short as what comes late.
+		{name: "client-envoy lossy", may: push, as: late, run: breaks(link.Lossy, long, "", "envoy1-clients", "envoy2-clients")},
+		{name: "envoy-server lossy", may: push, as: late, run: breaks(link.Lossy, long, "", "cid", "mod")},
+		{name: "envoy-broker lossy", may: push, as: late, run: breaks(link.Lossy, long, "", "broker1", "broker1-internal", "broker2", "broker2-internal")},
+		// The store has 0.7 s for a step, with one more try within.
+		{name: "broker-redis lossy", may: needsBroker, as: late, bound: time.Second, run: breaks(link.Lossy, long, "", "redis")},
 		{name: "envoy-plane cut", run: breaks(link.Cut, short, "", "plane1-xds")},
 		{name: "broker-plane silent", run: breaks(link.Silent, short, "", "plane1-config", "plane2-config")},
 	}

@@ -40,7 +40,7 @@ type world struct {
 	// envoys, brokers, planes and servers by name.
 	parts map[string]*part
 	// links by what they lead to: a server, "broker1", "broker1-internal",
-	// "redis", "plane1-xds", "plane1-config".
+	// "envoy1-clients", "redis", "plane1-xds", "plane1-config".
 	links map[string]*link.Link
 
 	env    *client.Env
@@ -136,7 +136,8 @@ func (w *world) gateway(config harness.Config) {
 		bootstrap := filepath.Join(dir, envoy+".yaml")
 		write(t, bootstrap, w.bootstrap(w.links[plane+"-xds"].Addr(), admin, names.Port()))
 		w.admins[envoy] = admin
-		e := &client.Envoy{Name: envoy, Addr: listen}
+		w.link(envoy+"-clients", "127.0.0.1:0", listen)
+		e := &client.Envoy{Name: envoy, Addr: w.links[envoy+"-clients"].Addr()}
 		w.env.Envoys = append(w.env.Envoys, e)
 		base := 0
 		w.add(envoy, func() *harness.Process {

@@ -1,14 +1,16 @@
 // Package link is the network between two processes of the fault suite: a TCP
-// relay that knows which process each connection comes from, and can cut or
-// silence what comes from one of them.
+// relay that knows which process each connection comes from, and can cut,
+// silence or delay what comes from one of them.
 package link
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
+	"time"
 )
 
 // Fault is what is wrong with a link.
@@ -22,6 +24,15 @@ const (
 	// Silent accepts connections and relays nothing, in neither direction; what
 	// was sent meanwhile arrives when it heals.
 	Silent
+	// Lossy loses packets, as far as a program can see that of TCP: one in lossOf
+	// pieces, and what is behind it, comes as late as the kernel sends it again.
+	Lossy
+)
+
+const (
+	lossOf = 20
+	// resent is the least time after which Linux sends again (tcp(7)).
+	resent = 200 * time.Millisecond
 )
 
 // Link relays what comes in at one address to another one.
@@ -123,14 +134,19 @@ func (k *Link) fault(from string) Fault {
 	return k.faults[from]
 }
 
-// pass waits while the link is silent; it reports whether to go on.
+// pass waits while the link is silent, or what comes is late; it reports whether to
+// go on.
 func (k *Link) pass(from string) bool {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	for k.fault(from) == Silent && !k.closed {
 		k.healed.Wait()
 	}
-	return !k.closed && k.fault(from) == None
+	closed, fault := k.closed, k.fault(from)
+	k.mu.Unlock()
+	if fault == Lossy && rand.N(lossOf) == 0 {
+		<-time.After(resent + rand.N(resent/2))
+	}
+	return !closed && fault != Cut
 }
 
 func (k *Link) accept(l net.Listener) {

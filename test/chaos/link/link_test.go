@@ -107,6 +107,27 @@ func TestFaultsHitTheirProcess(t *testing.T) {
 	}
 }
 
+// What is lost comes late, and all of it in order.
+func TestLossyLinkBringsAll(t *testing.T) {
+	t.Parallel()
+	k, err := link.New("127.0.0.1:0", echo(t), link.NewWho())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	k.Set("", link.Lossy)
+	c := dial(t, k.Addr())
+	began := time.Now()
+	for range 100 {
+		if err := says(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Errorf("200 pieces took %v: none was lost", took)
+	}
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	want := []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
