@@ -42,7 +42,7 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	targets := f.String("targets", "direct,plain,gateway,stateless,mcp_router", "what to measure")
+	targets := f.String("targets", "direct,plain,gateway,guarded,stateless,mcp_router", "what to measure")
 	sizes := f.String("sizes", "64,16K,1M", "sizes of the arguments")
 	conns := f.String("conns", "1,16,128", "numbers of connections")
 	sections := f.String("sections", "calls,lists,streams", "what to report: tools/call, tools/list of 1000 tools, server-sent events")
@@ -116,7 +116,7 @@ func (s *settings) find() error {
 	if s.options.Envoy == "" && slices.ContainsFunc(s.targets, func(k target.Kind) bool { return k != target.Direct }) {
 		return errors.New("no Envoy: run make build, set ENVOY or -envoy")
 	}
-	if slices.Contains(s.targets, target.Gateway) || slices.Contains(s.targets, target.Stateless) {
+	if slices.Contains(s.targets, target.Gateway) || slices.Contains(s.targets, target.Guarded) || slices.Contains(s.targets, target.Stateless) {
 		if _, err := os.Stat(s.options.GatewayBinary); err != nil {
 			return fmt.Errorf("no gateway, run make build or leave it out with -targets: %w", err)
 		}

@@ -32,6 +32,7 @@ type client struct {
 	reader  *http1.Reader
 	address string
 	session string
+	token   string
 	tool    string // Mcp-Name
 	method  string // Mcp-Method; empty in a session
 
@@ -53,7 +54,7 @@ func connect(ctx context.Context, spec Spec, text []byte) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, reader: http1.NewReader(conn), address: spec.Address, id: firstID}
+	c := &client{conn: conn, reader: http1.NewReader(conn), address: spec.Address, token: spec.Token, id: firstID}
 	if err := c.prepare(spec, text); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -100,6 +101,9 @@ func (c *client) prepare(spec Spec, text []byte) error {
 func (c *client) requestHead(length int) []byte {
 	head := fmt.Appendf(nil, "POST /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"+
 		"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n", c.address, length)
+	if c.token != "" {
+		head = fmt.Appendf(head, "Authorization: Bearer %s\r\n", c.token)
+	}
 	if c.session != "" {
 		head = fmt.Appendf(head, "Mcp-Session-Id: %s\r\nMCP-Protocol-Version: %s\r\n", c.session, mcp.LatestLegacy)
 	}

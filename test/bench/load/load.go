@@ -26,6 +26,8 @@ type Spec struct {
 	Tool   string `json:"tool"`
 	// Stateless requests are those of 2026-07-28, which have no session.
 	Stateless bool `json:"stateless,omitempty"`
+	// Token goes along as Authorization; empty for none.
+	Token string `json:"token,omitempty"`
 	// Size of the argument in bytes, as it stands in the request.
 	Size        int `json:"size"`
 	Connections int `json:"connections"`

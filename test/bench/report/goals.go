@@ -26,6 +26,9 @@ const (
 	// routerLimit is the most CPU per warm call as a multiple of mcp_router's,
 	// at the same sizes.
 	routerLimit = 0.85
+	// guardedLimit is the most CPU that a token, a rule and what is bound to its
+	// principal add to a warm call, in µs, at the same sizes.
+	guardedLimit = 15.0
 	// statelessLimit is the most CPU of a stateless call as a multiple of one in a
 	// session, at the same sizes.
 	statelessLimit = 1.0
@@ -56,6 +59,7 @@ func (r *Report) Goals() []Goal {
 			at := fmt.Sprintf("%s, %d connections", size(c.Size), c.Connections)
 			add(c.cpuRatio(gateway, plain), l.limit, " ×", "CPU per call against plain Envoy, %s", at)
 			add(c.cpuRatio(gateway, mcpRouter), routerLimit, " ×", "CPU per call against mcp_router, %s", at)
+			add(c.cpuMore(guarded, gateway), guardedLimit, " µs", "CPU that token, rule and binding add to a call, %s", at)
 			add(c.cpuRatio(stateless, gateway), statelessLimit, " ×", "CPU per stateless call against one in a session, %s", at)
 			add(c.p99Ratio(gateway, plain), tailLimit, " ×", "p99 at the fixed rate against plain Envoy, %s", at)
 		}
@@ -84,6 +88,15 @@ func (c *Cell) cpuRatio(target, other string) float64 {
 		return 0
 	}
 	return quotient(CPUPerCall(a.Closed, ""), CPUPerCall(b.Closed, ""))
+}
+
+// cpuMore is by how many microseconds target's is more; 0 without both.
+func (c *Cell) cpuMore(target, other string) float64 {
+	a, b := c.Row(target), c.Row(other)
+	if a == nil || b == nil {
+		return 0
+	}
+	return float64(CPUPerCall(a.Closed, "")-CPUPerCall(b.Closed, "")) / float64(time.Microsecond)
 }
 
 // p99Ratio is the same for p99 at the fixed rate.

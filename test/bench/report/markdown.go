@@ -12,6 +12,7 @@ const (
 	plain     = "plain"
 	mcpRouter = "mcp_router"
 	gateway   = "gateway"
+	guarded   = "guarded"
 	stateless = "stateless"
 )
 

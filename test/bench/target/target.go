@@ -29,17 +29,18 @@ const (
 	Direct    Kind = "direct"     // client -> backend
 	Plain     Kind = "plain"      // Envoy as a plain proxy
 	Gateway   Kind = "gateway"    // this project
-	Stateless Kind = "stateless"  // the same, asked in the stateless revision
+	Guarded   Kind = "guarded"    // the same, for who has a token, with a rule about arguments
+	Stateless Kind = "stateless"  // the same without, asked in the stateless revision
 	MCPRouter Kind = "mcp_router" // Envoy's mcp and mcp_router filters
 )
 
 // Kinds returns all kinds in order.
-func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, Stateless, MCPRouter} }
+func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, Guarded, Stateless, MCPRouter} }
 
 // prefix is what a client puts before a tool's name.
 func (k Kind) prefix() string {
 	switch k {
-	case Gateway, Stateless:
+	case Gateway, Guarded, Stateless:
 		return "bench_"
 	case MCPRouter:
 		return "bench__"
@@ -47,6 +48,9 @@ func (k Kind) prefix() string {
 		return ""
 	}
 }
+
+// keysFile is beside the configuration of Guarded.
+const keysFile = "keys.json"
 
 const (
 	readyTimeout = 30 * time.Second
@@ -84,16 +88,17 @@ type Target struct {
 	// PID is the root of the target's processes, 0 for Direct.
 	PID int
 
-	name string
-	cmd  *exec.Cmd
-	done chan error
+	name  string
+	token string // of Guarded
+	cmd   *exec.Cmd
+	done  chan error
 }
 
 // Spec completes a load for this target: its address and the exposed name of
 // the backend's tool.
 func (t *Target) Spec(tool string, spec load.Spec) load.Spec {
 	spec.Address, spec.Tool = t.Address, t.Kind.prefix()+tool
-	spec.Stateless = t.Kind == Stateless
+	spec.Stateless, spec.Token = t.Kind == Stateless, t.token
 	return spec
 }
 
@@ -119,6 +124,11 @@ func (t *Target) run(kind Kind, o Options) error {
 	}
 	t.Address = address
 	t.name = filepath.Join(o.Dir, string(kind))
+	if kind == Guarded {
+		if t.token, err = issue(filepath.Join(o.Dir, keysFile)); err != nil {
+			return err
+		}
+	}
 	config, err := Config(kind, t.Address, o.Backend)
 	if err != nil {
 		return err
@@ -127,7 +137,7 @@ func (t *Target) run(kind Kind, o Options) error {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return err
 	}
-	if kind == Gateway || kind == Stateless {
+	if kind == Gateway || kind == Guarded || kind == Stateless {
 		args := []string{"run", "--config", file, "--listen", t.Address, "--envoy", o.Envoy, "--concurrency", "1"}
 		t.cmd = exec.Command(o.GatewayBinary, append(args, o.GatewayArgs...)...)
 	} else {
@@ -205,7 +215,7 @@ func (t *Target) logged() string {
 
 // Config returns the configuration with which a kind is started.
 func Config(kind Kind, listen, backendAddress string) ([]byte, error) {
-	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig, Gateway: gatewayConfig, Stateless: gatewayConfig}[kind]
+	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig, Gateway: gatewayConfig, Guarded: gatewayConfig, Stateless: gatewayConfig}[kind]
 	if text == "" {
 		return nil, fmt.Errorf("no configuration for %q", kind)
 	}
@@ -217,7 +227,10 @@ func Config(kind Kind, listen, backendAddress string) ([]byte, error) {
 		Host, BackendHost string
 		Port, BackendPort int
 		Servers           []string
-	}{Servers: []string{"bench", "other"}}
+		Guarded           bool
+		Issuer, Resource  string
+		Keys              string
+	}{Servers: []string{"bench", "other"}, Guarded: kind == Guarded, Issuer: issuer, Resource: resource, Keys: keysFile}
 	if v.Host, v.Port, err = split(listen); err != nil {
 		return nil, err
 	}
