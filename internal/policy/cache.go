@@ -9,6 +9,9 @@ const (
 	shards = 64
 	// mostDecisions bounds a shard, which is emptied when it is full.
 	mostDecisions = 1024
+	// longestName is that of names, in bytes, about which decisions are remembered: for
+	// the completion of a prompt of a sole server a client may name whatever it likes.
+	longestName = 512
 )
 
 // Cache remembers what a Policy decides by all but the arguments, for as long as
@@ -65,6 +68,9 @@ func (c *Cache) Static(g *Group, it *Item) Decision {
 			return g.Static(it)
 		}
 		name = nil
+	}
+	if len(name) > longestName {
+		return g.Static(it)
 	}
 	if d, ok := c.get(g, it.Kind, it.Server, it.Endpoint, name); ok {
 		return d

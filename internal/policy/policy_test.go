@@ -246,9 +246,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	if len(p.groups.byWho) > mostKnown || len(p.groups.byKey) > mostGroups {
 		t.Errorf("%d principals, %d groups", len(p.groups.byWho), len(p.groups.byKey))
 	}
+	// Names that a client makes up may be as large as a body.
+	for i := range 100 {
+		c.Static(p.Group(who()), &Item{Kind: Prompt, Server: "cal", Name: []byte(strings.Repeat("x", 1<<16) + strconv.Itoa(i))})
+	}
 	for i := range c.shards {
 		if n := len(c.shards[i].m); n > mostDecisions {
 			t.Errorf("%d decisions in a shard", n)
+		}
+		for k := range c.shards[i].m {
+			if len(k.name) > longestName {
+				t.Fatalf("a name of %d bytes is kept", len(k.name))
+			}
 		}
 	}
 }
