@@ -35,7 +35,8 @@ import (
 // API is on a unix socket.
 type Options struct {
 	// Secret guards the internal API but for its health checks: requests must
-	// carry it as bearer token. Empty means no guard.
+	// carry it as bearer token; those to the public listener as mcp.HeaderProof.
+	// Empty means no guard.
 	Secret string
 	// SessionTTL is how long the filter may reuse the answer about a backend
 	// session; 0 means 30 s. It is also how long a call can still reach a server

@@ -20,7 +20,23 @@ import (
 	"mcp-gateway/broker/session"
 	"mcp-gateway/broker/session/memory"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
+
+// throughEnvoy is how requests come to the public listener: with the proof, unless
+// a test has another one.
+type throughEnvoy struct {
+	http.RoundTripper
+	proof string
+}
+
+func (t throughEnvoy) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, ok := r.Header[http.CanonicalHeaderKey(mcp.HeaderProof)]; !ok {
+		r = r.Clone(r.Context())
+		r.Header.Set(mcp.HeaderProof, t.proof)
+	}
+	return t.RoundTripper.RoundTrip(r)
+}
 
 // address is where no server is: in errors of the transport, and nowhere else.
 const address = "10.9.8.7:6543"
@@ -102,6 +118,9 @@ func newGateway(t testing.TB, s setup, servers map[string]http.Handler) *gateway
 	t.Cleanup(g.stop)
 	transport, _ := rawserver.Serve(t, g.broker.Public())
 	g.public = &http.Client{Transport: transport}
+	if s.opts.Secret != "" {
+		g.public.Transport = throughEnvoy{transport, "Bearer " + s.opts.Secret}
+	}
 	return g
 }
 

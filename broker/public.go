@@ -12,6 +12,7 @@ import (
 	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/metrics"
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/modern"
@@ -69,7 +70,7 @@ func (b *Broker) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &response{ResponseWriter: w}, r: r, view: b.view.Load()}
 		defer b.recoverCall(c)
-		if c.toBridge() || !c.identify() {
+		if !c.passedEnvoy(b.opts.Secret) || c.toBridge() || !c.identify() {
 			return
 		}
 		c.represent()
@@ -90,6 +91,18 @@ func (b *Broker) Public() http.Handler {
 			c.fail(http.StatusMethodNotAllowed, mcp.CodeInvalidRequest, "method not allowed")
 		}
 	})
+}
+
+// passedEnvoy reports whether the request comes from the gateway's own Envoy, or
+// answers it: whoever comes past that has not been asked who it is.
+func (c *call) passedEnvoy(secret string) bool {
+	proof := c.r.Header.Get(mcp.HeaderProof)
+	c.r.Header.Del(mcp.HeaderProof)
+	if gatewayconfig.Admits(proof, secret) {
+		return true
+	}
+	c.fail(http.StatusForbidden, mcp.CodeInvalidRequest, "requests come through the gateway's Envoy, which knows the broker's secret")
+	return false
 }
 
 // recoverCall answers for a request whose handler panicked. An answer that has

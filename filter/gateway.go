@@ -54,6 +54,7 @@ type Gateway struct {
 	hints     *hints
 	tokens    *tokens
 	names     atomic.Pointer[map[string]string] // see Gateway.name
+	proof     []byte                            // see Prove
 }
 
 // New makes a Gateway from its static configuration.
@@ -98,6 +99,10 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	}
 	return g, nil
 }
+
+// Prove has every request on its way to the broker carry proof of whose it is, as
+// mcp.HeaderProof. To be called before the first request; nil for none.
+func (g *Gateway) Prove(proof []byte) { g.proof = proof }
 
 // Config returns the configuration that the Gateway was made from.
 func (g *Gateway) Config() gatewayconfig.Filter { return g.cfg }

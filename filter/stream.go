@@ -259,8 +259,16 @@ func (s *Stream) toBroker() *Decision {
 	if s.principal != nil && s.principal.Claims == nil {
 		s.set(mcp.HeaderClient, []byte(s.principal.Client))
 	}
+	s.prove()
 	s.noteRequest()
 	return &s.d
+}
+
+// prove shows the broker that the request has passed here.
+func (s *Stream) prove() {
+	if len(s.g.proof) > 0 {
+		s.set(mcp.HeaderProof, s.g.proof)
+	}
 }
 
 // toBrokerLong does so with what takes as long as the calls in it, or for as
@@ -323,6 +331,9 @@ func (s *Stream) address() {
 	s.set(":authority", srv.authority)
 	if s.hasQuery || string(s.path) != string(srv.path) {
 		s.set(":path", srv.path)
+	}
+	if srv.bridged {
+		s.prove()
 	}
 }
 

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strings"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/glob"
@@ -27,6 +28,7 @@ type server struct {
 	hint               uint16
 	// onConflict: without lists a name without the prefix may be this server's.
 	onConflict bool
+	bridged    bool // the broker serves it
 	rules      serverRules
 	sends      sends
 }
@@ -111,7 +113,8 @@ func newTable(t *gatewayconfig.Table, before *table) (*table, error) {
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
 			onConflict: s.OnConflict, hint: hintOf(s.Name),
-			modern: s.Modern || s.ModernOnly, modernOnly: s.ModernOnly,
+			bridged: s.Authority == gatewayconfig.BridgeAuthority && strings.HasPrefix(s.Path, gatewayconfig.PathBridge),
+			modern:  s.Modern || s.ModernOnly, modernOnly: s.ModernOnly,
 			sends: newSends(s.Sends),
 		}
 		if r := s.Rules; r != nil {

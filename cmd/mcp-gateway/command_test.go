@@ -143,6 +143,7 @@ func TestListenersOpenToTheNetworkNeedTheSecret(t *testing.T) {
 	path := write(t, "servers: []\n")
 	for _, args := range [][]string{
 		{"broker", "--config", path, "--internal-listen", "0.0.0.0:0"},
+		{"broker", "--config", path, "--listen", "0.0.0.0:0", "--internal-listen", "127.0.0.1:0"},
 		{"controlplane", "--config", path, "--config-listen", ":0"},
 	} {
 		if _, _, err := execute(t, args...); err == nil || !strings.Contains(err.Error(), gatewayconfig.SecretEnv) {

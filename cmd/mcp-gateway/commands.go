@@ -63,9 +63,9 @@ func brokerCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "broker (--config FILE | --control-plane URL)",
 		Short: "Run the broker alone",
-		Long: "Run the broker alone. Its internal API is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
+		Long: "Run the broker alone. It is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
 			"that $" + secretFileEnv + " names. Envoy and the control plane need the same. Without a secret\n" +
-			"the API listens only on a loopback address or a socket.",
+			"it listens only on loopback addresses and sockets.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())

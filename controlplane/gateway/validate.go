@@ -196,7 +196,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 		v.errorf(at+".name", "%q: want 1 to 63 letters, digits, dots, hyphens or underscores, beginning with a letter or digit", s.Name)
 	}
 	v.reach(g, s, at)
-	if s.Host != "" && !isAuthority(s.Host) {
+	if s.Host != "" && (!isAuthority(s.Host) || s.Host == gatewayconfig.BridgeAuthority) {
 		v.errorf(at+".host", "%q is no host or host:port", s.Host)
 	}
 	v.names(g, s, at)

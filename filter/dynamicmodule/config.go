@@ -13,7 +13,7 @@ type Config struct {
 }
 
 // NewConfig reads a filter configuration, the JSON of gatewayconfig.Filter.
-// secret guards the broker's internal API; empty for none.
+// secret guards the broker; empty for none.
 func NewConfig(text []byte, secret string) (*Config, error) {
 	var f gatewayconfig.Filter
 	if err := gatewayconfig.Decode(text, &f); err != nil {
@@ -26,6 +26,7 @@ func NewConfig(text []byte, secret string) (*Config, error) {
 	c := &Config{Gateway: g, metadata: f.Metadata}
 	if secret != "" {
 		c.authorization = "Bearer " + secret
+		g.Prove([]byte(c.authorization))
 	}
 	return c, nil
 }

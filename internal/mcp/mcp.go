@@ -80,6 +80,9 @@ const (
 	// HeaderFailed is what Envoy's jwt_authn says of a token that it has not
 	// accepted, from Envoy to the filter.
 	HeaderFailed = "x-mcp-failed"
+	// HeaderProof shows the broker that a request comes from the gateway's own Envoy:
+	// the bearer token of its internal API.
+	HeaderProof = "x-mcp-proof"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"

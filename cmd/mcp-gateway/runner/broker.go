@@ -57,9 +57,11 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 	if (c.File == "") == (c.ControlPlane == "") {
 		return errors.New("broker: name either a configuration file or a control plane")
 	}
-	if c.Secret == "" && !private(c.InternalListen) {
-		return fmt.Errorf("broker: the internal API on %s would be open to the network: set %s, or use a loopback address or a socket",
-			c.InternalListen, gatewayconfig.SecretEnv)
+	for _, of := range [][2]string{{"--listen", c.Listen}, {"--internal-listen", c.InternalListen}} {
+		if c.Secret == "" && !private(of[1]) {
+			return fmt.Errorf("broker: %s %s is open to the network: set $%s, here and for Envoy, or use a loopback address or a socket",
+				of[0], of[1], gatewayconfig.SecretEnv)
+		}
 	}
 	public, err := listen(c.Listen)
 	if err != nil {
