@@ -105,7 +105,7 @@ func TestPanicCostsOneRequest(t *testing.T) {
 				f.a.ForgetSessions()
 			}
 			counted, logged := f.panics(tt.phase), f.logged(tt.phase)
-			wantError(t, c.With("x-mcp-panic-at: "+tt.at).Post(tt.body), tt.status, mcp.CodeInternalError, tt.id)
+			wantError(t, c.With("panic-at: "+tt.at).Post(tt.body), tt.status, mcp.CodeInternalError, tt.id)
 			if got := f.panics(tt.phase) - counted; got != 1 {
 				t.Errorf("%d panics counted in phase %s", got, tt.phase)
 			}
@@ -157,7 +157,7 @@ func TestPanicInAnEventStreamCutsIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.Header = c.Header.Clone()
-			req.Header.Set("x-mcp-panic-at", "event*3")
+			req.Header.Set("panic-at", "event*3")
 			resp, err := web.Do(req)
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +201,7 @@ func TestPanicBesideStreamsCostsNothing(t *testing.T) {
 	f.alive(c)
 	for at, phase := range map[string]string{"release": "release", "table_question": "table", "table": "table"} {
 		counted := f.panics(phase)
-		if r := c.With("x-mcp-panic-at: " + at).Post(call("1", "a_tool")); !ok(r) {
+		if r := c.With("panic-at: " + at).Post(call("1", "a_tool")); !ok(r) {
 			t.Errorf("%s: %s", at, r)
 		}
 		harness.Eventually(t, "count of a panic at "+at, func() bool {
@@ -257,6 +257,6 @@ func TestReleasedLibraryPanicsNowhere(t *testing.T) {
 		}
 	}
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(mcpserver.Start(t, one("a")), "a")}})
-	c := harness.Connect(t, g.URL).With("x-mcp-panic-at: route,encode,response")
+	c := harness.Connect(t, g.URL).With("panic-at: route,encode,response")
 	wantTool(t, c, "a_tool", "a", "tool")
 }

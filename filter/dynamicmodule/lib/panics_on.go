@@ -14,7 +14,7 @@ import (
 // arm has the places panic that a request's header names.
 func arm(headers []filter.Header) {
 	for _, h := range headers {
-		if h.Name == "x-mcp-panic-at" {
+		if h.Name == "panic-at" {
 			fault.Arm(strings.Clone(h.Value)) // the header is memory of Envoy
 		}
 	}

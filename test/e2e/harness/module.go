@@ -11,7 +11,7 @@ import (
 )
 
 // Fragile builds the filter's library so that a request's header
-// x-mcp-panic-at has places of it panic (internal/fault), and returns its path
+// panic-at has places of it panic (internal/fault), and returns its path
 // for --module.
 func Fragile(t testing.TB) string {
 	t.Helper()
