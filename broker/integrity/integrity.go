@@ -271,18 +271,6 @@ func nameMember(k catalog.Kind) string {
 	return "name"
 }
 
-func rawOf(l *catalog.Lists, k catalog.Kind) [][]byte {
-	switch k {
-	case catalog.Tools:
-		return l.Tools
-	case catalog.Prompts:
-		return l.Prompts
-	case catalog.Resources:
-		return l.Resources
-	}
-	return l.Templates
-}
-
 // allowed reports whether the findings of a check do not count for a server.
 func allowed(settings *gatewayconfig.Integrity, server string, check scan.Check) bool {
 	return slices.Contains(settings.ScanAllow[server], string(check)) || slices.Contains(settings.ScanAllow["*"], string(check))

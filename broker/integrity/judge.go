@@ -142,7 +142,7 @@ type subject struct {
 // counts, which alone can be listed.
 func subjects(in *Server, f func(subject)) {
 	for _, kind := range kinds {
-		raws := rawOf(in.Lists, kind)
+		raws := in.Lists.Of(kind)
 		in.Items.Each(kind, func(index int, own, _ string) {
 			f(subject{keyOf(kind, own), kind != catalog.Resources, raws[index], nameMember(kind), kind, index})
 		})
