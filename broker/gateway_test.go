@@ -297,3 +297,10 @@ func toolList(names ...string) string {
 	}
 	return `{"tools":[` + strings.Join(items, ",") + `]}`
 }
+
+// count is how many streams and listeners a hub has.
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams) + len(h.listeners)
+}

@@ -324,9 +324,3 @@ func (h *hub) has(k session.Key) bool {
 	defer h.mu.Unlock()
 	return h.streams[k] != nil
 }
-
-func (h *hub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.streams) + len(h.listeners)
-}

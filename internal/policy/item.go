@@ -21,25 +21,6 @@ type Item struct {
 	Hints gatewayconfig.Hints
 }
 
-// HintsOf returns the hints of a tool that gives these annotations, nil for those
-// that it does not give.
-func HintsOf(readOnly, destructive, idempotent, openWorld *bool) gatewayconfig.Hints {
-	var h gatewayconfig.Hints
-	for _, of := range []struct {
-		given    *bool
-		standard bool
-		bit      gatewayconfig.Hints
-	}{
-		{readOnly, false, gatewayconfig.HintReadOnly}, {destructive, true, gatewayconfig.HintNotDestructive},
-		{idempotent, false, gatewayconfig.HintIdempotent}, {openWorld, true, gatewayconfig.HintClosedWorld},
-	} {
-		if of.given != nil && *of.given != of.standard {
-			h |= of.bit
-		}
-	}
-	return h
-}
-
 // variable returns the value of a variable about the item.
 func (it *Item) variable(name string) (any, bool) {
 	switch name {
