@@ -13,20 +13,10 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
-// rulesOf is a block of docs/authorization.md.
+// rulesOf is an example of docs/authorization.md.
 func rulesOf(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(harness.Root(t), "docs", "authorization.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range blocks(t, string(text)) {
-		if b.mark == "example="+name {
-			return b.text
-		}
-	}
-	t.Fatalf("docs/authorization.md has no example %s", name)
-	return ""
+	return example(t, "docs/authorization.md", name).text
 }
 
 // diary is a server with the tools that the examples speak of.

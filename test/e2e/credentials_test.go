@@ -317,35 +317,3 @@ func TestRotatedSecret(t *testing.T) {
 	write("two")
 	harness.Eventually(t, "the new key", func() bool { return called() == "two" })
 }
-
-// What docs/credentials.md shows is valid as it stands.
-func TestCredentialsPage(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(harness.Root(t), "docs", "credentials.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, found := t.TempDir(), 0
-	for _, name := range []string{"tickets.key", "exchange.secret"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, b := range blocks(t, string(text)) {
-		if b.mark != "config" {
-			continue
-		}
-		found++
-		file := filepath.Join(dir, "gateway.yaml")
-		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p := harness.Start(t, "validate", harness.Built(t, "mcp-gateway"), []string{"validate", file}, "TICKETS_TOKEN=x", "IDP_SECRET=x")
-		if code := p.ExitCode(harness.Patience); code != 0 {
-			t.Errorf("docs/credentials.md:%d: not valid: %s", b.line, p.Stderr().Tail(20))
-		}
-	}
-	if found < 3 {
-		t.Errorf("only %d configurations", found)
-	}
-}

@@ -97,7 +97,7 @@ func TestPolicyOfAService(t *testing.T) {
 		"gRPC": func(t *testing.T) service {
 			a := new(authorizer)
 			addr, stop := serveGRPC(t, func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, a) })
-			return service{example(t, "authz-grpc", "authz.internal:9191", addr), &a.asked, stop}
+			return service{filtersOf(t, "authz-grpc", "authz.internal:9191", addr), &a.asked, stop}
 		},
 		"HTTP": func(t *testing.T) service {
 			a := new(asked)
@@ -120,7 +120,7 @@ func TestPolicyOfAService(t *testing.T) {
 			go s.Serve(l) //nolint:errcheck // ends with the test
 			stop := func() { _ = s.Close() }
 			t.Cleanup(stop)
-			return service{example(t, "authz-http", "authz.internal:9192", l.Addr().String()), a, stop}
+			return service{filtersOf(t, "authz-http", "authz.internal:9192", l.Addr().String()), a, stop}
 		},
 	}
 	for name, start := range services {
@@ -189,7 +189,7 @@ func TestPolicyOfARateLimitService(t *testing.T) {
 	l := &limiter{calls: map[string]int{}}
 	addr, stop := serveGRPC(t, func(s *grpc.Server) { ratelimitv3.RegisterRateLimitServiceServer(s, l) })
 	cal := calendar(t, mcpserver.Legacy)
-	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "limit-service", "limits.internal:8081", addr)})
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: filtersOf(t, "limit-service", "limits.internal:8081", addr)})
 	c := harness.Connect(t, g.URL)
 	for _, name := range []string{"list_events", "delete_event"} {
 		for range 2 {

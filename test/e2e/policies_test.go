@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,27 +13,18 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
-// example is a block of docs/envoy-filters.md, with replacements in pairs.
-func example(t *testing.T, name string, replace ...string) string {
+// filtersOf is an example of docs/envoy-filters.md, with replacements in pairs.
+func filtersOf(t *testing.T, name string, replace ...string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(harness.Root(t), "docs", "envoy-filters.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range blocks(t, string(text)) {
-		if b.mark != "example="+name {
-			continue
+	const path = "docs/envoy-filters.md"
+	b := example(t, path, name)
+	for i := 0; i+1 < len(replace); i += 2 {
+		if !strings.Contains(b.text, replace[i]) {
+			t.Fatalf("%s:%d: no %q", path, b.line, replace[i])
 		}
-		for i := 0; i+1 < len(replace); i += 2 {
-			if !strings.Contains(b.text, replace[i]) {
-				t.Fatalf("docs/envoy-filters.md:%d: no %q", b.line, replace[i])
-			}
-			b.text = strings.ReplaceAll(b.text, replace[i], replace[i+1])
-		}
-		return b.text
+		b.text = strings.ReplaceAll(b.text, replace[i], replace[i+1])
 	}
-	t.Fatalf("docs/envoy-filters.md has no example %s", name)
-	return ""
+	return b.text
 }
 
 // calendar is a server with the tools that the examples speak of.
@@ -71,7 +61,7 @@ func TestPolicyDeniesATool(t *testing.T) {
 			g := harness.Run(t, harness.Config{
 				Gateway: []string{"sessionless: pooled"},
 				Servers: []harness.Server{behind(cal, "cal"), behind(mcpserver.Start(t, one("other")), "other")},
-				More:    example(t, "rbac"),
+				More:    filtersOf(t, "rbac"),
 			})
 			c := harness.Connect(t, g.URL)
 			wantTool(t, c, "cal_list_events", "cal", "list_events")
@@ -122,7 +112,7 @@ func TestFailuresBehindPolicies(t *testing.T) {
 	admin := harness.FreeAddr(t)
 	g := harness.Run(t, harness.Config{
 		Gateway: []string{"accessLog: " + file},
-		Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "rbac"),
+		Servers: []harness.Server{behind(cal, "cal")}, More: filtersOf(t, "rbac"),
 	}, "--admin", admin)
 	c := harness.Connect(t, g.URL)
 	wantTool(t, c, "cal_list_events", "cal", "list_events")
@@ -159,7 +149,7 @@ func TestPolicyOfOneServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cal, free := calendar(t, era), calendar(t, era)
-			text := example(t, "per-server", "http://127.0.0.1:9002/mcp", cal.URL())
+			text := filtersOf(t, "per-server", "http://127.0.0.1:9002/mcp", cal.URL())
 			// The other server's tools have names that the rule would fit.
 			g := harness.Launch(t, harness.Config{})
 			g.Write(text + "  - {name: free, url: \"" + free.URL() + "\", prefix: cal_delete_}\n")
@@ -192,7 +182,7 @@ func TestPolicyOfOneServer(t *testing.T) {
 func TestPolicyLimitsCallsOfATool(t *testing.T) {
 	t.Parallel()
 	weather := mcpserver.Start(t, tools("weather", "get_weather", "get_air", "get_tides"))
-	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(weather, "weather")}, More: example(t, "limit-tools")})
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(weather, "weather")}, More: filtersOf(t, "limit-tools")})
 	c := harness.Connect(t, g.URL)
 	served := func(n int, name string) {
 		t.Helper()
@@ -225,7 +215,7 @@ func TestPolicyLimitsCallsOfAPrincipal(t *testing.T) {
 	t.Parallel()
 	const ci, cd = "key-of-ci-0123456789-0123456789-ab", "key-of-cd-0123456789-0123456789-ab"
 	cal := calendar(t, mcpserver.Legacy)
-	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "limit-principals") +
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: filtersOf(t, "limit-principals") +
 		"auth: {resource: https://localhost/mcp, apiKeys: {header: x-api-key, clients: [{name: ci, key: " + ci + "}, {name: cd, key: " + cd + "}]}}\n"})
 	client := func(headers ...string) *harness.Client {
 		c := harness.NewClient(t, g.URL).With(headers...)
@@ -250,7 +240,7 @@ func TestPolicyLimitsCallsOfAPrincipal(t *testing.T) {
 func TestPolicyThatRefusesNearlyEverything(t *testing.T) {
 	t.Parallel()
 	cal := calendar(t, mcpserver.Modern)
-	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: example(t, "rbac", "action: DENY", "action: ALLOW")})
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(cal, "cal")}, More: filtersOf(t, "rbac", "action: DENY", "action: ALLOW")})
 	if r := modernCall(harness.NewClient(t, g.URL), "cal_delete_event"); !ok(r) {
 		t.Errorf("what is admitted: %s", r)
 	}

@@ -14,7 +14,8 @@ import (
 // block is a fenced block of a Markdown file. What follows the fence tells what
 // it is: "sh test=NAME" is run, in one shell with the others of that name;
 // "text output" (in any language) is what the block before it must print;
-// "yaml config" is a configuration file.
+// "yaml config" is a configuration file; "example=NAME" is for a test that asks
+// for it.
 type block struct {
 	line     int
 	language string
@@ -61,13 +62,26 @@ func missing(want, output string) string {
 	return ""
 }
 
-func readme(t *testing.T) []block {
+// page returns the blocks of a Markdown file of the repository.
+func page(t *testing.T, path string) []block {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(harness.Root(t), "README.md"))
+	text, err := os.ReadFile(filepath.Join(harness.Root(t), path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return blocks(t, string(text))
+}
+
+// example is the block of a page that is marked as example=NAME.
+func example(t *testing.T, path, name string) block {
+	t.Helper()
+	for _, b := range page(t, path) {
+		if b.mark == "example="+name {
+			return b
+		}
+	}
+	t.Fatalf("%s has no example %s", path, name)
+	return block{}
 }
 
 // TestReadmeCommands runs the README's commands against the demo servers, at
@@ -80,7 +94,7 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	shells := map[string][]example{}
 	last := "" // the shell whose output the next block may tell
-	for _, b := range readme(t) {
+	for _, b := range page(t, "README.md") {
 		name, run := strings.CutPrefix(b.mark, "test=")
 		switch {
 		case run && b.language == "sh":
@@ -137,27 +151,48 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// TestReadmeConfigurations loads the README's configuration files.
-func TestReadmeConfigurations(t *testing.T) {
+// TestShownConfigurations validates the configuration files of the README and of
+// the pages in docs, with the files and the environment that they name.
+func TestShownConfigurations(t *testing.T) {
 	t.Parallel()
-	found := 0
-	for _, b := range readme(t) {
-		if b.mark != "config" {
-			continue
-		}
-		found++
-		file := filepath.Join(t.TempDir(), "gateway.yaml")
-		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gateway.yaml")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := harness.Start(t, "validate", harness.Built(t, "mcp-gateway"), []string{"validate", file}, "GITHUB_AUTHORIZATION=Bearer x",
-			"REDIS_PASSWORD=x", "SESSION_KEY="+strings.Repeat("k", 32), "OLD_SESSION_KEY="+strings.Repeat("o", 32))
-		if code := p.ExitCode(harness.Patience); code != 0 {
-			t.Errorf("README.md:%d: not valid", b.line)
+	}
+	write("tickets.key", "x\n")
+	write("exchange.secret", "x\n")
+	write("tools.lock", `{"version":1,"servers":{}}`)
+	environment := []string{"GITHUB_AUTHORIZATION=Bearer x", "REDIS_PASSWORD=x", "SESSION_KEY=" + strings.Repeat("k", 32),
+		"OLD_SESSION_KEY=" + strings.Repeat("o", 32), "TICKETS_TOKEN=x", "IDP_SECRET=x",
+		"CI_KEY=" + strings.Repeat("c", 32), "CI_KEY_NEXT=" + strings.Repeat("n", 32)}
+	docs, err := os.ReadDir(filepath.Join(harness.Root(t), "docs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{"README.md"}
+	for _, d := range docs {
+		paths = append(paths, "docs/"+d.Name())
+	}
+	found := map[string]int{}
+	for _, path := range paths {
+		for _, b := range page(t, path) {
+			if b.mark != "config" {
+				continue
+			}
+			found[path]++
+			write("gateway.yaml", b.text)
+			p := harness.Start(t, "validate", harness.Built(t, "mcp-gateway"), []string{"validate", file}, environment...)
+			if code := p.ExitCode(harness.Patience); code != 0 {
+				t.Errorf("%s:%d: not valid: %s", path, b.line, p.Stderr().Tail(20))
+			}
 		}
 	}
-	if found == 0 {
-		t.Error("the README shows no configuration")
+	if found["README.md"] == 0 || found["docs/credentials.md"] < 3 {
+		t.Errorf("configurations by page: %v: this test sees too few", found)
 	}
 }
 
