@@ -120,7 +120,7 @@ func (c *Clients) message(w http.ResponseWriter, r *http.Request, cfg Config) {
 	}
 	cl := c.find(r.URL.Query().Get(sessionParam))
 	if cl == nil || cl.owner != cfg.Principal {
-		// Or another replica holds it, see README: streams need affinity.
+		// Or another replica holds it, see docs/revisions.md: streams need affinity.
 		fail(w, http.StatusNotFound, mcp.CodeInvalidRequest, nil, "no open event stream has this session: open one again")
 		return
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestLimitsAreDocumented holds the README's table, and the example, to the limits
+// TestLimitsAreDocumented holds the table of docs/limits.md, and the example, to the limits
 // that there are.
 func TestLimitsAreDocumented(t *testing.T) {
 	t.Parallel()
@@ -38,7 +38,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	if len(defaults) == 0 {
 		t.Fatal("the schema has no limits")
 	}
-	for name, documented := range map[string]map[string]string{"README.md": inReadme(t), "config.example.yaml": inExample(t)} {
+	for name, documented := range map[string]map[string]string{"docs/limits.md": inPage(t), "config.example.yaml": inExample(t)} {
 		if diff := cmp.Diff(defaults, documented); diff != "" {
 			t.Errorf("%s (-schema +what it says):\n%s", name, diff)
 		}
@@ -63,10 +63,10 @@ func section(t *testing.T, file, from, to string) string {
 	return out
 }
 
-func inReadme(t *testing.T) map[string]string {
+func inPage(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\| ([^|]+) \\|").FindAllStringSubmatch(section(t, "README.md", "## Limits", "## "), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\| ([^|]+) \\|").FindAllStringSubmatch(section(t, "docs/limits.md", "| limit", "\n"), -1) {
 		values := strings.Split(row[2], ", ")
 		for i, name := range strings.Split(row[1], ", ") {
 			if i < len(values) {

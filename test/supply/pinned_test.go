@@ -132,7 +132,8 @@ func TestExamplesHoldNoSecrets(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)^\s*#?\s*-?\s*("?(authorization|credential|password|clientsecret|token|api[_-]?key|x-api-key|key)"?)\s*:\s*(.*)$`)
 	reference := regexp.MustCompile(`^(\{ ?(env|file): .*|""|\S*_FILE.*|\$\{.*)?(\s*#.*)?$`)
 	looked := 0
-	for _, file := range []string{"config.example.yaml", "envoy/gateway.yaml", "envoy/compose/gateway.yaml", "docker-compose.yaml", "README.md"} {
+	for _, file := range []string{"config.example.yaml", "envoy/gateway.yaml", "envoy/compose/gateway.yaml", "docker-compose.yaml", "README.md",
+		"docs/auth.md", "docs/sessions.md"} {
 		for line := range strings.Lines(read(t, file)) {
 			m := secret.FindStringSubmatch(strings.TrimRight(line, "\n"))
 			if m == nil {

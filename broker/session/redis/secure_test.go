@@ -137,19 +137,19 @@ func TestSkipVerifyIsLogged(t *testing.T) {
 	}
 }
 
-// gatewayACL is what README says that the gateway's user needs.
+// gatewayACL is what docs/sessions.md says that the gateway's user needs.
 func gatewayACL(t *testing.T) []string {
 	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/sessions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(readme)) {
+	for line := range strings.Lines(string(page)) {
 		if rule, ok := strings.CutPrefix(line, "user gateway on >PASSWORD "); ok {
 			return append([]string{"ACL", "SETUSER", "gateway", "on", ">secret/@"}, strings.Fields(rule)...)
 		}
 	}
-	t.Fatal("README.md has no line that begins with: user gateway on >PASSWORD")
+	t.Fatal("docs/sessions.md has no line that begins with: user gateway on >PASSWORD")
 	return nil
 }
 
