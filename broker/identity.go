@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/principal"
 )
@@ -44,14 +45,11 @@ func (c *call) principal() string {
 // open; zero for never.
 type until time.Time
 
-// clockSkew is how far clocks may be apart, as it is for Envoy.
-const clockSkew = 30 * time.Second
-
 func (c *call) until() until {
 	if c.who == nil || c.who.Expires().IsZero() {
 		return until{}
 	}
-	return until(c.who.Expires().Add(clockSkew))
+	return until(c.who.Expires().Add(gatewayconfig.ClockSkew))
 }
 
 func (u until) over() bool { return !time.Time(u).IsZero() && time.Now().After(time.Time(u)) }

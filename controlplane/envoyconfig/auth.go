@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -46,9 +47,6 @@ const (
 	// 8 KB each; longer ones are verified each time.
 	verifiedTokens = 4096
 	longestToken   = 8 << 10
-	// clockSkew is how far clocks may be apart: so long a token is good beyond its
-	// expiry.
-	clockSkew = 30 * time.Second
 )
 
 // early takes from a client's request what only the gateway's own filters may say,
@@ -103,7 +101,7 @@ func tokensOf(i *gateway.Issuer, name string) *jwtv3.JwtProvider {
 		// filter checks it alone.
 		Audiences:         i.Audiences,
 		RequireExpiration: true,
-		ClockSkewSeconds:  uint32(clockSkew / time.Second),
+		ClockSkewSeconds:  uint32(gatewayconfig.ClockSkew / time.Second),
 		// Nowhere else: a token in a URL ends up in logs (2025-11-25,
 		// basic/authorization, Access Token Usage). Schemes know no case.
 		FromHeaders: []*jwtv3.JwtHeader{

@@ -1,5 +1,11 @@
 package gatewayconfig
 
+import "time"
+
+// ClockSkew is how far clocks may be apart: so long a token is good beyond its
+// expiry, to Envoy and to the streams that it has opened.
+const ClockSkew = 30 * time.Second
+
 // Auth says whom the filter lets in, and what it tells who is not.
 //
 // Tokens are verified in front of the filter: signature, issuer and expiry by
