@@ -45,6 +45,8 @@ type Overview struct {
 	// is trusted.
 	OnChange gatewayconfig.Reaction `json:"onChange"`
 	Locked   bool                   `json:"locked,omitempty"`
+	// Servers are the names of all whose lists are looked at, sorted.
+	Servers []string `json:"servers"`
 	// Blocked and Pending name servers, see Verdict.
 	Blocked []string `json:"blocked,omitempty"`
 	Pending []string `json:"pending,omitempty"`
@@ -57,8 +59,9 @@ type Overview struct {
 func (k *Keeper) Definitions(all bool) Overview {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	out := Overview{OnChange: k.settings.Pins.OnChange, Locked: k.settings.Pins.Locked, Definitions: []Definition{}}
+	out := Overview{OnChange: k.settings.Pins.OnChange, Locked: k.settings.Pins.Locked, Servers: []string{}, Definitions: []Definition{}}
 	for _, name := range slices.Sorted(maps.Keys(k.servers)) {
+		out.Servers = append(out.Servers, name)
 		s := k.servers[name]
 		if s.verdict == nil {
 			continue

@@ -26,6 +26,9 @@ func pinCommand() *cobra.Command {
 		Long: "Ask the servers what they offer and write it into the lock file, as trusted: everything, whatever was there\n" +
 			"before, so look at what the file has become. What the scan finds is printed and not accepted by this: see approve.",
 		RunE: func(c *cobra.Command, args []string) error {
+			if d.config == "" {
+				return errors.New("name --config FILE: its servers are asked")
+			}
 			overview, lock, err := d.read(c.Context(), args)
 			if err != nil {
 				return err
@@ -65,7 +68,6 @@ func pinCommand() *cobra.Command {
 		},
 	}
 	d.add(c)
-	_ = c.MarkFlagRequired("config")
 	return c
 }
 
@@ -101,7 +103,10 @@ func diffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := chosen(overview.Definitions, args)
+			found, err := chosen(overview, args)
+			if err != nil {
+				return err
+			}
 			show(c.OutOrStdout(), found)
 			showGone(c.OutOrStdout(), lock, overview.Definitions, args)
 			if len(found) > 0 {
@@ -135,7 +140,10 @@ func approveCommand() *cobra.Command {
 			if overview.Locked && !d.locked() {
 				return integrity.ErrLocked
 			}
-			found := chosen(overview.Definitions, args)
+			found, err := chosen(overview, args)
+			if err != nil {
+				return err
+			}
 			if len(found) == 0 {
 				_, err := fmt.Fprintln(c.OutOrStdout(), "everything is trusted as it is")
 				return err
@@ -183,16 +191,50 @@ func (d *definitions) trust(c *cobra.Command, lock pin.Lock, found []integrity.D
 }
 
 // chosen are the definitions that are not trusted as they are, of the server and
-// of the name in args, if there are any.
-func chosen(all []integrity.Definition, args []string) []integrity.Definition {
+// of the name in args, if there are any. What is not there is an error: a slip of
+// the pen must not count as trusted.
+func chosen(all integrity.Overview, args []string) ([]integrity.Definition, error) {
+	if len(args) > 0 && !slices.Contains(all.Servers, args[0]) {
+		return nil, fmt.Errorf("%q is no server whose definitions are looked at: there are %s", args[0], listed(all.Servers))
+	}
 	var out []integrity.Definition
-	for _, o := range all {
-		if o.Why == "" || len(args) > 0 && o.Server != args[0] || len(args) > 1 && o.Name != args[1] && pin.Visible(o.Name) != args[1] {
+	var differ, same []string
+	named := false
+	for _, o := range all.Definitions {
+		if len(args) > 0 && o.Server != args[0] {
 			continue
 		}
-		out = append(out, o)
+		if len(args) > 1 && o.Name != args[1] && pin.Visible(o.Name) != args[1] {
+			if o.Why != "" {
+				differ = append(differ, pin.Visible(o.Name))
+			} else {
+				same = append(same, pin.Visible(o.Name))
+			}
+			continue
+		}
+		named = true
+		if o.Why != "" {
+			out = append(out, o)
+		}
 	}
-	return out
+	if len(args) > 1 && !named {
+		return nil, fmt.Errorf("server %s has no %q by its own name, without a prefix: there are %s", args[0], args[1], listed(append(differ, same...)))
+	}
+	return out, nil
+}
+
+// mostListed bounds the names of an error.
+const mostListed = 20
+
+// listed names what there is.
+func listed(names []string) string {
+	switch n := len(names) - mostListed; {
+	case len(names) == 0:
+		return "none"
+	case n > 0:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostListed], ", "), n)
+	}
+	return strings.Join(names, ", ")
 }
 
 // show prints what is not trusted as it is.

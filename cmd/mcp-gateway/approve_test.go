@@ -28,7 +28,7 @@ func entryOf(t *testing.T, description string) pin.Entry {
 func gatewayWith(t *testing.T, locked bool, approvals *[]integrity.Approval) string {
 	t.Helper()
 	old := entryOf(t, "honest")
-	overview := integrity.Overview{OnChange: gatewayconfig.ReactQuarantine, Locked: locked, Definitions: []integrity.Definition{
+	overview := integrity.Overview{OnChange: gatewayconfig.ReactQuarantine, Locked: locked, Servers: []string{"cal", "docs"}, Definitions: []integrity.Definition{
 		{Server: "cal", Kind: pin.Tools, Name: "fine", Current: old, Pinned: &old},
 		{
 			Server: "cal", Kind: pin.Tools, Name: "get", Why: integrity.WhyChanged, Withheld: true, Pinned: &old,
@@ -63,12 +63,58 @@ func TestDiffAndApproveAtAGateway(t *testing.T) {
 	if out, _, err := execute(t, "diff", "--gateway", url, "cal", "fine"); err != nil || !strings.Contains(out, "everything is trusted") {
 		t.Errorf("%v %q", err, out)
 	}
-	if out, _, err := execute(t, "approve", "--gateway", url, "other", "--yes"); err != nil || !strings.Contains(out, "everything is trusted") || approvals != nil {
+	if out, _, err := execute(t, "approve", "--gateway", url, "docs", "--yes"); err != nil || !strings.Contains(out, "everything is trusted") || approvals != nil {
 		t.Errorf("%v %q %v", err, out, approvals)
 	}
 	out, _, err = execute(t, "approve", "--gateway", url, "cal", "get", "--yes")
 	if err != nil || out != shown+"1 approved\n" || len(approvals) != 1 || approvals[0].Hash != entryOf(t, "evil\u202e").Hash {
 		t.Errorf("%v %q %+v", err, out, approvals)
+	}
+}
+
+// A typo must not pass for trusted.
+func TestWhatIsNotThereIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	var approvals []integrity.Approval
+	url := gatewayWith(t, false, &approvals)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"clá"}, `"clá" is no server whose definitions are looked at: there are cal, docs`},
+		{[]string{"cal", "cal_get"}, `server cal has no "cal_get" by its own name, without a prefix: there are get, fine`},
+		{[]string{"docs", "get"}, `server docs has no "get" by its own name, without a prefix: there are none`},
+	} {
+		for _, command := range [][]string{{"diff"}, {"approve", "--yes"}} {
+			out, _, err := execute(t, append(append(command, "--gateway", url), test.args...)...)
+			if err == nil || err.Error() != test.want || out != "" || approvals != nil {
+				t.Errorf("%v %v: %v, %q, %v; want %s", command, test.args, err, out, approvals, test.want)
+			}
+		}
+	}
+}
+
+func TestANameIsOneOfFew(t *testing.T) {
+	t.Parallel()
+	names := make([]string, mostListed+3)
+	for i := range names {
+		names[i] = "x"
+	}
+	if got := listed(names); strings.Count(got, "x") != mostListed || !strings.HasSuffix(got, "x and 3 more") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestWhereDefinitionsComeFromIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]string{
+		"diff":    "name --gateway ADDRESS of a running one, or --config FILE",
+		"approve": "name --gateway ADDRESS of a running one, or --config FILE",
+		"pin":     "name --config FILE: its servers are asked",
+	} {
+		if _, _, err := execute(t, command); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", command, err, want)
+		}
 	}
 }
 

@@ -43,7 +43,6 @@ func (d *definitions) add(c *cobra.Command) {
 func (d *definitions) addGateway(c *cobra.Command) {
 	c.Flags().StringVar(&d.gateway, "gateway", "", "a running gateway's internal API: unix:/path or http://host:port; run names it in its log as status")
 	c.MarkFlagsMutuallyExclusive("config", "gateway")
-	c.MarkFlagsOneRequired("config", "gateway")
 }
 
 // locked reports whether a lock file says what is trusted.
@@ -54,6 +53,9 @@ func (d *definitions) locked() bool { return d.config != "" || d.lockFile != "" 
 func (d *definitions) read(ctx context.Context, servers []string) (integrity.Overview, pin.Lock, error) {
 	if d.config != "" {
 		return d.ask(ctx, servers)
+	}
+	if d.gateway == "" {
+		return integrity.Overview{}, nil, errors.New("name --gateway ADDRESS of a running one, or --config FILE")
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
