@@ -12,31 +12,13 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
-// trap is where nobody has any business: it counts who comes.
-type trap struct {
-	*httptest.Server
-	visits atomic.Int64
-}
-
-func newTrap(t *testing.T) *trap {
-	t.Helper()
-	p := &trap{}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.visits.Add(1)
-		t.Errorf("the trap was visited: %s %s %v", r.Method, r.URL, r.Header)
-		http.NotFound(w, r)
-	}))
-	t.Cleanup(p.Close)
-	return p
-}
-
 // Whatever a server, a token endpoint or a list points to, the gateway connects to
 // nothing but what its configuration names (RFC 9728 section 7.7; specification
 // 2025-11-25, basic/security_best_practices, Server-Side Request Forgery; basic/index,
 // JSON Schema).
 func TestNothingElseIsFetched(t *testing.T) {
 	t.Parallel()
-	p := newTrap(t)
+	p := harness.NewTrap(t)
 	// A list whose schemas, icons and resources lie elsewhere.
 	listed := one("listed")
 	listed.Pages[mcpserver.ToolsList] = []string{fmt.Sprintf(`{"name":"tool","icons":[{"src":"%[1]s/icon.png"}],"inputSchema":{"$schema":"%[1]s/schema","$id":"%[1]s/id","type":"object",`+
