@@ -39,6 +39,8 @@ needs=$(readelf --version-info "$out/$name/libmcp_gateway.so" | grep -o 'GLIBC_[
 }
 
 install -m 0644 LICENSE README.md config.example.yaml controlplane/source/file/config.schema.json "$out/$name"
+install -d -m 0755 "$out/$name/docs"
+install -m 0644 docs/*.md "$out/$name/docs" # which the README points to
 chmod 0755 "$out/$name/mcp-gateway" "$out/$name/libmcp_gateway.so"
 go run -C tools ./sbom mcp-gateway "$version" "$out/$name/mcp-gateway" "$out/$name/libmcp_gateway.so" >"$out/$name.cdx.json"
 cp "$out/$name.cdx.json" "$out/$name/sbom.cdx.json"
