@@ -68,11 +68,20 @@ func (f *File) write(lock pin.Lock) error {
 	return nil
 }
 
-// Replace puts text in the place of a file, as a whole or not at all.
+// Replace puts text in the place of a file, as a whole or not at all. Its directory
+// must be there.
 func Replace(path string, text []byte, mode os.FileMode) error {
-	next, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	dir := filepath.Dir(path)
+	next, err := os.CreateTemp(dir, filepath.Base(path)+".*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("make the directory %s: it is not there", dir)
+	}
 	if err != nil {
-		return err
+		var of *fs.PathError
+		if errors.As(err, &of) {
+			err = of.Err // the name is by chance
+		}
+		return fmt.Errorf("directory %s: %w", dir, err)
 	}
 	_, err = next.Write(text)
 	err = errors.Join(err, next.Chmod(mode), next.Sync(), next.Close())

@@ -314,8 +314,9 @@ func TestFile(t *testing.T) {
 			t.Error("a broken file is written over")
 		}
 	}
-	if err := NewFile("/nowhere/at/all/pins.json").First(t.Context(), "s", set); err == nil {
-		t.Error("a folder that is not there is no error")
+	err := NewFile("/nowhere/at/all/pins.json").First(t.Context(), "s", set)
+	if want := "keep what is trusted: make the directory /nowhere/at/all: it is not there"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -80,6 +81,20 @@ func TestValidateOnlyWarnsOfAProgramThatIsNotHere(t *testing.T) {
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q does not say %q", out, want)
+		}
+	}
+}
+
+// Nor is the directory made that pins.state is in.
+func TestValidateOnlyWarnsOfADirectoryThatIsNotHere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for state, warns := range map[string]bool{dir: false, filepath.Join(dir, "absent"): true} {
+		path := write(t, "servers: []\nintegrity: {pins: {onChange: quarantine, state: "+state+"/pins.json}}\n")
+		out, _, err := execute(t, "validate", path)
+		want := fmt.Sprintf("%s: warning: integrity.pins.state: this machine has no directory %q; it has to be there", path, state)
+		if err != nil || strings.Contains(out, want) != warns {
+			t.Errorf("%v %s", err, out)
 		}
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +16,7 @@ import (
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/source/file"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 func validateCommand() *cobra.Command {
@@ -25,7 +29,7 @@ func validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return summarize(c.OutOrStdout(), args[0], g, append(warnings, missingPrograms(args[0], g)...))
+			return summarize(c.OutOrStdout(), args[0], g, slices.Concat(warnings, missingPrograms(args[0], g), missingDirectory(args[0], g)))
 		},
 	}
 }
@@ -46,6 +50,23 @@ func missingPrograms(path string, g *gateway.Gateway) []file.Problem {
 		}
 	}
 	return problems
+}
+
+// missingDirectory warns of a directory for what was trusted that this machine has
+// not: the broker does not make it, and withholds what it cannot remember.
+func missingDirectory(path string, g *gateway.Gateway) []file.Problem {
+	p := &g.Integrity.Pins
+	if p.State == "" || p.OnChange == gatewayconfig.ReactOff {
+		return nil
+	}
+	dir := filepath.Dir(p.State)
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	return []file.Problem{{
+		File: path, Path: "integrity.pins.state", Warning: true,
+		Message: fmt.Sprintf("this machine has no directory %q; it has to be there where the broker runs", dir),
+	}}
 }
 
 // summarize says what a good configuration sets up, and what is odd about it.
