@@ -127,6 +127,8 @@ func Run(ctx context.Context, c Config) error {
 
 	probed := make(chan error, 1)
 	go func() { probed <- at.await(edge.ctx) }()
+	told := readiness{log: c.Log, start: start, endpoint: at.url()}
+	var look <-chan time.Time
 	for err == nil && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -134,9 +136,11 @@ func Run(ctx context.Context, c Config) error {
 		case err = <-services.failed:
 		case err = <-probed:
 			if err == nil {
-				c.Log.Info("ready", zap.String("endpoint", at.url()), zap.Duration("after", time.Since(start).Round(time.Millisecond)))
 				c.Ready(at.url())
+				look = told.tell(b.runs().Status())
 			}
+		case <-look:
+			look = told.tell(b.runs().Status())
 		}
 	}
 	if err == nil {
