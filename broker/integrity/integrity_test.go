@@ -244,6 +244,27 @@ func TestLogIsBounded(t *testing.T) {
 	})
 }
 
+// The log says how to look and approve, where that is possible.
+func TestLogSaysHowToApprove(t *testing.T) {
+	t.Parallel()
+	for on, want := range map[gatewayconfig.Reaction]bool{gatewayconfig.ReactQuarantine: true, gatewayconfig.ReactOff: false} {
+		synctest.Test(t, func(t *testing.T) {
+			core, logs := observer.New(zap.WarnLevel)
+			settings := gatewayconfig.Integrity{Pins: gatewayconfig.Pins{OnChange: on}, Scan: gatewayconfig.ReactWarn}
+			k := keeper(t, settings, Options{Log: zap.New(core)})
+			judge(k, listing("s", tool("a", "<!-- x -->")))
+			all := logs.All()
+			if len(all) == 0 {
+				t.Fatalf("%s: nothing in the log", on)
+			}
+			see, _ := all[0].ContextMap()["see"].(string)
+			if strings.Contains(see, "mcp-gateway diff") != want || strings.Contains(see, "mcp-gateway approve") != want {
+				t.Errorf("%s: %v", on, all[0].ContextMap())
+			}
+		})
+	}
+}
+
 func TestApprove(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

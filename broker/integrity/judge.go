@@ -356,6 +356,9 @@ func (k *Keeper) report(name string, before, v *Verdict) {
 		if len(n.Findings) > 0 {
 			fields = append(fields, zap.String("found", joined(n.Findings[:min(len(n.Findings), 3)])))
 		}
+		if k.settings.Pins.On() && n.Kind != pin.Kind(catalog.Resources.String()) { // those have no pins
+			fields = append(fields, zap.String("see", "mcp-gateway diff; to trust it, mcp-gateway approve"))
+		}
 		log.Warn("definition is not to be trusted as it is", fields...)
 	}
 	if told > mostLogged {
