@@ -69,7 +69,7 @@ func (v *validation) accessRule(g *Gateway, r *gatewayconfig.AccessRule, at stri
 	} {
 		v.patterns(list.patterns, list.at)
 		for i, p := range list.patterns {
-			if p != "" && !g.canBeNamed(p, r.Servers, list.aliases) {
+			if p != "" && len(g.Servers) > 0 && !g.canBeNamed(p, r.Servers, list.aliases) {
 				v.warnf(index(list.at, i), "%q matches no name: that of each item of the rule's servers begins with their prefix", p)
 			}
 		}
