@@ -21,7 +21,7 @@ import (
 // decode turns YAML into a valid gateway. read opens a file that a header
 // refers to.
 func decode(file string, data []byte, env func(string) (string, bool), read func(string) ([]byte, error), options ...Option) (*gateway.Gateway, []Problem) {
-	d := &decoder{file: file, env: env, read: read, at: map[string]*yaml.Node{}, failed: map[string]bool{}, readLock: read}
+	d := &decoder{file: file, env: env, read: read, at: map[string]*yaml.Node{}, failed: map[string]bool{}, empty: map[string]string{}, readLock: read}
 	for _, o := range options {
 		o(d)
 	}
@@ -57,6 +57,17 @@ type decoder struct {
 	// later in the model has a line; failed has the paths already reported.
 	at     map[string]*yaml.Node
 	failed map[string]bool
+	// empty says of paths whose variable or file is there and empty which that is.
+	empty map[string]string
+}
+
+// explains has what is wrong with the value at by explain what is missing at of,
+// which needs it: one report is enough.
+func (d *decoder) explains(by, of string) {
+	d.failed[of] = d.failed[of] || d.failed[by]
+	if d.empty[of] == "" {
+		d.empty[of] = d.empty[by]
+	}
 }
 
 // adopt adds a problem of the model, at the node that it speaks of or the
@@ -71,6 +82,9 @@ func (d *decoder) adopt(p gateway.Problem) {
 	}
 	if at != p.Path && d.failed[at] {
 		return // a broken parent explains what is missing in it
+	}
+	if what := d.empty[p.Path]; what != "" {
+		p.Message += " (" + what + " is empty)"
 	}
 	d.report(d.at[at], Problem{Path: p.Path, Message: p.Message, Warning: p.Warning})
 }
@@ -193,8 +207,13 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 
 func (d *decoder) sessions(s *gateway.Sessions) fields {
 	return fields{
-		"store":       d.text(&s.Store),
-		"redis":       func(n *yaml.Node, at string) { d.object(n, at, d.redis(&s.Redis)) },
+		"store": d.text(&s.Store),
+		"redis": func(n *yaml.Node, at string) {
+			d.object(n, at, d.redis(&s.Redis))
+			d.explains(at+".password", at+".username")
+			d.explains(at+".sentinelPassword", at+".sentinelUsername")
+			d.explains(at+".tls.key", at+".tls.certificate")
+		},
 		"idleTimeout": d.duration(&s.IdleTimeout),
 		"lifetime":    d.duration(&s.Lifetime),
 		"keys": func(n *yaml.Node, at string) {

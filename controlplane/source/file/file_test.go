@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-var testEnv = map[string]string{"API_KEY": "k3y", "CAL_HOST": "cal.example.com", "OLD": "false",
+var testEnv = map[string]string{"API_KEY": "k3y", "BLANK": "", "CAL_HOST": "cal.example.com", "OLD": "false",
 	"SESSION_KEY": "hunter2-hunter2-hunter2-hunter2-hunter2"}
 
 func env(name string) (string, bool) {

@@ -27,6 +27,9 @@ func (d *decoder) scalar(n *yaml.Node, at, want string, tags ...string) (text, t
 		for _, fault := range faults {
 			d.errorf(n, at, "%s", fault)
 		}
+		if text == "" && n.Value != "" {
+			d.empty[at] = n.Value // nothing but ${NAME}
+		}
 		return text, tag, len(faults) == 0
 	}
 	hint := ""
@@ -172,6 +175,9 @@ func (d *decoder) reference(n *yaml.Node, at string) string {
 		d.errorf(n, at, "want either env: NAME or file: PATH")
 	case name != "":
 		if value, ok := d.env(name); ok {
+			if value == "" {
+				d.empty[at] = "environment variable " + name
+			}
 			return value
 		}
 		d.errorf(d.at[at+".env"], at+".env", "environment variable %s is not set", name)
@@ -180,7 +186,11 @@ func (d *decoder) reference(n *yaml.Node, at string) string {
 		if err != nil {
 			d.errorf(d.at[at+".file"], at+".file", "%s %v", path, err)
 		}
-		return strings.TrimRight(string(data), "\r\n")
+		value := strings.TrimRight(string(data), "\r\n")
+		if value == "" {
+			d.empty[at] = path
+		}
+		return value
 	}
 	return ""
 }
