@@ -57,7 +57,7 @@ static void open_stream(stream* s, unsigned* seed) {
   set(s, 0, ":authority", "localhost");
   set(s, 0, "content-type", "application/json");
   set(s, 0, "mcp-session-id", session);
-  if (chance(seed, 10) == 0) set(s, 0, "x-mcp-panic-at", places[chance(seed, sizeof places / sizeof *places)]);
+  if (chance(seed, 10) == 0) set(s, 0, "panic-at", places[chance(seed, sizeof places / sizeof *places)]);
   s->ended = kind < 2;
   enter(s);
   s->continued = http_filter_request_headers(s, s->module, s->ended) == HEADERS_CONTINUE;
