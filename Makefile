@@ -63,7 +63,7 @@ down: ## end the containers and remove their volumes
 test: ## set up everything, then lint, layout, unit, race, security and end-to-end on three Envoys
 	@rm -rf dist/results
 	@scripts/stages.sh 'tools:1200:tools!' 'build:900:build!' lint:900:lint layout:300:layout unit:900:unit race:1500:race \
-	  security:120:security $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
+	  security:240:security $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
 
 .PHONY: unit
 unit: ## tests of every package, without cgo
@@ -93,7 +93,7 @@ e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt
 	@scripts/tools.sh clients
 	@rm -f dist/security.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" \
-	  scripts/gotest.sh security -count=1 -timeout 110s ./test/security || status=$$?; \
+	  scripts/gotest.sh security -count=1 -timeout 230s ./test/security || status=$$?; \
 	  [[ ! -f dist/security.txt ]] || cat dist/security.txt; exit $$status
 
 .PHONY: conformance
