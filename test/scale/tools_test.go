@@ -85,7 +85,11 @@ func measureRoute(t *testing.T, g *filter.Gateway, servers, tools int) time.Dura
 		}
 		s.Reset(g)
 		s.RequestHeaders(headers, false, now)
-		if d := s.RequestBody(bodies[len(bodies)-1], now); d.Action != filter.Ask {
+		d := s.RequestBody(bodies[len(bodies)-1], now)
+		if d.Action == filter.Ask && d.Question.Path == gatewayconfig.PathTable {
+			d = s.Answer(http.StatusNotModified, nil, now) // the first call since the table came
+		}
+		if d.Action != filter.Ask {
 			t.Fatalf("first call at server %d: %+v", server, d)
 		}
 		if d := s.Answer(200, []byte(`{"session":"x","version":"2025-11-25","ttlMs":3600000}`), now); d.Action != filter.Pass {
