@@ -1,8 +1,10 @@
 package redis_test
 
 import (
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,6 +45,14 @@ func TestLostAnswer(t *testing.T) {
 	}
 	if c, err := st.Claim(ctx, s.ID, "weather", time.Hour); err != nil || c.Backend.ID != "b" {
 		t.Errorf("Claim: got %+v, %v, want backend session b", c, err)
+	}
+	var held []session.Held
+	line.cut(t, "Delete", func() (err error) { held, err = st.Delete(ctx, s.ID); return })
+	if want := []session.Held{{Server: "weather", Backend: session.Backend{ID: "b"}}}; !slices.Equal(held, want) {
+		t.Errorf("Delete: got %+v, want %+v: somebody has to end it", held, want)
+	}
+	if _, err := st.Delete(ctx, s.ID); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("Delete: got %v for a session that is gone, want ErrNotFound", err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *Store) Drop(ctx context.Context, id session.ID, server, stale string) e
 // end removes the session and returns what it held: when is "live" for one that
 // has not expired, "due" for one that has. goredis.Nil if there is none.
 func (s *Store) end(ctx context.Context, key session.Key, when string) ([]session.Held, error) {
-	f, err := s.run(ctx, s.scripts.end, key, when).StringSlice()
+	f, err := s.run(ctx, s.scripts.end, key, when, rand.Text(), millis(2*s.timeout)).StringSlice()
 	if errors.Is(err, goredis.Nil) {
 		return nil, err
 	}

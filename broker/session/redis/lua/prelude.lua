@@ -10,7 +10,7 @@
 --       +b<server>, +p  what is over 63 bytes of the field without the plus sign
 --       c0 to c9  client document in pieces of 63 bytes
 --   2 string with the client document, if it is too long for the hash: a key of
---     its own costs some 150 bytes
+--     its own costs some 150 bytes; for a moment after the end, a list: end.lua
 --   3 sorted set of the bucket: session key by deadline
 --   4 set of subscriptions: <length of the server's name>:<server><uri>
 -- Where the store has keys, backend ids, client document and subscriptions are
