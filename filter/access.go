@@ -55,11 +55,11 @@ func (s *Stream) permitted(t *table) bool {
 	case wantServer:
 		// A client can make up marks of its own session, for any server.
 		a.decision = t.access.Reaches(g, srv.name, s.endpoint)
-		return a.decision.Outcome != policy.Denied
+		return a.decision.Outcome.Permits()
 	case wantTask:
 		// Which tool has begun it is not known: it is for whom the server has any.
 		a.decision = t.access.ReachesTools(g, srv.name, s.endpoint)
-		return a.decision.Outcome != policy.Denied
+		return a.decision.Outcome.Permits()
 	case wantResource:
 		a.item.Kind, a.item.URI, a.item.Own = policy.Resource, s.name, s.own
 	case wantPrompt:
@@ -80,7 +80,7 @@ func (s *Stream) permitted(t *table) bool {
 			a.decision = d
 		}
 	}
-	return a.decision.Outcome == policy.Allowed || a.decision.Outcome == policy.Depends
+	return a.decision.Outcome.Permits()
 }
 
 // decide asks about s.access.item. Completion has no arguments of the item's own:
@@ -118,7 +118,7 @@ func (s *Stream) lacks() *Decision {
 
 // hidden reports whether what is wanted is unknown because of a rule.
 func (s *Stream) hidden() bool {
-	return s.access.decided && s.access.decision.Outcome != policy.Allowed && s.access.decision.Outcome != policy.Depends
+	return s.access.decided && !s.access.decision.Outcome.Permits()
 }
 
 // lacksToFollow is lacks for a subscription to a resource. The broker decides about

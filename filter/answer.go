@@ -103,7 +103,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	s.answer.marker = tag.NewMarker(s.sessionID(), srv.name)
 	isJSON := mcp.MediaType(a.contentType, "application/json")
 	isEvents := mcp.MediaType(a.contentType, "text/event-stream")
-	if a.status == 401 && srv.sends.token != "" && !s.resume {
+	if !s.resume && s.spoilToken(a.status) {
 		return s.tokenRefused()
 	}
 	mayBeLost := len(s.backend.id) > 0 && (a.status == 404 || a.status == 400)

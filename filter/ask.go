@@ -45,13 +45,8 @@ func (s *Stream) answered() {
 // askSession asks for the backend session at a server; stale is one that the
 // server no longer knows.
 func (s *Stream) askSession(server string, stale []byte) *Decision {
-	s.reply = s.appendResolve(s.reply[:0], server, stale)
+	s.reply = s.appendQuestion(s.reply[:0], server, stale, false)
 	return s.ask(phaseAskSession, Question{Method: "POST", Path: gatewayconfig.PathResolve, Body: s.reply})
-}
-
-// appendResolve appends a gatewayconfig.ResolveRequest for a session.
-func (s *Stream) appendResolve(b []byte, server string, stale []byte) []byte {
-	return s.appendQuestion(b, server, stale, false)
 }
 
 // appendQuestion appends a gatewayconfig.ResolveRequest; bare for one that asks for

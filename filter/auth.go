@@ -111,9 +111,7 @@ func (s *Stream) authenticate(c *credentials) *Decision {
 		s.bearer = append(s.bearer[:0], token...)
 		return s.tokenPrincipal(c.claims)
 	case bearer && strings.Contains(c.failed, keysAway):
-		d := s.refuse(503, mcp.CodeInternalError, "tokens cannot be verified now: try again soon", "jwks")
-		d.Edits = append(d.Edits, Edit{Name: "retry-after", Value: retryAfter})
-		return d
+		return s.fail("jwks", "tokens cannot be verified now: try again soon")
 	case bearer:
 		return s.unauthorized(invalidToken, "the token is not valid here", "invalid_token")
 	case c.keyCount == 1:

@@ -31,12 +31,14 @@ func (s *Stream) event(e sse.Event) error {
 		s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
 			"server "+s.target.server.name+" sent a message that is no JSON-RPC", nil)
 		e.Data = s.reply
-	case s.undeclared(e.Data) != "":
-		s.reply = s.appendUndeclared(s.reply[:0], s.undeclared(e.Data))
-		e.Data = s.reply
-	case s.concerns(e.Data):
-		s.reply = s.appendFit(s.reply[:0], e.Data)
-		e.Data = s.reply
+	default:
+		if capability := s.undeclared(e.Data); capability != "" {
+			s.reply = s.appendUndeclared(s.reply[:0], capability)
+			e.Data = s.reply
+		} else if s.concerns(e.Data) {
+			s.reply = s.appendFit(s.reply[:0], e.Data)
+			e.Data = s.reply
+		}
 	}
 	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
 	return nil

@@ -161,15 +161,27 @@ func (s *Stream) notAllowed(allowed string) *Decision {
 func (s *Stream) post(contentType, accept, length string, end bool) *Decision {
 	switch {
 	case !mcp.JSONBody(contentType):
-		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json in UTF-8", "content_type")
+		return s.notJSON()
 	case accept != "" && accept != usualAccept && !(mcp.Accepts(accept, "application/json") && mcp.Accepts(accept, "text/event-stream")):
 		return s.refuse(406, mcp.CodeInvalidRequest, "Accept must include application/json and text/event-stream", "accept")
-	case end:
+	}
+	return s.awaitBody(length, end)
+}
+
+// notJSON answers a message in a form that no server may be sent.
+func (s *Stream) notJSON() *Decision {
+	return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json in UTF-8", "content_type")
+}
+
+// awaitBody has the host bring the body, unless its length says that it is none, or
+// too large.
+func (s *Stream) awaitBody(length string, end bool) *Decision {
+	if end {
 		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
 	}
 	if length != "" {
 		if n, err := strconv.ParseUint(length, 10, 64); err != nil || n > uint64(s.g.cfg.BodyLimit) {
-			return s.refuse(413, mcp.CodeInvalidRequest, "request body exceeds the limit", "body_limit")
+			return s.BodyTooLarge()
 		}
 	}
 	s.phase = phaseBody

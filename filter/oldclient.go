@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"strconv"
-
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -33,16 +31,9 @@ func (s *Stream) oldClient(method, contentType, accept, length string, end bool)
 	case !s.messages:
 		return s.toBroker()
 	case !mcp.JSONBody(contentType):
-		return s.refuse(415, mcp.CodeInvalidRequest, "Content-Type must be application/json in UTF-8", "content_type")
-	case end:
-		return s.refuse(400, mcp.CodeParseError, "empty body", "bad_json")
+		return s.notJSON()
 	}
-	if n, err := strconv.ParseUint(length, 10, 64); length != "" && (err != nil || n > uint64(s.g.cfg.BodyLimit)) {
-		return s.BodyTooLarge()
-	}
-	s.phase = phaseBody
-	s.d.Action = NeedBody
-	return &s.d
+	return s.awaitBody(length, end)
 }
 
 // batch hands a batch to the broker, which takes it apart: only 2025-03-26 has

@@ -87,8 +87,7 @@ func (s *Stream) fromServerOneWay(status int, end bool) *Decision {
 	case status == 404 && len(s.backend.id) > 0:
 		s.g.sessions.spoil(s.session, s.target.server.name, s.backend.id)
 		return s.accept("session_lost")
-	case status == 401 && s.target.server.sends.token != "":
-		s.g.tokens.refuse(s.tokenKey(), s.credential)
 	}
+	s.spoilToken(status)
 	return s.failStatus(status)
 }

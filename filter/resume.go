@@ -29,9 +29,7 @@ func (s *Stream) notResumed(status int) *Decision {
 	if status == 404 && len(s.backend.id) > 0 {
 		s.g.sessions.spoil(s.session, srv.name, s.backend.id)
 	}
-	if status == 401 && srv.sends.token != "" {
-		s.g.tokens.refuse(s.tokenKey(), s.credential)
-	}
+	s.spoilToken(status)
 	message := "server " + srv.name + " cannot resume this stream"
 	if status != 405 {
 		return s.refuse(400, mcp.CodeInvalidRequest, message, "not_resumed")

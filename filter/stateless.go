@@ -134,8 +134,7 @@ func (s *Stream) forwardStateless(now int64) *Decision {
 	}
 	d := &s.d
 	d.Action = Pass
-	// Each answer is looked into: it may ask the client for what it has not declared.
-	d.PlainJSON = false
+	// PlainJSON is not set: an answer may ask the client for what it has not declared.
 	s.address()
 	s.remove(mcp.HeaderSession)
 	if s.hasCoding {

@@ -146,11 +146,19 @@ func (s *Stream) noCredential() *Decision {
 	return s.fail("no_credential", "the gateway has no credential of this caller for server "+s.target.server.name)
 }
 
-// tokenRefused marks the token as refused and has the broker send the request again
-// with another one, if it is still at hand: a server that answers 401 has not looked
-// at what was in it.
-func (s *Stream) tokenRefused() *Decision {
+// spoilToken marks the token that the server was sent as refused, if the status of its
+// answer says that it is, and reports that.
+func (s *Stream) spoilToken(status int) bool {
+	if status != 401 || s.target.server.sends.token == "" {
+		return false
+	}
 	s.g.tokens.refuse(s.tokenKey(), s.credential)
+	return true
+}
+
+// tokenRefused has the broker send the request again with another token, if it is
+// still at hand: a server that answers 401 has not looked at what was in it.
+func (s *Stream) tokenRefused() *Decision {
 	if len(s.body) == 0 {
 		return s.failStatus(401)
 	}

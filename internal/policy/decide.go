@@ -25,6 +25,10 @@ const (
 	Depends
 )
 
+// Permits reports whether a request may go on. What depends on arguments may, if a
+// request of its kind has none.
+func (o Outcome) Permits() bool { return o == Allowed || o == Depends }
+
 // Decision is an answer of a policy.
 type Decision struct {
 	Outcome Outcome
