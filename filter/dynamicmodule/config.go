@@ -1,32 +1,15 @@
 package dynamicmodule
 
-import (
-	"mcp-gateway/filter"
-	"mcp-gateway/internal/gatewayconfig"
-)
+import "mcp-gateway/filter/host"
 
 // Config is one filter configuration in Envoy.
-type Config struct {
-	*filter.Gateway
-	metadata      bool
-	authorization string
-}
+type Config struct{ *host.Config }
 
-// NewConfig reads a filter configuration, the JSON of gatewayconfig.Filter.
-// secret guards the broker; empty for none.
+// NewConfig is host.NewConfig.
 func NewConfig(text []byte, secret string) (*Config, error) {
-	var f gatewayconfig.Filter
-	if err := gatewayconfig.Decode(text, &f); err != nil {
-		return nil, err
-	}
-	g, err := filter.New(f)
+	c, err := host.NewConfig(text, secret)
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Gateway: g, metadata: f.Metadata}
-	if secret != "" {
-		c.authorization = "Bearer " + secret
-		g.Prove([]byte(c.authorization))
-	}
-	return c, nil
+	return &Config{c}, nil
 }

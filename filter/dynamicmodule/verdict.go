@@ -78,7 +78,7 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	if d.Replace || d.Action == filter.Reply {
 		dst = record(dst, recordBody, "", d.Body)
 	}
-	if c.metadata || d.Reason != "" {
+	if c.Metadata || d.Reason != "" {
 		for i := range d.Notes {
 			dst = record(dst, recordNote, d.Notes[i].Key, d.Notes[i].Value)
 		}
@@ -106,8 +106,8 @@ func (c *Config) EncodeQuestion(dst []byte, q filter.Question) []byte {
 	if q.ETag != "" {
 		dst = record(dst, recordSet, "if-none-match", []byte(q.ETag))
 	}
-	if c.authorization != "" {
-		dst = record(dst, recordSet, "authorization", []byte(c.authorization))
+	if c.Authorization != "" {
+		dst = record(dst, recordSet, "authorization", []byte(c.Authorization))
 	}
 	if len(q.Body) > 0 {
 		dst = record(dst, recordSet, "content-type", []byte("application/json"))

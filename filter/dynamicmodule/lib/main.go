@@ -23,6 +23,7 @@ import (
 
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/dynamicmodule"
+	"mcp-gateway/filter/host"
 	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -36,8 +37,8 @@ var (
 	lastID  uint64   // of a configuration; main thread only
 )
 
-// host is C memory as a slice, valid during the call.
-func host(p *C.char, n C.size_t) []byte {
+// memory is memory of C as a slice, valid during the call.
+func memory(p *C.char, n C.size_t) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), int(n))
 }
 
@@ -69,7 +70,7 @@ func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int 
 // gone is the verdict on a stream that Go does not know: end it, fail closed.
 func gone(out *C.mcp_out) C.int {
 	b, v := dynamicmodule.AppendInternalError(room(out))
-	out.status = 503
+	out.status = host.InternalErrorStatus
 	give(out, b)
 	return C.int(v)
 }
@@ -99,17 +100,17 @@ func mcpInit(workers C.uint32_t) {
 
 //export mcpConfigNew
 func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok C.int) {
-	defer outside(dynamicmodule.PhaseConfig, func() { discard(out); ok = 0 })
-	armAtStart()
+	defer outside(host.PhaseConfig, func() { discard(out); ok = 0 })
+	host.ArmAtStart()
 	fault.At("config")
-	config, err := dynamicmodule.NewConfig(host(text, n), os.Getenv(gatewayconfig.SecretEnv))
+	config, err := dynamicmodule.NewConfig(memory(text, n), os.Getenv(gatewayconfig.SecretEnv))
 	if err != nil {
 		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
 		return 0
 	}
 	lastID++
 	configs.Store(lastID, config)
-	f := config.Config()
+	f := config.Gateway.Config()
 	c.handle = C.uint64_t(lastID)
 	c.body_limit = C.uint64_t(f.BodyLimit)
 	c.response_limit = C.uint64_t(f.ResponseLimit)
@@ -128,7 +129,7 @@ func configOf(handle C.uint64_t) *dynamicmodule.Config {
 
 //export mcpConfigClose
 func mcpConfigClose(handle C.uint64_t) {
-	defer outside(dynamicmodule.PhaseConfig, func() {})
+	defer outside(host.PhaseConfig, func() {})
 	fault.At("config_close")
 	configs.Delete(uint64(handle))
 }
@@ -137,7 +138,7 @@ func mcpConfigClose(handle C.uint64_t) {
 //
 //export mcpTableQuestion
 func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
-	defer outside(dynamicmodule.PhaseTable, func() { discard(out) })
+	defer outside(host.PhaseTable, func() { discard(out) })
 	fault.At("table_question")
 	if c := configOf(handle); c != nil {
 		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
@@ -146,12 +147,12 @@ func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
 
 //export mcpTable
 func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
-	defer outside(dynamicmodule.PhaseTable, func() { discard(out); ok = 0 })
+	defer outside(host.PhaseTable, func() { discard(out); ok = 0 })
 	c := configOf(handle)
 	if c == nil {
 		return 1
 	}
-	if err := c.TakeTable(int(status), host(body, n)); err != nil {
+	if err := c.TakeTable(int(status), memory(body, n)); err != nil {
 		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
 		return 0
 	}
@@ -165,13 +166,13 @@ func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, ou
 func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uint64_t) (verdict C.int) {
 	release(e.spent, e.spent_count)
 	var st *dynamicmodule.Stream
-	phase := dynamicmodule.PhaseRequest
+	phase := host.PhaseRequest
 	defer func() {
 		if r := recover(); r != nil {
 			verdict = panicked(st, phase, r, out)
 		}
 	}()
-	arm(headers(e.headers, e.header_count))
+	host.Arm(headers(e.headers, e.header_count))
 	c := configOf(config)
 	if c == nil {
 		return gone(out)
@@ -184,9 +185,9 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 	fault.At("request")
 	d := st.RequestHeaders(headers(e.headers, e.header_count), bool(e.end), int64(e.now))
 	if d.Action == filter.NeedBody && e.body != nil {
-		phase = dynamicmodule.PhaseRequestBody
+		phase = host.PhaseRequestBody
 		fault.At("request_body")
-		d = st.RequestBody(host(e.body, e.body_length), int64(e.now))
+		d = st.RequestBody(memory(e.body, e.body_length), int64(e.now))
 	}
 	return finish(st, d, out)
 }
@@ -197,9 +198,9 @@ func mcpRequestBody(handle C.uint64_t, body *C.char, n C.size_t, now C.int64_t, 
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseRequestBody, out, &verdict)
+	defer rescue(st, host.PhaseRequestBody, out, &verdict)
 	fault.At("request_body")
-	return finish(st, st.RequestBody(host(body, n), int64(now)), out)
+	return finish(st, st.RequestBody(memory(body, n), int64(now)), out)
 }
 
 //export mcpBodyTooLarge
@@ -208,7 +209,7 @@ func mcpBodyTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseRequestBody, out, &verdict)
+	defer rescue(st, host.PhaseRequestBody, out, &verdict)
 	fault.At("request_body")
 	return finish(st, st.BodyTooLarge(), out)
 }
@@ -219,9 +220,9 @@ func mcpAnswer(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, n
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseAnswer, out, &verdict)
+	defer rescue(st, host.PhaseAnswer, out, &verdict)
 	fault.At("answer")
-	return finish(st, st.Answer(int(status), host(body, n), int64(now)), out)
+	return finish(st, st.Answer(int(status), memory(body, n), int64(now)), out)
 }
 
 //export mcpReplayed
@@ -230,9 +231,9 @@ func mcpReplayed(handle C.uint64_t, list *C.envoy_header, n C.size_t, body *C.ch
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseReplayed, out, &verdict)
+	defer rescue(st, host.PhaseReplayed, out, &verdict)
 	fault.At("replayed")
-	return finish(st, st.Replayed(headers(list, n), host(body, length)), out)
+	return finish(st, st.Replayed(headers(list, n), memory(body, length)), out)
 }
 
 //export mcpResponseHeaders
@@ -241,7 +242,7 @@ func mcpResponseHeaders(handle C.uint64_t, list *C.envoy_header, n C.size_t, end
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseResponse, out, &verdict)
+	defer rescue(st, host.PhaseResponse, out, &verdict)
 	fault.At("response")
 	if denied {
 		st.Denied()
@@ -255,9 +256,9 @@ func mcpResponseBody(handle C.uint64_t, body *C.char, n C.size_t, end C.int, out
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseResponseBody, out, &verdict)
+	defer rescue(st, host.PhaseResponseBody, out, &verdict)
 	fault.At("response_body")
-	return finish(st, st.ResponseBody(host(body, n), end != 0), out)
+	return finish(st, st.ResponseBody(memory(body, n), end != 0), out)
 }
 
 //export mcpAnswerTooLarge
@@ -266,7 +267,7 @@ func mcpAnswerTooLarge(handle C.uint64_t, out *C.mcp_out) (verdict C.int) {
 	if st == nil {
 		return gone(out)
 	}
-	defer rescue(st, dynamicmodule.PhaseResponseBody, out, &verdict)
+	defer rescue(st, host.PhaseResponseBody, out, &verdict)
 	fault.At("response_body")
 	return finish(st, st.AnswerTooLarge(), out)
 }
@@ -281,7 +282,7 @@ func release(handles *C.uint64_t, n C.size_t) {
 }
 
 func releaseOne(handle uint64) {
-	defer outside(dynamicmodule.PhaseRelease, func() {})
+	defer outside(host.PhaseRelease, func() {})
 	if st := streams.Get(handle); st != nil {
 		streams.Release(st)
 	}

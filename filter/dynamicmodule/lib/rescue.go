@@ -11,13 +11,14 @@ import (
 	"unsafe"
 
 	"mcp-gateway/filter/dynamicmodule"
+	"mcp-gateway/filter/host"
 )
 
 // uncounted are panics where no stream was at hand to count them.
-var uncounted dynamicmodule.Uncounted
+var uncounted host.Uncounted
 
 // rescue is deferred by each entry that has a stream.
-func rescue(st *dynamicmodule.Stream, p dynamicmodule.Phase, out *C.mcp_out, verdict *C.int) {
+func rescue(st *dynamicmodule.Stream, p host.Phase, out *C.mcp_out, verdict *C.int) {
 	if r := recover(); r != nil {
 		*verdict = panicked(st, p, r, out)
 	}
@@ -25,7 +26,7 @@ func rescue(st *dynamicmodule.Stream, p dynamicmodule.Phase, out *C.mcp_out, ver
 
 // outside is deferred by each entry that has no stream. After a panic it calls
 // then, which makes the entry's results those of a failure.
-func outside(p dynamicmodule.Phase, then func()) {
+func outside(p host.Phase, then func()) {
 	if r := recover(); r != nil {
 		report(p, r)
 		uncounted.Add(p)
@@ -36,7 +37,7 @@ func outside(p dynamicmodule.Phase, then func()) {
 // panicked makes a panic of the core a JSON-RPC error under the request's id; st
 // is nil if there is none yet. Should that panic, too, it is an error without id.
 // Where an answer has begun Envoy resets the stream instead of sending another.
-func panicked(st *dynamicmodule.Stream, p dynamicmodule.Phase, r any, out *C.mcp_out) (verdict C.int) {
+func panicked(st *dynamicmodule.Stream, p host.Phase, r any, out *C.mcp_out) (verdict C.int) {
 	report(p, r)
 	discard(out)
 	defer func() {
@@ -58,12 +59,12 @@ func panicked(st *dynamicmodule.Stream, p dynamicmodule.Phase, r any, out *C.mcp
 }
 
 // count appends the panic to what out holds.
-func count(p dynamicmodule.Phase, out *C.mcp_out) {
+func count(p host.Phase, out *C.mcp_out) {
 	have := out.data
 	if out.large != nil {
 		have = out.large
 	}
-	all := dynamicmodule.AppendPanic(append([]byte(nil), host(have, out.length)...), p)
+	all := dynamicmodule.AppendPanic(append([]byte(nil), memory(have, out.length)...), p)
 	discard(out)
 	copy(room(out)[:out.room], all)
 	give(out, all)
@@ -76,8 +77,8 @@ func discard(out *C.mcp_out) {
 }
 
 // report logs a panic: one line, and its stack where someone debugs.
-func report(p dynamicmodule.Phase, recovered any) {
-	line, stack := dynamicmodule.Describe(p, recovered)
+func report(p host.Phase, recovered any) {
+	line, stack := host.Describe(p, recovered)
 	logTo(C.LOG_ERROR, line)
 	logTo(C.LOG_DEBUG, line+"\n"+stack)
 }
@@ -101,5 +102,5 @@ func mcpStats(config C.uint64_t, stats *C.mcp_stats, out *C.mcp_out) {
 	if c := configOf(config); c != nil {
 		stats.sessions = C.uint64_t(c.CachedSessions())
 	}
-	give(out, uncounted.Take(room(out)))
+	give(out, dynamicmodule.AppendUncounted(room(out), &uncounted))
 }
