@@ -69,8 +69,8 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 	if cfg.BodyLimit <= 0 || cfg.ResponseLimit <= 0 {
 		errs = append(errs, errors.New("bodyLimit and responseLimit: want numbers of bytes above 0"))
 	}
-	if cfg.Table == nil && (cfg.InternalCluster == "" || cfg.AskTimeout <= 0) {
-		errs = append(errs, errors.New("internalCluster and askTimeout are needed where no table is given"))
+	if cfg.Table == nil && (cfg.InternalCluster == "" && cfg.InternalAddress == "" || cfg.AskTimeout <= 0) {
+		errs = append(errs, errors.New("askTimeout and internalCluster, or internalAddress, are needed where no table is given"))
 	}
 	if cfg.EventLimit <= 0 {
 		cfg.EventLimit = cfg.ResponseLimit

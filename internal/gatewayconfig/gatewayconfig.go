@@ -192,8 +192,11 @@ type Filter struct {
 	// Questions is how many streams may wait for an answer of the broker at one
 	// time; 0 means any number.
 	Questions int `json:"questions,omitempty"`
-	// InternalCluster is Envoy's cluster of the broker's internal API.
-	InternalCluster string `json:"internalCluster"`
+	// InternalCluster is Envoy's cluster of the broker's internal API; InternalAddress
+	// is where that listens, "unix:/path" or "host:port", for a host of the filter
+	// that cannot send to clusters.
+	InternalCluster string `json:"internalCluster,omitempty"`
+	InternalAddress string `json:"internalAddress,omitempty"`
 	// AskTimeout bounds one question to the broker.
 	AskTimeout Duration `json:"askTimeout"`
 	// Sessionless is that of Broker: such requests are the broker's.

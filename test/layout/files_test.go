@@ -98,7 +98,9 @@ func TestNoHiddenStarts(t *testing.T) {
 		if !strings.HasSuffix(name, ".go") {
 			continue
 		}
-		if initializer.Match(content) {
+		// Envoy loads this library and calls no main of it: it registers as it is loaded.
+		registers := name == "filter/golang/lib/main.go"
+		if initializer.Match(content) && !registers {
 			t.Errorf("%s has an init function: start things where one sees it", name)
 		}
 		// In a bubble of synctest a sleep takes no time.

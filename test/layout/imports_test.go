@@ -42,6 +42,13 @@ var rules = []rule{
 	// The data path. Its core does no I/O at all.
 	{of: "filter", may: []string{"internal/..."}, not: []string{"net", "net/http", "os", "os/exec", "log", "log/slog"}},
 	{of: "filter/host", may: []string{"filter", "internal/..."}, not: []string{"net", "net/http", "os/exec"}},
+	{of: "filter/golang", may: []string{
+		"filter", "filter/host", "internal/...", "github.com/cncf/xds/go/xds/type/v3",
+		"github.com/envoyproxy/envoy/contrib/golang/common/go/api", "google.golang.org/protobuf/...",
+	}, not: []string{"os", "os/exec"}},
+	{of: "filter/golang/lib", may: []string{
+		"filter/golang", "internal/...", "github.com/envoyproxy/envoy/contrib/golang/filters/http/source/go/pkg/http",
+	}, not: []string{"net", "net/http"}},
 	{of: "filter/dynamicmodule", may: []string{"filter", "filter/host", "internal/..."}, not: []string{"net", "net/http", "os"}},
 	{of: "filter/dynamicmodule/moduletest", may: []string{"internal/..."}, not: []string{"net", "net/http", "os"}},
 	{of: "filter/dynamicmodule/lib", may: []string{"filter", "filter/dynamicmodule", "filter/host", "internal/...", "C"}, not: []string{"net", "net/http"}},
