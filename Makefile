@@ -29,7 +29,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: bin ## bin/mcp-gateway, bin/mcp-demo, bin/libmcp_gateway.so and the pinned Envoy
+build: bin golang ## the programs, both libraries and the pinned Envoy
 	@scripts/tools.sh envoy >/dev/null
 
 .PHONY: bin
@@ -38,6 +38,10 @@ bin:
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mcp-gateway ./cmd/mcp-demo
 	@CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-s -w' -o bin/libmcp_gateway.so ./filter/dynamicmodule/lib
 	@rm -f bin/libmcp_gateway.h
+
+.PHONY: golang
+golang: ## bin/libmcp_gateway_golang*.so, one for each contrib Envoy that is supported
+	@scripts/golang.sh bin
 
 .PHONY: generate
 generate: ## write generated files anew
