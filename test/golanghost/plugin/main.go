@@ -1,9 +1,9 @@
+//go:build cgo
+
 // Command plugin is a plugin for Envoy's contrib golang filter that does what a
 // request's header x-do asks it to, phase by phase: "headers=async, data=set:x".
 // With it the tests of golanghost see that the host does as contrib does.
 package main
-
-import "C"
 
 import (
 	"errors"
