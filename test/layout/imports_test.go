@@ -83,6 +83,8 @@ var rules = []rule{
 	{of: "controlplane/source/file", may: []string{
 		"controlplane/gateway", "controlplane/httpfilter", "internal/...", "go.uber.org/zap", "github.com/fsnotify/fsnotify", "go.yaml.in/yaml/v3",
 	}},
+	{of: "controlplane/api/v1alpha1", may: []string{"k8s.io/apimachinery/..."}},
+	{of: "controlplane/brokers", may: []string{"internal/..."}, not: []string{"os", "os/exec"}},
 	{of: "controlplane/envoyconfig", may: []string{
 		"controlplane/gateway", "internal/...", "github.com/envoyproxy/go-control-plane/envoy/...", "github.com/cncf/xds/go/...",
 		"google.golang.org/protobuf/...", "go.yaml.in/yaml/v3",
