@@ -313,8 +313,12 @@ func offered(snap *upstream.Snapshot) catalog.Kinds {
 }
 
 func (s *server) route(snap *upstream.Snapshot) gatewayconfig.TableServer {
+	at := gatewayconfig.Route{Authority: s.authority, Path: s.path}
+	if s.config.Route != nil && s.bridge == nil {
+		at = *s.config.Route
+	}
 	return gatewayconfig.TableServer{
-		Name: s.config.Name, Authority: s.authority, Path: s.path,
+		Name: s.config.Name, Authority: at.Authority, Path: at.Path,
 		Prefix: s.config.Prefix, Label: s.config.Label,
 		Listed: snap.Listed, OnConflict: s.config.OnConflict,
 		// Until the server has said what it offers, it may offer anything.

@@ -28,6 +28,7 @@ func (b *Broker) Internal() http.Handler {
 	mux.HandleFunc("POST "+gatewayconfig.PathResolve, b.guarded(b.resolve))
 	mux.HandleFunc("POST "+gatewayconfig.PathReplay, b.guarded(b.replay))
 	mux.HandleFunc("GET /status", b.guarded(b.status))
+	mux.HandleFunc("GET "+gatewayconfig.PathReport, b.guarded(b.report))
 	mux.HandleFunc("GET "+gatewayconfig.PathIntegrity, b.guarded(b.definitions))
 	mux.HandleFunc("POST "+gatewayconfig.PathApprove, b.guarded(b.approve))
 	mux.HandleFunc("GET /metrics", b.guarded(b.metrics.Handler().ServeHTTP))

@@ -372,6 +372,10 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 			t.Errorf("error of the server that is down: %q", d)
 		}
 		got.Servers[2].Error = ""
+		if f := got.Servers[2].Failure; f != gatewayconfig.FailureUnreachable {
+			t.Errorf("failure of the server that is down: %q", f)
+		}
+		got.Servers[2].Failure = ""
 		want := Status{
 			Name: "gw", Version: "7", Ready: true, Streams: 1, Table: got.Table,
 			Servers: []ServerStatus{

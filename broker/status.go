@@ -66,8 +66,9 @@ type ServerStatus struct {
 	// what was listed before, see AgeSeconds.
 	Partial gatewayconfig.Partial `json:"partial,omitempty"`
 	Stale   bool                  `json:"stale,omitempty"`
-	// Error is why State is failed.
-	Error string `json:"error,omitempty"`
+	// Error is why State is failed, Failure what kind of failure that is.
+	Error   string                `json:"error,omitempty"`
+	Failure gatewayconfig.Failure `json:"failure,omitempty"`
 	// Era is what the server was found to speak, "legacy", "modern" or "both";
 	// absent before the first contact.
 	Era string `json:"era,omitempty"`
@@ -163,7 +164,7 @@ func serverStatus(config gatewayconfig.Server, items *catalog.Items, snap *upstr
 		Integrity: integrityStatus(verdict),
 	}
 	if snap.Err != nil {
-		s.Error = withoutAddresses(snap.Err.Error(), config.URL)
+		s.Error, s.Failure = withoutAddresses(snap.Err.Error(), config.URL), upstream.FailureOf(snap.Err)
 	}
 	for k := catalog.Tools; k <= catalog.Templates; k++ {
 		s.Hidden += items.Hidden(k)

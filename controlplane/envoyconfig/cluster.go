@@ -110,6 +110,9 @@ func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	if err := remote(c, s.URL, p); err != nil {
 		return nil, fmt.Errorf("server %s: its url %w", s.Name, err)
 	}
+	if s.Endpoints != nil {
+		declared(c, s)
+	}
 	return c, nil
 }
 

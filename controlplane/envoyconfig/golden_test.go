@@ -121,7 +121,7 @@ func resources(t *testing.T, g *gateway.Gateway) []byte {
 	}
 	var out bytes.Buffer
 	byType := r.ByType()
-	for _, kind := range []string{envoyconfig.TypeListener, envoyconfig.TypeExtension, envoyconfig.TypeRoute, envoyconfig.TypeCluster} {
+	for _, kind := range []string{envoyconfig.TypeListener, envoyconfig.TypeExtension, envoyconfig.TypeRoute, envoyconfig.TypeCluster, envoyconfig.TypeEndpoint} {
 		for _, m := range byType[kind] {
 			text, err := envoyconfig.YAML(m)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
@@ -78,6 +79,7 @@ type Resources struct {
 	Listeners  []*listenerv3.Listener
 	Routes     []*routev3.RouteConfiguration
 	Clusters   []*clusterv3.Cluster
+	Endpoints  []*endpointv3.ClusterLoadAssignment
 	Extensions []*corev3.TypedExtensionConfig
 }
 
@@ -86,6 +88,7 @@ const (
 	TypeListener  = "type.googleapis.com/envoy.config.listener.v3.Listener"
 	TypeRoute     = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	TypeCluster   = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeEndpoint  = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 	TypeExtension = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 )
 
@@ -95,6 +98,7 @@ func (r *Resources) ByType() map[string][]proto.Message {
 		TypeListener:  messages(r.Listeners),
 		TypeRoute:     messages(r.Routes),
 		TypeCluster:   messages(r.Clusters),
+		TypeEndpoint:  messages(r.Endpoints),
 		TypeExtension: messages(r.Extensions),
 	}
 }
@@ -133,6 +137,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		Listeners:  []*listenerv3.Listener{listener},
 		Routes:     []*routev3.RouteConfiguration{routes(g)},
 		Clusters:   clusters,
+		Endpoints:  discovered(g, clusters),
 		Extensions: append([]*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}}, tokenFilters(g)...),
 	}, nil
 }

@@ -107,6 +107,12 @@ type Server struct {
 	MaxProcesses int
 	// Host replaces the Host header that the URL implies; empty keeps it.
 	Host string
+	// Endpoints are where Envoy finds the server, in place of the URL's host; nil for
+	// that one. The broker goes by the URL all the same.
+	Endpoints []Endpoint
+	// Route is how an Envoy whose routes are not the gateway's finds the server; nil
+	// where they are.
+	Route *Route
 	// Prefix goes before each tool and prompt name; empty means none, unless
 	// PrefixPolicy asks for one.
 	Prefix string
@@ -153,6 +159,17 @@ type Server struct {
 	// the client's; nil for none.
 	Exchange *gatewayconfig.OAuth
 }
+
+// Endpoint is an address of a server, which gets a part of its requests.
+type Endpoint struct {
+	Address string // an IP
+	Port    uint32
+	// Weight is the endpoint's part of the sum of all; 0 counts as 1.
+	Weight uint32
+}
+
+// Route is what a request has to look like to be routed to a server.
+type Route struct{ Authority, Path string }
 
 // Values of Server.Transport and Server.Process.
 const (

@@ -71,6 +71,9 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			ListTimeout:    gatewayconfig.Duration(s.ListTimeout),
 			CallTimeout:    gatewayconfig.Duration(s.Timeout),
 		}
+		if s.Route != nil {
+			server.Route = &gatewayconfig.Route{Authority: s.Route.Authority, Path: s.Route.Path}
+		}
 		if len(enabled) > 1 {
 			server.Label, _ = resourceuri.Label(s.Name) // Validate has seen to it
 		}

@@ -35,23 +35,29 @@ func NewConfig(secret string) *Config {
 	return &Config{secret: secret, changed: make(chan struct{})}
 }
 
-// Publish replaces the configuration.
-func (c *Config) Publish(b gatewayconfig.Broker) error {
+// Publish replaces the configuration and returns its digest. It is of the content:
+// replicas of the control plane that publish the same give it the same one.
+func (c *Config) Publish(b gatewayconfig.Broker) (digest string, err error) {
+	b.Digest = ""
 	body, err := json.Marshal(b)
 	if err != nil {
-		return fmt.Errorf("publish: encode the broker's configuration: %w", err)
+		return "", fmt.Errorf("publish: encode the broker's configuration: %w", err)
 	}
 	sum := sha256.Sum256(body)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	b.Digest = hex.EncodeToString(sum[:8])
+	if body, err = json.Marshal(b); err != nil {
+		return "", fmt.Errorf("publish: encode the broker's configuration: %w", err)
+	}
+	tag := `"` + b.Digest + `"`
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if tag == c.tag {
-		return nil
+		return b.Digest, nil
 	}
 	c.body, c.tag = body, tag
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return nil
+	return b.Digest, nil
 }
 
 func (c *Config) current() (body []byte, tag string, changed <-chan struct{}) {

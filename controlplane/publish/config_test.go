@@ -29,7 +29,7 @@ func question(ctx context.Context, c *Config, tag, prefer string) <-chan *httpte
 
 func published(t *testing.T, c *Config, name string) {
 	t.Helper()
-	if err := c.Publish(gatewayconfig.Broker{Name: name}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: name}); err != nil {
 		t.Fatal(err)
 	}
 }

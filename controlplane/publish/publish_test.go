@@ -117,7 +117,7 @@ func TestAServersChangeLeavesListenerAndFilter(t *testing.T) {
 	}
 	before, after := versions(resources(t, "a")), versions(resources(t, "a", "b"))
 	for url := range before {
-		same := url == envoyconfig.TypeListener || url == envoyconfig.TypeExtension
+		same := url == envoyconfig.TypeListener || url == envoyconfig.TypeExtension || url == envoyconfig.TypeEndpoint
 		if (before[url] == after[url]) != same || before[url] == "" {
 			t.Errorf("%s: version %q, then %q", url, before[url], after[url])
 		}
@@ -164,7 +164,7 @@ func TestConfig(t *testing.T) {
 	if w := get(c, auth...); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("before the first: %d", w.Code)
 	}
-	if err := c.Publish(gatewayconfig.Broker{Name: "one"}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: "one"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range [][]string{nil, {"Authorization", "Bearer other"}, {"Authorization", "s3cret"}} {
@@ -183,7 +183,7 @@ func TestConfig(t *testing.T) {
 	}
 	answered := make(chan *httptest.ResponseRecorder)
 	go func() { answered <- get(c, append([]string{"Prefer", "wait=20"}, same...)...) }()
-	if err := c.Publish(gatewayconfig.Broker{Name: "two"}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: "two"}); err != nil {
 		t.Fatal(err)
 	}
 	if w := <-answered; w.Code != http.StatusOK || gatewayconfig.Decode(w.Body.Bytes(), &b) != nil || b.Name != "two" {

@@ -27,6 +27,8 @@ const (
 	PathIntegrity = "/v1/integrity"
 	PathApprove   = "/v1/integrity/approve"
 
+	PathReport = "/v1/report" // GET of the control plane; answers Report
+
 	PathConfig = "/v1/config" // GET on the control plane; answers Broker
 )
 
@@ -41,6 +43,8 @@ const SecretEnv = "MCP_GATEWAY_INTERNAL_SECRET"
 
 // Broker is the whole configuration of a broker. A new one replaces the old one.
 type Broker struct {
+	// Digest is of all the rest: the broker names it in its Report.
+	Digest string `json:"digest,omitempty"`
 	// Name and Version are the gateway's serverInfo.
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -91,6 +95,9 @@ type Server struct {
 	Bridge *Bridge `json:"bridge,omitempty"`
 	// Host overrides the Host header; empty means the URL's.
 	Host string `json:"host,omitempty"`
+	// Route has the filter set authority and path by which Envoy finds the server,
+	// where those are not what the server itself gets.
+	Route *Route `json:"route,omitempty"`
 	// Prefix goes before each tool and prompt name; empty means none.
 	Prefix string `json:"prefix,omitempty"`
 	// OnConflict has Prefix go only before names that another server exposes too.
@@ -126,6 +133,12 @@ type Server struct {
 	ListTimeout Duration `json:"listTimeout"`
 	// CallTimeout bounds a call; 0 means that only the caller's patience does.
 	CallTimeout Duration `json:"callTimeout,omitempty"`
+}
+
+// Route is how Envoy finds a server.
+type Route struct {
+	Authority string `json:"authority"`
+	Path      string `json:"path"`
 }
 
 // Sessions says where client sessions live and how long.

@@ -56,7 +56,8 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 	})
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error {
-			return errors.Join(cp.apply(g), brokers.Publish(g.Broker(c.Version)))
+			_, err := brokers.Publish(g.Broker(c.Version))
+			return errors.Join(cp.apply(g), err)
 		})
 	})
 	c.Log.Info("control plane listens", zap.Stringer("xds", xds.Addr()), zap.Stringer("config", configs.Addr()))
