@@ -140,6 +140,23 @@ func TestRenderPrintsAnEnvoyWithoutControlPlane(t *testing.T) {
 	}
 }
 
+func TestRenderForContribsFilterForGo(t *testing.T) {
+	t.Parallel()
+	path := write(t, "servers: []\n")
+	out, _, err := execute(t, "render", path, "--filter-host", "golang", "--filter-library", "/opt/x.so", "--broker-internal", "unix:/run/b.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"envoy.extensions.filters.http.golang.v3alpha.Config", "library_path: /opt/x.so", "internalAddress: unix:/run/b.sock", "stats_tags:"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out, _, err := execute(t, "bootstrap", "--filter-host", "golang"); err != nil || !strings.Contains(out, "stats_tags:") {
+		t.Errorf("bootstrap: %v\n%s", err, out)
+	}
+}
+
 func TestBootstrapNamesTheControlPlane(t *testing.T) {
 	t.Parallel()
 	out, _, err := execute(t, "bootstrap", "--xds", "controlplane:18000", "--node-id", "edge-7")
@@ -217,6 +234,8 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		{"run", "--config", path, "--log-level", "loud"},
 		{"run", "--config", path, "--log-format", "xml"},
 		{"run", "--config", path, "--listen", "nowhere"},
+		{"run", "--config", path, "--filter-host", "wasm"},
+		{"render", path, "--filter-host", "wasm"},
 	} {
 		if _, _, err := execute(t, args...); err == nil {
 			t.Errorf("%v was accepted", args)

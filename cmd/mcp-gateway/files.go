@@ -131,6 +131,7 @@ func renderCommand() *cobra.Command {
 		},
 	}
 	addBrokerFlags(c, &p)
+	addHostFlags(c, &p)
 	addEnvoyFlags(c, &p)
 	return c
 }
@@ -156,6 +157,7 @@ func bootstrapCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&p.ControlPlane, "xds", "127.0.0.1:18000", "the control plane's xDS listener, as Envoy reaches it")
 	c.Flags().StringVar(&p.NodeID, "node-id", "mcp-gateway", "what Envoy calls itself to the control plane")
+	addHostFlag(c, &p.Host)
 	addEnvoyFlags(c, &p)
 	return c
 }
@@ -164,6 +166,17 @@ func bootstrapCommand() *cobra.Command {
 func addBrokerFlags(c *cobra.Command, p *envoyconfig.Params) {
 	c.Flags().StringVar(&p.BrokerPublic, "broker", "127.0.0.1:8890", "the broker's listener, as Envoy reaches it: host:port or unix:/path")
 	c.Flags().StringVar(&p.BrokerInternal, "broker-internal", "127.0.0.1:8891", "its internal listener, as Envoy reaches it")
+}
+
+// addHostFlag adds which of Envoy's filters runs ours, addHostFlags also with what.
+func addHostFlag(c *cobra.Command, h *envoyconfig.Host) {
+	*h = envoyconfig.HostModule
+	c.Flags().Var(h, "filter-host", "what runs the filter in Envoy: module, or golang for the filter for Go that contrib builds have")
+}
+
+func addHostFlags(c *cobra.Command, p *envoyconfig.Params) {
+	addHostFlag(c, &p.Host)
+	c.Flags().StringVar(&p.Library, "filter-library", "", "file of the library for --filter-host golang, as Envoy sees it; the image's if empty")
 }
 
 // addEnvoyFlags adds what is Envoy's own.

@@ -79,7 +79,7 @@ func Static(g *gateway.Gateway, p Params) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(g)}
+	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(g, p)}
 	manager.HttpFilters = httpFilters(g, inlineFilter(filter), false)
 	listener, err := listener(g, manager)
 	if err != nil {
@@ -103,7 +103,11 @@ func Render(g *gateway.Gateway, p Params) ([]byte, error) {
 
 // base is what every Envoy of the gateway has.
 func base(p Params) (*bootstrapv3.Bootstrap, error) {
+	if err := p.Host.check(); err != nil {
+		return nil, err
+	}
 	b := &bootstrapv3.Bootstrap{
+		StatsConfig: p.Host.stats(),
 		OverloadManager: &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
 			Name: "envoy.resource_monitors.global_downstream_max_connections",
 			ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: pack(&connectionsv3.DownstreamConnectionsConfig{

@@ -17,9 +17,16 @@ import (
 	"mcp-gateway/controlplane/gateway"
 )
 
-// filter is the configuration of the filter in its dynamic module.
+// filter is the configuration of the filter in its host.
 func filter(g *gateway.Gateway, p Params) (*anypb.Any, error) {
-	text, err := json.Marshal(g.Filter(ClusterInternal))
+	if err := p.Host.check(); err != nil {
+		return nil, err
+	}
+	f := g.Filter(ClusterInternal)
+	if p.Host == HostGolang {
+		f.InternalCluster, f.InternalAddress = "", p.BrokerInternal
+	}
+	text, err := json.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("encode the filter's configuration: %w", err)
 	}
@@ -27,6 +34,9 @@ func filter(g *gateway.Gateway, p Params) (*anypb.Any, error) {
 	var config structpb.Struct
 	if err := protojson.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("encode the filter's configuration: %w", err)
+	}
+	if p.Host == HostGolang {
+		return golangFilter(&config, p), nil
 	}
 	return pack(&filterv3.DynamicModuleFilter{
 		DynamicModuleConfig: &modulev3.DynamicModuleConfig{
@@ -44,12 +54,12 @@ func filter(g *gateway.Gateway, p Params) (*anypb.Any, error) {
 // discoveredFilter refers to the filter by ECDS: its configuration can change
 // under open streams. Until it has come once, the listener does not listen, so
 // that no request ever passes without the filter.
-func discoveredFilter() *hcmv3.HttpFilter {
+func discoveredFilter(p Params) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name: FilterName,
 		ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
 			ConfigSource: ads(),
-			TypeUrls:     []string{"type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"},
+			TypeUrls:     []string{p.Host.typeURL()},
 		}},
 	}
 }

@@ -115,7 +115,12 @@ func noSecrets(t *testing.T, g *gateway.Gateway, text []byte) {
 // resources are those of g as YAML documents, listener first.
 func resources(t *testing.T, g *gateway.Gateway) []byte {
 	t.Helper()
-	r, err := envoyconfig.Build(g, params)
+	return resourcesFor(t, g, params)
+}
+
+func resourcesFor(t *testing.T, g *gateway.Gateway, p envoyconfig.Params) []byte {
+	t.Helper()
+	r, err := envoyconfig.Build(g, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,9 +52,14 @@ type Params struct {
 	Admin string
 	// NodeID names this Envoy to the control plane; default "mcp-gateway".
 	NodeID string
+	// Host is which filter of Envoy's runs ours; default HostModule.
+	Host Host
 	// Module is the name of the dynamic module; default "mcp_gateway", which
 	// Envoy loads from libmcp_gateway.so.
 	Module string
+	// Library is the file of the library for HostGolang, as Envoy sees it; default
+	// that of the image.
+	Library string
 	// TrustedCA is the file of the certificate authorities that https servers
 	// are checked against, as Envoy sees it; default that of Debian.
 	TrustedCA string
@@ -62,7 +67,9 @@ type Params struct {
 
 func (p Params) withDefaults() Params {
 	p.NodeID = or(p.NodeID, "mcp-gateway")
+	p.Host = Host(or(string(p.Host), string(HostModule)))
 	p.Module = or(p.Module, "mcp_gateway")
+	p.Library = or(p.Library, "/usr/local/lib/mcp-gateway/libmcp_gateway_golang.so")
 	p.TrustedCA = or(p.TrustedCA, "/etc/ssl/certs/ca-certificates.crt")
 	return p
 }
@@ -128,14 +135,14 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		return nil, err
 	}
 	manager.RouteSpecifier = discoveredRoutes()
-	manager.HttpFilters = httpFilters(g, discoveredFilter(), true)
+	manager.HttpFilters = httpFilters(g, discoveredFilter(p), true)
 	listener, err := listener(g, manager)
 	if err != nil {
 		return nil, err
 	}
 	return &Resources{
 		Listeners:  []*listenerv3.Listener{listener},
-		Routes:     []*routev3.RouteConfiguration{routes(g)},
+		Routes:     []*routev3.RouteConfiguration{routes(g, p)},
 		Clusters:   clusters,
 		Endpoints:  discovered(g, clusters),
 		Extensions: append([]*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}}, tokenFilters(g)...),

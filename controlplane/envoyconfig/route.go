@@ -35,7 +35,7 @@ func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.Limits.Body) + slac
 
 // routes is the route table: one route per server, chosen by the filter with
 // x-mcp-server, and the broker for all the rest.
-func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
+func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 	servers := g.EnabledServers()
 	slices.SortFunc(servers, func(a, b gateway.Server) int { return strings.Compare(a.Name, b.Name) })
 	// First what every request meets before the filter has chosen a server: an
@@ -52,6 +52,7 @@ func routes(g *gateway.Gateway) *routev3.RouteConfiguration {
 	for _, r := range list {
 		r.RequestHeadersToAdd = peerAddress()
 	}
+	list = p.Host.marked(list, unrouted)
 	for i := range servers {
 		list = append(list, serverRoute(&servers[i]))
 	}

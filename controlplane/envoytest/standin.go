@@ -14,10 +14,12 @@ import (
 )
 
 // HeaderServer names the server that the stand-in routes a request to;
-// HeaderHold makes it hold the request's body until all of it is there.
+// HeaderHold makes it hold the request's body until all of it is there; HeaderPass
+// has it mark the request as one that it has let pass.
 const (
 	HeaderServer = "x-test-server"
 	HeaderHold   = "x-test-hold"
+	HeaderPass   = "x-test-pass"
 )
 
 const script = `
@@ -33,6 +35,10 @@ function envoy_on_request(request)
   end
   if server then
     headers:replace("x-mcp-server", server)
+    request:clearRouteCache()
+  end
+  if headers:get("` + HeaderPass + `") then
+    headers:replace("x-mcp-filter", "test")
     request:clearRouteCache()
   end
 end

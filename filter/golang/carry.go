@@ -8,6 +8,7 @@ import (
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/host"
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
 
 // metadata is the namespace of the notes in Envoy's dynamic metadata.
@@ -31,14 +32,28 @@ func (s *Stream) carryRequest(d *filter.Decision) api.StatusType {
 		return api.Running
 	}
 	edit(s.request, d.Edits)
+	marked := s.mark(d)
 	s.tell(d)
 	s.body.cut(d.Splice)
 	s.body.leave(to)
-	if d.Reroute {
+	if d.Reroute || marked {
 		s.callbacks.ClearRouteCache()
 	}
 	s.settle(d)
 	return api.Continue
+}
+
+// mark has a request to the broker show that it has come by here: contrib's filter
+// lets all pass if it does not find the plugin, so the routes refuse what has no
+// mark. One to a server has the server's name.
+func (s *Stream) mark(d *filter.Decision) bool {
+	for i := range d.Edits {
+		if e := &d.Edits[i]; e.Name == mcp.HeaderServer && !e.Remove {
+			return false
+		}
+	}
+	s.request.Set(mcp.HeaderFilter, Name)
+	return true
 }
 
 // carryResponse carries out a decision on the answer: on its headers, on a chunk

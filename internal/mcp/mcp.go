@@ -83,6 +83,9 @@ const (
 	// HeaderProof shows the broker that a request comes from the gateway's own Envoy:
 	// the bearer token of its internal API.
 	HeaderProof = "x-mcp-proof"
+	// HeaderFilter marks a request to the broker that the filter has let pass, where
+	// Envoy might let requests pass without it.
+	HeaderFilter = "x-mcp-filter"
 	// HeaderOwnedPrefix starts every header that belongs to the gateway; a
 	// client's headers with it are removed before routing.
 	HeaderOwnedPrefix = "x-mcp-"

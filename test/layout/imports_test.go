@@ -87,6 +87,7 @@ var rules = []rule{
 	{of: "controlplane/brokers", may: []string{"internal/..."}, not: []string{"os", "os/exec"}},
 	{of: "controlplane/envoyconfig", may: []string{
 		"controlplane/gateway", "internal/...", "github.com/envoyproxy/go-control-plane/envoy/...", "github.com/cncf/xds/go/...",
+		"github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/golang/v3alpha",
 		"google.golang.org/protobuf/...", "go.yaml.in/yaml/v3",
 	}, not: []string{"net/http", "os", "os/exec"}},
 	{of: "controlplane/publish", may: []string{

@@ -6,14 +6,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"mcp-gateway/controlplane/envoyconfig"
 )
 
 // EnvoyVersion is the Envoy that the build fetches; others that are tested work
 // as well.
 const EnvoyVersion = "1.39.3"
 
-// moduleFile is what the build calls the filter's library.
-const moduleFile = "libmcp_gateway.so"
+// moduleFile is what the build calls the filter's library, golangFile the one for
+// contrib's filter for Go.
+const (
+	moduleFile = "libmcp_gateway.so"
+	golangFile = "libmcp_gateway_golang.so"
+)
 
 // findEnvoy returns the executable of Envoy: the one that was named, else that
 // of $ENVOY, else the one that the build fetched, else the one in PATH.
@@ -48,7 +54,11 @@ func findEnvoy(named string) (string, error) {
 
 // findModule returns the filter's library: the one that was named, else the one
 // beside this executable, else that in bin of the current folder.
-func findModule(named string) (string, error) {
+func findModule(named string, host envoyconfig.Host) (string, error) {
+	file := moduleFile
+	if host == envoyconfig.HostGolang {
+		file = golangFile
+	}
 	if named != "" {
 		if _, err := moduleName(named); err != nil {
 			return "", err
@@ -61,7 +71,7 @@ func findModule(named string) (string, error) {
 	var looked []string
 	for _, dir := range homes() {
 		for _, below := range []string{".", "bin"} {
-			path := filepath.Join(dir, below, moduleFile)
+			path := filepath.Join(dir, below, file)
 			if _, err := os.Stat(path); err == nil {
 				return path, nil
 			}

@@ -30,6 +30,8 @@ type Config struct {
 	// Envoy and Module are the paths of Envoy's executable and of the filter's
 	// library; empty means to look for them.
 	Envoy, Module string
+	// Host is what runs the filter in Envoy; empty means a dynamic module.
+	Host envoyconfig.Host
 	// Admin is where Envoy's admin interface listens, "unix:/path" or
 	// "127.0.0.1:port"; empty means a private socket.
 	Admin string
@@ -77,7 +79,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	module, err := findModule(c.Module)
+	module, err := findModule(c.Module, c.Host)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,9 @@ func Run(ctx context.Context, c Config) error {
 		BrokerInternal: dir.socket("internal.sock"),
 		ControlPlane:   dir.socket("controlplane.sock"),
 		Admin:          c.Admin,
+		Host:           c.Host,
 		Module:         name,
+		Library:        module,
 		TrustedCA:      c.TrustedCA,
 	}
 	at.internal = strings.TrimPrefix(params.BrokerInternal, "unix:")

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 )
 
@@ -264,7 +265,7 @@ func TestModulesAreNamedAsEnvoyLoadsThem(t *testing.T) {
 			t.Errorf("%s: %q", path, got)
 		}
 	}
-	if _, err := findModule(filepath.Join(t.TempDir(), "libabsent.so")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := findModule(filepath.Join(t.TempDir(), "libabsent.so"), envoyconfig.HostModule); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an absent module: %v", err)
 	}
 	if _, err := findEnvoy(filepath.Join(t.TempDir(), "absent")); err == nil || !strings.Contains(err.Error(), "--envoy") {
