@@ -30,8 +30,9 @@ usage: scripts/tools.sh COMMAND
   reference        the reference server and client of the Go SDK, as tools/go.mod pins them
   conformance      the conformance suite of test/conformance (npm) and the reference programs
   shellcheck       shellcheck ${SHELLCHECK_VERSION}
+  kubeapi          a Kubernetes API server with its etcd, as tools/kubeapi pins them; minutes the first time
   versions         print the pinned Envoy versions
-  all              everything above
+  all              everything above but kubeapi
 USAGE
 }
 
@@ -54,7 +55,7 @@ with_lock() {
   exec {fd}>"$tools/lock/$name"
   if ! flock --nonblock "$fd"; then
     say "waiting for another run that installs $name"
-    flock --timeout 900 "$fd" || die "another run has held $tools/lock/$name for 15 minutes" \
+    flock --timeout 2700 "$fd" || die "another run has held $tools/lock/$name for 45 minutes" \
       "end it, or remove the file if there is none"
   fi
   "$@"
@@ -339,6 +340,43 @@ get_shellcheck() {
   echo "$tools/shellcheck/$SHELLCHECK_VERSION/shellcheck"
 }
 
+# build_module NAME TARGET PACKAGE [LDFLAGS...] builds one program of the module
+# tools/NAME, whose go.sum pins all of it, into the folder TARGET.
+build_module() {
+  local name=$1 target=$2 package=$3 dir
+  shift 3
+  [[ -x $target/$name ]] && return
+  dir=$(scratch)
+  scratches+=("$dir")
+  say "building $name, which takes minutes"
+  CGO_ENABLED=0 go build -C "$root/tools/$name" -trimpath -ldflags "-s -w $*" -o "$dir/$name" "$package" >&2 ||
+    die "$name could not be built" "check the network and go env GOPROXY; it takes 3 GB of memory and of disk"
+  publish "$dir" "$target"
+  say "$name is in ${target#"$root/"}"
+}
+
+# module_folder NAME is where the program of tools/NAME belongs: another source or
+# another Go gives another folder, so that branches do not build over each other.
+module_folder() {
+  command -v go >/dev/null || die "go is missing" "install Go 1.26 or newer"
+  local id
+  id=$({
+    go env GOVERSION
+    cat "$root/tools/$1"/*
+  } | sha256sum)
+  echo "$tools/$1/${id:0:12}"
+}
+
+get_kubeapi() {
+  local target version component=k8s.io/component-base/version
+  target=$(module_folder kubeapi)
+  version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$root/tools/kubeapi/go.mod")
+  # Clients ask which version it is; a plain build says v0.0.0.
+  with_lock kubeapi build_module kubeapi "$target" . \
+    "-X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=$(cut -d. -f2 <<<"$version")"
+  echo "$target/kubeapi"
+}
+
 get_envoys() {
   for version in "${ENVOY_VERSIONS[@]}"; do get_envoy "$version"; done
 }
@@ -354,6 +392,7 @@ clients) get_clients ;;
 reference) get_reference ;;
 conformance) get_conformance ;;
 shellcheck) get_shellcheck ;;
+kubeapi) get_kubeapi ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 all)
   get_envoys >/dev/null
