@@ -17,7 +17,7 @@ CHAOS_LIMIT ?= 90m
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/lib$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
 ENVOY_VERSIONS = $(shell scripts/tools.sh versions)
 
@@ -96,6 +96,11 @@ e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 .PHONY: golanghost
 golanghost: ## the stand-in for contrib's golang filter does as contrib does, and ends Envoy for what contrib forbids
 	@ENVOY="$$(scripts/tools.sh envoy)" scripts/gotest.sh golanghost -count=1 -timeout 5m ./test/golanghost
+
+.PHONY: e2e-k8s
+e2e-k8s: build ## Kubernetes: a real API server, which takes minutes to build the first time
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	  scripts/gotest.sh e2e-k8s -count=1 -timeout 9m ./test/k8s/...
 
 .PHONY: security
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt
