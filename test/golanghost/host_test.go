@@ -150,6 +150,14 @@ func TestLifeOfStreams(t *testing.T) {
 	if got := e.metric("golang_plugin_streams"); got != n {
 		t.Errorf("the counter says %d streams, want %d", got, n)
 	}
+	for range 2 {
+		if _, err := e.post("/", "headers=count:later", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := e.metric("golang_late"); got != 4 {
+		t.Errorf("a counter that was made late says %d, want 4", got)
+	}
 	if got := e.metric("golang_panic_error"); got != 1 {
 		t.Errorf("%d panics were counted, want 1", got)
 	}

@@ -101,6 +101,7 @@ static void forget(plugin* p) {
   bool finalized = g->finalized;
   pthread_mutex_unlock(&plugins_lock);
   if (finalized) free(g);
+  for (uint32_t i = 0; i < MAX_METRICS; i++) bytes_free(&p->metrics[i].name);
   free(p->name);
   free(p);
 }
@@ -121,7 +122,7 @@ const void* ON(http_filter_config_new)(void* envoy, TYPE(envoy_buffer) name, TYP
   p->config = g;
   g->alive = CONFIG_ALIVE;
   g->plugin = p;
-  define_panics(p);
+  define_own(p);
   fill(&g->go, view_of(p->name, p->name_length), c.config, 0);
   p->id = envoyGoFilterNewHttpPluginConfig(&g->go);
   p->frozen = true;

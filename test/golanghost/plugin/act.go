@@ -105,6 +105,8 @@ func (s *stream) act(phase string, to api.FilterProcessCallbacks, h api.HeaderMa
 	case "counts":
 		s.reply(to, state())
 		return api.LocalReply
+	case "count":
+		s.config.callbacks.DefineCounterMetric(argument).Increment(2)
 	case "panic":
 		panic("as asked for")
 	case "never":

@@ -32,6 +32,8 @@ type config struct {
 	text    string
 	streams api.CounterMetric
 	open    api.GaugeMetric
+
+	callbacks api.ConfigCallbackHandler
 }
 
 type parser struct{}
@@ -46,6 +48,7 @@ func (*parser) Parse(message *anypb.Any, callbacks api.ConfigCallbackHandler) (a
 	}
 	c := &config{text: text.GetValue()}
 	if callbacks != nil {
+		c.callbacks = callbacks
 		c.streams = callbacks.DefineCounterMetric("plugin_streams")
 		c.open = callbacks.DefineGaugeMetric("plugin_open")
 	}
@@ -54,7 +57,7 @@ func (*parser) Parse(message *anypb.Any, callbacks api.ConfigCallbackHandler) (a
 
 func (*parser) Merge(parent, child any) any {
 	of, own := parent.(*config), child.(*config)
-	return &config{text: of.text + "+" + own.text, streams: of.streams, open: of.open}
+	return &config{text: of.text + "+" + own.text, streams: of.streams, open: of.open, callbacks: of.callbacks}
 }
 
 // stream is one request.
