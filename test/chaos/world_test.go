@@ -120,8 +120,8 @@ func (w *world) gateway(config harness.Config) {
 		w.link(plane+"-xds", "127.0.0.1:0", xds)
 		w.link(plane+"-config", "127.0.0.1:0", configs)
 		w.add(plane, func() *harness.Process {
-			return harness.Start(t, plane, built, []string{"controlplane", "--config", file, "--xds-listen", xds, "--config-listen", configs,
-				"--broker", fmt.Sprintf("%s:%d", brokersName, public), "--broker-internal", fmt.Sprintf("%s:%d", brokersName, internal)}, secret)
+			return harness.Start(t, plane, built, harness.Args(t, "controlplane", "--config", file, "--xds-listen", xds, "--config-listen", configs,
+				"--broker", fmt.Sprintf("%s:%d", brokersName, public), "--broker-internal", fmt.Sprintf("%s:%d", brokersName, internal)), secret)
 		})
 
 		brokerPublic, brokerInternal := harness.FreeAddr(t), harness.FreeAddr(t)
@@ -148,7 +148,7 @@ func (w *world) gateway(config harness.Config) {
 			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{
 				"-c", bootstrap, "--log-level", "warning", "--concurrency", "2", "--base-id", fmt.Sprint(base),
 				"--restart-epoch", fmt.Sprint(w.epochs[envoy]), "--drain-time-s", "5", "--parent-shutdown-time-s", "7",
-			}, w.clocks.env(envoy), secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
+			}, w.clocks.env(envoy), secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Library(t)))
 		})
 	}
 	for _, e := range w.env.Envoys {
@@ -158,7 +158,7 @@ func (w *world) gateway(config harness.Config) {
 
 // bootstrap is the envoy.yaml as the program prints it, with the test's name server.
 func (w *world) bootstrap(xds, admin string, dns int) string {
-	p := harness.Start(w.t, "bootstrap", harness.Built(w.t, "mcp-gateway"), []string{"bootstrap", "--xds", xds, "--admin", admin})
+	p := harness.Start(w.t, "bootstrap", harness.Built(w.t, "mcp-gateway"), harness.Args(w.t, "bootstrap", "--xds", xds, "--admin", admin))
 	if code := p.ExitCode(harness.Patience); code != 0 {
 		w.t.Fatalf("bootstrap: exit code %d", code)
 	}

@@ -244,7 +244,7 @@ func TestPanicInAConfiguration(t *testing.T) {
 // What makes the filter panic is not in the library that is released.
 func TestReleasedLibraryPanicsNowhere(t *testing.T) {
 	t.Parallel()
-	released := harness.Built(t, "libmcp_gateway.so")
+	released := harness.Library(t)
 	for path, want := range map[string]bool{released: false, harness.Fragile(t): true} {
 		content, err := os.ReadFile(path)
 		if err != nil {

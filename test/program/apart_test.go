@@ -24,7 +24,7 @@ func TestThePartsRunApart(t *testing.T) {
 	xds, configs, public, internal := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
 
 	// In the order that needs the most patience: everybody waits for the next.
-	bootstrap := exec.Command(gateway, "bootstrap", "--xds", xds)
+	bootstrap := exec.Command(gateway, harness.Args(t, "bootstrap", "--xds", xds)...)
 	text, err := bootstrap.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestThePartsRunApart(t *testing.T) {
 		envoy = harness.Tool(t, ".tools/envoy/1.39.3/envoy")
 	}
 	harness.Start(t, "envoy", envoy, []string{"-c", envoyFile, "--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warning"},
-		secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Built(t, "libmcp_gateway.so")))
+		secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Library(t)))
 	broker := harness.Start(t, "broker", gateway, []string{
 		"broker", "--control-plane", "http://" + configs, "--listen", public, "--internal-listen", internal,
 	}, secret)
@@ -54,9 +54,8 @@ func TestThePartsRunApart(t *testing.T) {
 	if got := ask("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz without configuration: %d", got)
 	}
-	controlplane := harness.Start(t, "controlplane", gateway, []string{
-		"controlplane", "--config", path, "--xds-listen", xds, "--config-listen", configs, "--broker", public, "--broker-internal", internal,
-	}, secret)
+	controlplane := harness.Start(t, "controlplane", gateway, harness.Args(t, "controlplane", "--config", path, "--xds-listen", xds, "--config-listen", configs,
+		"--broker", public, "--broker-internal", internal), secret)
 	harness.Eventually(t, "a broker that is ready", func() bool { return ask("/readyz") == http.StatusOK })
 	if got := ask("/v1/table"); got != http.StatusUnauthorized {
 		t.Errorf("the internal API without its secret: %d", got)

@@ -140,7 +140,7 @@ func listens(t *testing.T, config string) string {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := harness.Start(t, "render", harness.Built(t, "mcp-gateway"), []string{"render", file})
+	p := harness.Start(t, "render", harness.Built(t, "mcp-gateway"), harness.Args(t, "render", file))
 	if code := p.ExitCode(harness.Patience); code != 0 {
 		t.Fatalf("render: exit code %d", code)
 	}

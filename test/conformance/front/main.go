@@ -119,7 +119,11 @@ func config(server, beside, era string) string {
 
 // start runs the gateway until stop is called and returns its endpoint.
 func start(ctx context.Context, gateway, file string) (endpoint string, stop func(), err error) {
-	c := exec.CommandContext(ctx, gateway, "run", "--config", file, "--listen", "127.0.0.1:0")
+	args := []string{"run", "--config", file, "--listen", "127.0.0.1:0"}
+	if os.Getenv("HOST") == "golang" {
+		args = append(args, "--filter-host", "golang")
+	}
+	c := exec.CommandContext(ctx, gateway, args...)
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := c.StdoutPipe()

@@ -95,7 +95,7 @@ func Launch(t testing.TB, config Config, args ...string) *Gateway {
 	g := &Gateway{t: t, file: filepath.Join(t.TempDir(), "gateway.yaml")}
 	g.Reload(config)
 	// What hangs in a test is not waited for at its end.
-	args = append([]string{"run", "--config", g.file, "--listen", FreeAddr(t), "--drain", "0s"}, args...)
+	args = append(Args(t, "run", "--config", g.file, "--listen", FreeAddr(t), "--drain", "0s"), args...)
 	if envoy := os.Getenv("ENVOY"); envoy != "" {
 		args = append(args, "--envoy", envoy)
 	}

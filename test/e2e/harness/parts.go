@@ -31,8 +31,8 @@ func RunParts(t testing.TB, config Config, envoyArgs ...string) *Parts {
 	p, file := newParts(t, config)
 	broker, internal, xds, brokers := FreeAddr(t), FreeAddr(t), FreeAddr(t), FreeAddr(t)
 	p.brokerArgs = []string{"broker", "--control-plane", "http://" + brokers, "--listen", broker, "--internal-listen", internal}
-	p.ControlPlane = Start(t, "controlplane", Built(t, "mcp-gateway"), []string{"controlplane", "--config", file,
-		"--xds-listen", xds, "--config-listen", brokers, "--broker", broker, "--broker-internal", internal})
+	p.ControlPlane = Start(t, "controlplane", Built(t, "mcp-gateway"), Args(t, "controlplane", "--config", file,
+		"--xds-listen", xds, "--config-listen", brokers, "--broker", broker, "--broker-internal", internal))
 	p.StartBroker()
 	p.Admin, p.Internal = FreeAddr(t), internal
 	p.startEnvoy(filepath.Dir(file), printed(t, "bootstrap", "--xds", xds, "--admin", p.Admin), envoyArgs...)
@@ -97,7 +97,7 @@ func (p *Parts) write(config Config) {
 // printed returns what a command of the gateway writes, line by line.
 func printed(t testing.TB, command string, args ...string) []string {
 	t.Helper()
-	p := Start(t, command, Built(t, "mcp-gateway"), append([]string{command}, args...))
+	p := Start(t, command, Built(t, "mcp-gateway"), Args(t, command, args...))
 	if code := p.ExitCode(Patience); code != 0 {
 		t.Fatalf("%s: exit code %d", command, code)
 	}
@@ -114,7 +114,7 @@ func (p *Parts) startEnvoy(dir string, config []string, args ...string) {
 		t.Fatal(err)
 	}
 	p.Envoy = Start(t, "envoy", EnvoyPath(t), append([]string{"-c", envoyFile, "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"}, args...),
-		"ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(Built(t, "libmcp_gateway.so")))
+		"ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(Library(t)))
 	c := NewClient(t, p.URL)
 	Eventually(t, "first session", func() bool {
 		r, err := c.Try(t.Context(), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+Revision+
