@@ -14,6 +14,9 @@ FUZZTIME ?= 100000x
 BENCHFLAGS ?=
 SOAKTIME ?= 3m
 CHAOS_LIMIT ?= 90m
+# What runs the filter in the tests: module, or golang for contrib's filter for Go.
+HOST ?= module
+SUFFIX := $(if $(filter golang,$(HOST)),-golang)
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
@@ -83,8 +86,9 @@ layout: ## rules of the repository: imports, sizes, words
 	@scripts/gotest.sh layout -count=1 ./test/layout
 
 .PHONY: e2e
-e2e: build tools ## end-to-end tests on every pinned Envoy
-	@for version in $(ENVOY_VERSIONS); do $(MAKE) "e2e-$$version"; done
+e2e: build tools ## end-to-end tests on every pinned Envoy; HOST=golang: with contrib's filter for Go, on one
+	@if [[ $(HOST) == golang ]]; then $(MAKE) e2e-golang; \
+	  else for version in $(ENVOY_VERSIONS); do $(MAKE) "e2e-$$version"; done; fi
 
 # The matrix of clients and servers is about no version of Envoy: one is enough.
 e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
@@ -92,6 +96,11 @@ e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 	@ENVOY="$$(scripts/tools.sh envoy $*)"; once=(-skip '^TestEras$$'); \
 	  [[ $$ENVOY != "$$(scripts/tools.sh envoy)" ]] || once=(); \
 	  ENVOY=$$ENVOY scripts/gotest.sh e2e-$* -count=1 -timeout 14m "$${once[@]}" ./test/e2e/... ./test/program
+
+# Of Envoy there is one version here: the library is made for one.
+.PHONY: e2e-golang
+e2e-golang: golanghost ## end-to-end tests with contrib's filter for Go
+	@env $$(scripts/host.sh golang) scripts/gotest.sh e2e-golang -count=1 -timeout 14m -skip '^TestEras$$' ./test/e2e/... ./test/program
 
 .PHONY: golanghost
 golanghost: ## the stand-in for contrib's golang filter does as contrib does, and ends Envoy for what contrib forbids
@@ -105,23 +114,23 @@ e2e-k8s: build ## Kubernetes: a real API server, which takes minutes to build th
 .PHONY: security
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt
 	@scripts/tools.sh clients
-	@rm -f dist/security.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" \
-	  scripts/gotest.sh security -count=1 -timeout 230s ./test/security || status=$$?; \
+	@rm -f dist/security.txt; status=0; env $$(scripts/host.sh $(HOST)) \
+	  scripts/gotest.sh security$(SUFFIX) -count=1 -timeout 230s ./test/security || status=$$?; \
 	  [[ ! -f dist/security.txt ]] || cat dist/security.txt; exit $$status
 
 .PHONY: conformance
 conformance: build ## the protocol's conformance suite, directly and through the gateway, side by side
 	@scripts/tools.sh conformance >/dev/null
 	@scripts/tools.sh clients
-	@rm -f dist/conformance.txt; status=0; ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
-	  scripts/gotest.sh conformance -count=1 -timeout 14m ./test/conformance || status=$$?; \
+	@rm -f dist/conformance.txt; status=0; env $$(scripts/host.sh $(HOST)) FORMAT=testname \
+	  scripts/gotest.sh conformance$(SUFFIX) -count=1 -timeout 14m ./test/conformance || status=$$?; \
 	  cat dist/conformance.txt; exit $$status
 
 .PHONY: chaos
 chaos: build ## faults under load, every call checked: dist/chaos.txt; CHAOS_CALLS=1000000 is the long form
 	@scripts/tools.sh redis >/dev/null
-	@rm -f dist/chaos.txt; status=0; CHAOS=1 ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
-	  scripts/gotest.sh chaos -count=1 -timeout $(CHAOS_LIMIT) ./test/chaos || status=$$?; \
+	@rm -f dist/chaos.txt; status=0; env $$(scripts/host.sh $(HOST)) CHAOS=1 FORMAT=testname \
+	  scripts/gotest.sh chaos$(SUFFIX) -count=1 -timeout $(CHAOS_LIMIT) ./test/chaos || status=$$?; \
 	  cat dist/chaos.txt; exit $$status
 
 .PHONY: scale

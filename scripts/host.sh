@@ -19,8 +19,8 @@ module) printf 'HOST=module\nENVOY=%s\n' "$envoy" ;;
 golang)
   out=$root/bin/golanghost
   scripts/golanghost.sh "$out/libgolanghost.so" >&2
-  CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/envoy" ./test/golanghost/envoy >&2
-  printf 'HOST=golang\nENVOY=%s\nGOLANGHOST_ENVOY=%s\nGOLANGHOST_MODULE=%s\n' "$out/envoy" "$envoy" "$out"
+  CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/contrib" ./test/golanghost/contrib >&2
+  printf 'HOST=golang\nENVOY=%s\nGOLANGHOST_ENVOY=%s\nGOLANGHOST_MODULE=%s\n' "$out/contrib" "$envoy" "$out"
   ;;
 *)
   printf 'error: a host is module or golang, not %s\n' "$host" >&2

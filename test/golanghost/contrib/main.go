@@ -1,4 +1,4 @@
-// Command envoy is a stock Envoy that takes configurations of contrib's golang
+// Command contrib is a stock Envoy that takes configurations of contrib's golang
 // filter as if it had that: it runs $GOLANGHOST_ENVOY with the module of golanghost
 // in the filter's place, in its bootstrap file and in all that it gets by xDS. To
 // whoever starts it, it behaves as that Envoy: arguments, signals, output and exit
