@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/principal"
 )
@@ -83,6 +84,72 @@ func TestSubscriptionTellsOfNothingThatRulesHide(t *testing.T) {
 			one.out <- updated(uri, "")
 		}
 		s.expect(t, time.Second, updated("file:///a", `"_meta":{"io.modelcontextprotocol/subscriptionId":1},`))
+	})
+}
+
+// Rules hide from the moment on at which they are in force, also what a subscription
+// has been promised, and before its servers have been told so.
+func TestSubscriptionHearsNothingOnceRulesHideIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTeller()
+		c := tellers("one", "two")
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": newTeller()})
+		s := g.subscribe(`1`, `{"resourceSubscriptions":["one+file:///a"],"taskIds":["one+t"]}`)
+		s.expect(t, time.Second, acknowledged(`1`, `{"resourceSubscriptions":["one+file:///a"],"taskIds":["one+t"]}`))
+		task := `{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"t","status":"working"}}`
+		one.out <- task
+		s.expect(t, 0, `{"jsonrpc":"2.0","method":"notifications/tasks","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"taskId":"one+t","status":"working"}}`)
+		c.Authorization = &gatewayconfig.Authorization{Default: gatewayconfig.Allow, Rules: []gatewayconfig.AccessRule{
+			{Name: "no-one", Effect: gatewayconfig.Deny, Servers: []string{"one"}},
+		}}
+		if err := g.broker.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		one.out <- task
+		one.out <- isUpdated("ID", "file:///a")
+		s.expect(t, time.Second)
+		if one.open.Load() != 0 {
+			t.Error("the server goes on telling")
+		}
+	})
+}
+
+// Nor is a server asked for it on behalf of a session.
+func TestServerIsNotAskedForWhatRulesHide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, feed := modernOne("a"), rawserver.NewFeed()
+		one.Listen = feed.Listen
+		c := config("one", "two")
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": raw("b")})
+		id := g.open()
+		stream := g.listen(id)
+		for _, uri := range []string{"one+file:///a", "one+file:///secret/a"} {
+			g.post(id, subscription("subscribe", uri))
+			synctest.Wait()
+		}
+		c.Authorization = &gatewayconfig.Authorization{Default: gatewayconfig.Allow, Rules: []gatewayconfig.AccessRule{
+			{Name: "no-secrets", Effect: gatewayconfig.Deny, Resources: []string{"*file:///secret/*"}},
+		}}
+		if err := g.broker.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := filters(one); got[len(got)-1] != `["file:///a"]` {
+			t.Errorf("asked for %s", got)
+		}
+		c.Authorization = nil
+		if err := g.broker.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := filters(one); got[len(got)-1] != `["file:///a","file:///secret/a"]` {
+			t.Errorf("asked for %s after it may be seen again", got)
+		}
+		stream.drain()
 	})
 }
 

@@ -233,14 +233,20 @@ func (m *merge) hidden(h heldServer, message []byte) bool {
 	if string(method) != mcp.MethodNotifyResourceUpdated {
 		return false
 	}
-	shown := v.catalog.View(m.session.Endpoint)
 	uri, ok := jsonrpc.Unquote(nil, msg.URI.Of(message))
-	if !ok || shown == nil {
-		return true
+	return !ok || !m.follows(v, h.name, string(uri))
+}
+
+// follows reports whether the client may be told of a resource, by the URI that its
+// server has for it.
+func (m *merge) follows(v *view, server, uri string) bool {
+	shown := v.catalog.View(m.session.Endpoint)
+	if shown == nil {
+		return false
 	}
-	exposed := resourceuri.Join(v.label(h.name), string(uri))
+	exposed := resourceuri.Join(v.label(server), uri)
 	owner, own, ok := shown.Resource(exposed)
-	return !ok || owner != h.name || !mayFollow(g, m.session.Endpoint, owner, exposed, own)
+	return ok && owner == server && mayFollow(v.groupOf(m.who), m.session.Endpoint, owner, exposed, own)
 }
 
 // refused answers a request that the client has not declared to understand, and

@@ -75,7 +75,8 @@ func (m *merge) observe(ctx context.Context) error {
 			return err
 		}
 		for _, s := range settings.Subscriptions {
-			if up := v.server(m.session.Endpoint, s.Server); up != nil && modernOnly(up.Snapshot()) {
+			up := v.server(m.session.Endpoint, s.Server)
+			if up != nil && modernOnly(up.Snapshot()) && m.follows(v, s.Server, s.URI) {
 				want[s.Server] = append(want[s.Server], s.URI)
 			}
 		}

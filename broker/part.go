@@ -249,15 +249,16 @@ func (s *listening) concerns(p *part, message []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	method, _ := jsonrpc.Unquote(nil, m.Method.Of(message))
+	g := v.groupOf(s.who)
 	switch string(method) {
 	case mcp.MethodNotifyResourceUpdated:
 		uri, ok := jsonrpc.Unquote(nil, m.URI.Of(message))
 		server, own, shows := shown.Resource(string(uri))
-		return ok && shows && server == p.server && len(p.uris) > 0 && mayFollow(v.groupOf(s.who), s.listener.endpoint, server, string(uri), own)
+		return ok && shows && server == p.server && len(p.uris) > 0 && mayFollow(g, s.listener.endpoint, server, string(uri), own)
 	case mcp.MethodNotifyTasks:
 		id, ok := jsonrpc.Unquote(nil, m.TaskID.Of(message))
 		server, own, shows := s.task(shown, string(id))
-		return ok && shows && server == p.server && slices.Contains(p.tasks, own)
+		return ok && shows && server == p.server && slices.Contains(p.tasks, own) && reaches(g, s.listener.endpoint, server, policy.Tool)
 	}
 	return false
 }

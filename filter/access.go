@@ -7,6 +7,7 @@ import (
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/policy"
+	"mcp-gateway/internal/resourceuri"
 )
 
 // Who may use what. A call is decided where its owner is found, with each table
@@ -137,6 +138,28 @@ func (s *Stream) lacksToFollow(body []byte) *Decision {
 	d := s.lacks()
 	s.target = target{}
 	return d
+}
+
+// mayFollow reports whether the client may be told that a resource of its call's
+// server has changed: one that its endpoint shows, and no rule hides, by now.
+func (s *Stream) mayFollow(message []byte) bool {
+	t := s.g.table.Load()
+	uri, ok := jsonrpc.Unquote(nil, s.msg.URI.Of(message))
+	if t == nil || !ok {
+		return false
+	}
+	v, shown := s.view(t)
+	srv := t.byName[s.target.server.name]
+	if !shown || srv == nil {
+		return false
+	}
+	exposed := resourceuri.Join(srv.label, string(uri))
+	owner, own, ok := t.resource(exposed, v)
+	if !ok || owner != srv || t.access == nil {
+		return ok && owner == srv
+	}
+	item := policy.Item{Kind: policy.Resource, Endpoint: s.endpoint, Server: srv.name, URI: []byte(exposed), Own: []byte(own)}
+	return t.access.Decide(t.access.Policy().Group(s.principal), &item, nil).Outcome == policy.Allowed
 }
 
 // noteAccess tells logs and the filters behind what was decided.

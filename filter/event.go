@@ -59,7 +59,7 @@ func (s *Stream) endUnanswered() {
 // reports whether it may be on this stream. A response may answer this request
 // only: clients know their requests by id, and one server must not answer what
 // was asked of another. Changed lists are announced by the broker, once it has
-// them itself.
+// them itself; of resources only those are that the client may use.
 func (s *Stream) admitted(message []byte) bool {
 	if s.msg.Scan(message) != nil {
 		return !s.resume // there, it is nobody's answer
@@ -75,6 +75,8 @@ func (s *Stream) admitted(message []byte) bool {
 		switch method, _ := jsonrpc.Unquote(s.scratch[:0], s.msg.Method.Of(message)); string(method) {
 		case mcp.MethodNotifyToolsChanged, mcp.MethodNotifyPromptsChanged, mcp.MethodNotifyResourceChanged:
 			return false
+		case mcp.MethodNotifyResourceUpdated:
+			return s.mayFollow(message)
 		}
 	}
 	return true

@@ -2,7 +2,9 @@ package mcpserver
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -62,15 +64,31 @@ func (s *Server) Streams() int {
 
 // Notify sends a notification on each of them.
 func (s *Server) Notify(method string) {
-	s.mu.Lock()
-	streams := make([]*Stream, 0, len(s.streams))
-	for stream := range s.streams {
-		streams = append(streams, stream)
-	}
-	s.mu.Unlock()
-	for _, stream := range streams {
+	for _, stream := range s.open() {
 		stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":%q%s}`, method, stream.params))
 	}
+}
+
+// Updated says on each of them that a resource has changed.
+func (s *Server) Updated(uri string) {
+	for _, stream := range s.open() {
+		stream.Updated(uri)
+	}
+}
+
+// Updated says that a resource has changed.
+func (s *Stream) Updated(uri string) {
+	params := fmt.Sprintf(`,"params":{"uri":%q}`, uri)
+	if meta, ok := strings.CutPrefix(s.params, `,"params":{`); ok {
+		params = fmt.Sprintf(`,"params":{"uri":%q,%s`, uri, meta)
+	}
+	s.Send(`{"jsonrpc":"2.0","method":"notifications/resources/updated"` + params + `}`)
+}
+
+func (s *Server) open() []*Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.streams))
 }
 
 func (s *Server) serveStream(x *Exchange) {
