@@ -18,12 +18,23 @@ func (s *Stream) event(e sse.Event) error {
 		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
 		e.ID = s.answer.id
 	}
+	if s.isBatch(e.Data) {
+		// Its messages go on one by one, as each is judged for itself.
+		_ = jsonrpc.Elements(e.Data, func(item jsonrpc.Span) bool { // was scanned
+			s.message(sse.Event{Name: e.Name, Data: item.Of(e.Data), HasData: true})
+			return true
+		})
+		e.Name, e.Data, e.HasData = nil, nil, false
+	}
+	s.message(e)
+	return nil
+}
+
+// message appends an event with one message, or without any.
+func (s *Stream) message(e sse.Event) {
 	switch {
 	case len(e.Data) == 0:
 	case !s.admitted(e.Data):
-		if !e.HasID && len(e.Retry) == 0 && !e.HasComment {
-			return nil
-		}
 		// The id stays: the stream goes on behind it.
 		e.Name, e.Data, e.HasData = nil, nil, false
 	case s.msg.Kind == 0:
@@ -40,8 +51,24 @@ func (s *Stream) event(e sse.Event) error {
 			e.Data = s.reply
 		}
 	}
-	s.answer.buf = sse.AppendEvent(s.answer.buf, e)
-	return nil
+	if e.HasData || e.HasID || len(e.Retry) > 0 || e.HasComment {
+		s.answer.buf = sse.AppendEvent(s.answer.buf, e)
+	}
+}
+
+// isBatch reports whether text holds several messages, as of servers of 2025-03-26
+// (basic/transports, Sending Messages to the Server). One with an item that is no
+// message is none.
+func (s *Stream) isBatch(text []byte) bool {
+	if s.stateless || len(text) == 0 || text[0] != '[' {
+		return false
+	}
+	only := true
+	err := jsonrpc.Elements(text, func(item jsonrpc.Span) bool {
+		only = s.msg.Scan(item.Of(text)) == nil && s.msg.Kind != jsonrpc.Batch
+		return only
+	})
+	return err == nil && only
 }
 
 // endUnanswered answers in the place of a stateless server that has ended its
@@ -61,7 +88,8 @@ func (s *Stream) endUnanswered() {
 // was asked of another. Changed lists are announced by the broker, once it has
 // them itself; of resources only those are that the client may use.
 func (s *Stream) admitted(message []byte) bool {
-	if s.msg.Scan(message) != nil {
+	if s.msg.Scan(message) != nil || s.msg.Kind == jsonrpc.Batch {
+		s.msg.Kind = 0
 		return !s.resume // there, it is nobody's answer
 	}
 	switch s.msg.Kind {

@@ -17,6 +17,11 @@ func TestEventsOnTheStreamOfACall(t *testing.T) {
 		{"AnswerThatParsersReadTwoWays", `data: {"jsonrpc":"2.0","id":1,"id":2,"result":{}}` + "\n\n", "no JSON-RPC"},
 		{"NoJSON", "data: hello\n\n" + own, "no JSON-RPC"},
 		{"ListChanged", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n" + own, own},
+		{"AnswerToAnotherCallInABatch", `data: [{"jsonrpc":"2.0","id":2,"result":{}},{"jsonrpc":"2.0","id":1,"result":{}}]` + "\n\n", own},
+		{"ListChangedInABatch", `data: [{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}]` + "\n\n" + own, own},
+		{"BatchOfOtherThings", `data: [{"jsonrpc":"2.0","id":2,"result":{}},1]` + "\n\n", "no JSON-RPC"},
+		{"BatchInABatch", `data: [[{"jsonrpc":"2.0","id":2,"result":{}}]]` + "\n\n", "no JSON-RPC"},
+		{"BatchBehindABlank", `data:  [{"jsonrpc":"2.0","id":2,"result":{}}]` + "\n\n", "no JSON-RPC"},
 		{"Progress", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -31,6 +36,20 @@ func TestEventsOnTheStreamOfACall(t *testing.T) {
 				t.Errorf("another call is answered: %q", got)
 			}
 		})
+	}
+}
+
+// The id of an event with several messages stands behind them: it says that they have
+// come.
+func TestIDOfABatch(t *testing.T) {
+	t.Parallel()
+	s, _ := post(newGateway(t), call("weather_get_weather"))
+	s.ResponseHeaders(headersOf("200", "text/event-stream"), false)
+	const progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{}}`
+	got := string(s.ResponseBody([]byte("event: message\nid: 7\ndata: ["+progress+", "+progress+"]\n\n"), false).Body)
+	const event = "event: message\ndata: " + progress + "\n\n"
+	if rest, ok := strings.CutPrefix(got, event+event+"id: weather~"); !ok || !strings.HasSuffix(rest, "~7\n\n") {
+		t.Errorf("%q", got)
 	}
 }
 
