@@ -47,6 +47,18 @@ const provider = new Provider(issuer, {
 
 const met = new Set(); // clients that the wary user has met
 
+// A client registers with the scopes that it knows of then, and may come to ask for
+// more: what it has registered is no bound (RFC 7591 section 2 has servers replace it).
+provider.use(async (ctx, next) => {
+  if (ctx.method === "POST" && ctx.path === "/reg") {
+    const parts = [];
+    for await (const part of ctx.req) parts.push(part);
+    const { scope, ...metadata } = JSON.parse(Buffer.concat(parts).toString());
+    ctx.req.body = metadata;
+  }
+  return next();
+});
+
 // What a person would do in a browser.
 provider.use(async (ctx, next) => {
   if (!ctx.path.startsWith("/consent/")) return next();
