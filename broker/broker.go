@@ -85,6 +85,8 @@ type Broker struct {
 	sealer *requeststate.Sealer
 	// taskKey seals ids of tasks for their principals.
 	taskKey []byte
+	// versionKey makes versions of routing tables, see catalog.Options.
+	versionKey []byte
 
 	oldClients *legacy.Clients
 
@@ -121,7 +123,9 @@ func New(log *zap.Logger, store session.Store, opts Options) *Broker {
 		endings: newEndings(log),
 		mail:    newMail(log, store),
 		startup: newStartup(),
-		taskKey: newTaskKey(opts.Secret),
+		taskKey: newKey(opts.Secret, forTasks),
+
+		versionKey: newKey(opts.Secret, forVersions),
 	}
 	b.metrics = metrics.New(counted, b.measure)
 	b.store = session.Patient(b.metrics.Store(store))

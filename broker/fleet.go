@@ -236,7 +236,7 @@ func (b *Broker) remake() {
 		next.catalog = catalog.Merge(next.merged, catalog.Options{
 			Views: b.config.Views, NameLimit: b.config.NameLimit, PageSize: b.config.PageSize,
 			Authorization: b.config.Authorization, Hints: b.policy.ReadsHints(),
-			TaskKey: b.keyOfTasks(b.config),
+			TaskKey: b.keyOfTasks(b.config), VersionKey: b.versionKey,
 		})
 		b.logNames(old.catalog, next.catalog)
 	}

@@ -1,29 +1,10 @@
 package broker
 
 import (
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
-
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/tag"
 )
-
-// newTaskKey returns what ids of tasks are sealed with: the same at all replicas with
-// one secret, and after a restart; without a secret at this one alone.
-func newTaskKey(secret string) []byte {
-	from := []byte(secret)
-	if secret == "" {
-		from = make([]byte, 32)
-		_, _ = rand.Read(from) // never fails
-	}
-	key, err := hkdf.Key(sha256.New, from, nil, "mcp-gateway ids of tasks, HMAC-SHA256", 32)
-	if err != nil {
-		panic("broker: no key of 32 bytes: " + err.Error())
-	}
-	return key
-}
 
 // keyOfTasks is what the filter seals with; nil where nobody proves who it is.
 func (b *Broker) keyOfTasks(config gatewayconfig.Broker) []byte {

@@ -9,6 +9,7 @@
 package catalog
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -96,6 +97,9 @@ type Options struct {
 	Hints         bool
 	// TaskKey goes into the table as it is.
 	TaskKey []byte
+	// VersionKey is what the table's version is made with. The table holds secrets,
+	// its version is shown: without the key nobody can try a guess against it.
+	VersionKey []byte
 }
 
 // Catalog is an immutable set of merged lists.
@@ -146,7 +150,7 @@ func Merge(servers []Server, o Options) *Catalog {
 			Name: v.Name, Servers: made.indexes(), Tools: v.Tools, Prompts: v.Prompts, Resources: v.Resources,
 		})
 	}
-	c.seal()
+	c.seal(o.VersionKey)
 	return c
 }
 
@@ -224,12 +228,14 @@ func (c *Catalog) targets(k Kind) map[string]gatewayconfig.Target {
 const withoutVersion = `{"version":""`
 
 // seal encodes the table and names the version after its content. Maps are
-// encoded in the order of their keys, so every replica finds the same version.
-// Encoding is most of a merge: the version is put into what was encoded for it.
-func (c *Catalog) seal() {
+// encoded in the order of their keys, so every replica with the key finds the same
+// version. Encoding is most of a merge: the version is put into what was encoded
+// for it.
+func (c *Catalog) seal(key []byte) {
 	bare := mustEncode(c.table)
-	sum := sha256.Sum256(bare)
-	c.table.Version = hex.EncodeToString(sum[:12])
+	sum := hmac.New(sha256.New, key)
+	sum.Write(bare)
+	c.table.Version = hex.EncodeToString(sum.Sum(nil)[:12])
 	c.encoded = slices.Concat([]byte(`{"version":"`+c.table.Version+`"`), bare[len(withoutVersion):])
 }
 
