@@ -229,9 +229,9 @@ func (d *decoder) sessions(s *gateway.Sessions) fields {
 func (d *decoder) redis(r *gatewayconfig.Redis) fields {
 	return fields{
 		"username":         d.secret(&r.Username),
-		"password":         d.secret(&r.Password),
+		"password":         d.given(&r.Password),
 		"sentinelUsername": d.secret(&r.SentinelUsername),
-		"sentinelPassword": d.secret(&r.SentinelPassword),
+		"sentinelPassword": d.given(&r.SentinelPassword),
 		"tls":              func(n *yaml.Node, at string) { d.object(n, at, d.redisTLS(&r.TLS)) },
 	}
 }
@@ -265,7 +265,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"listTimeout":    d.duration(&s.ListTimeout),
 		"headers":        d.headers(&s.Headers),
 		"forwardHeaders": d.texts(&s.ForwardHeaders),
-		"credential":     d.secret(&s.Credential),
+		"credential":     d.given(&s.Credential),
 		"oauth":          d.oauth(&s.OAuth),
 		"exchange":       d.oauth(&s.Exchange),
 		"transport":      d.text(&s.Transport),

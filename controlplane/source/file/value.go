@@ -162,6 +162,23 @@ func (d *decoder) secret(into *string) field {
 	}
 }
 
+// given is secret of a value that means something only if it is not empty: who has
+// written it has not left it out.
+func (d *decoder) given(into *string) field {
+	return func(n *yaml.Node, at string) {
+		before := len(d.problems)
+		d.secret(into)(n, at)
+		if *into != "" || len(d.problems) > before {
+			return
+		}
+		why := ""
+		if what := d.empty[at]; what != "" {
+			why = " (" + what + " is empty)"
+		}
+		d.errorf(n, at, "has no value%s", why)
+	}
+}
+
 // reference reads {env: NAME} or {file: PATH}.
 func (d *decoder) reference(n *yaml.Node, at string) string {
 	var name, path string
