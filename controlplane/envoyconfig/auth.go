@@ -49,19 +49,26 @@ const (
 	longestToken   = 8 << 10
 )
 
-// early takes from a client's request what only the gateway's own filters may say,
-// before any of them sees it. Also where nobody has to prove who it is: when that
-// comes to be wanted, our filter learns it at once, but connections that are open stay
-// with the listener that there was, which verifies nothing.
-func early() []*corev3.TypedExtensionConfig {
-	owned := &envoymatcherv3.StringMatcher{MatchPattern: &envoymatcherv3.StringMatcher_Prefix{Prefix: mcp.HeaderOwnedPrefix}}
+// early takes from a client's request what only the gateway's own filters may say, and
+// what only a proxy in front may, if there is none, before anybody sees it. Also where
+// nobody has to prove who it is: when that comes to be wanted, our filter learns it at
+// once, but connections that are open stay with the listener that there was, which
+// verifies nothing.
+func early(g *gateway.Gateway) []*corev3.TypedExtensionConfig {
+	remove := &earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{without(mcp.HeaderOwnedPrefix)}}
+	if g.Proxies == 0 {
+		remove.Mutations = append(remove.Mutations, without("x-forwarded-"))
+	}
 	return []*corev3.TypedExtensionConfig{{
-		Name: "envoy.http.early_header_mutation.header_mutation",
-		TypedConfig: pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
-			Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
-				RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{KeyMatcher: owned},
-			},
-		}}}),
+		Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: pack(remove),
+	}}
+}
+
+// without removes the headers whose names begin so.
+func without(prefix string) *mutationv3.HeaderMutation {
+	names := &envoymatcherv3.StringMatcher{MatchPattern: &envoymatcherv3.StringMatcher_Prefix{Prefix: prefix}}
+	return &mutationv3.HeaderMutation{Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
+		RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{KeyMatcher: names},
 	}}
 }
 

@@ -64,8 +64,13 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		// An id that nobody writes down is not made; a client's own goes on.
 		GenerateRequestId: wrapperspb.Bool(len(logs) > 0),
 
-		EarlyHeaderMutationExtensions: early(),
+		EarlyHeaderMutationExtensions: early(g),
 		AccessLog:                     logs,
+		// Whom a request is from: the last in X-Forwarded-For but for the proxies that
+		// come behind the first one, which is who is connected where there is no such
+		// header. No address makes a request one of Envoy's own.
+		XffNumTrustedHops:     uint32(max(g.Proxies-1, 0)),
+		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
 		// No path is normalised and no address of a client is passed on: the
 		// filter compares the path byte for byte, sets the server's own, and takes
 		// x-envoy-* headers away. Each would cost on every call.
@@ -153,7 +158,7 @@ func accessLogs(target string) ([]*accesslogv3.AccessLog, error) {
 	}
 	format, err := structpb.NewStruct(map[string]any{
 		"time":        "%START_TIME%",
-		"client":      "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+		"client":      "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 		"protocol":    "%PROTOCOL%",
 		"http_method": "%REQ(:METHOD)%",
 		"status":      "%RESPONSE_CODE%",

@@ -101,11 +101,12 @@ func oldClientRoutes(g *gateway.Gateway, unrouted *routev3.HeaderMatcher) []*rou
 	}
 }
 
-// peerAddress tells the broker who is connected to Envoy, by which clients without
-// credentials are told apart. Not what X-Forwarded-For says: anybody can send that.
+// peerAddress tells the broker whom a request is from, by which clients without
+// credentials are told apart: who is connected to Envoy, or to the first of the
+// gateway's proxies. Not what else X-Forwarded-For says: anybody can send that.
 func peerAddress() []*corev3.HeaderValueOption {
 	return []*corev3.HeaderValueOption{{
-		Header:       &corev3.HeaderValue{Key: mcp.HeaderAddress, Value: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+		Header:       &corev3.HeaderValue{Key: mcp.HeaderAddress, Value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}}
 }

@@ -30,6 +30,10 @@ type Gateway struct {
 	// AllowedOrigins are full origins ("https://app.example") allowed besides
 	// those of Hostnames. A request without Origin is allowed.
 	AllowedOrigins []string
+	// Proxies is how many proxies of the operator's a request comes through, each of
+	// which adds to X-Forwarded-For whom it has it from. With none nothing of what a
+	// request says of where it comes from counts.
+	Proxies int
 	// Name and Description are the gateway's serverInfo; Instructions are its
 	// own, put before those of the servers.
 	Name         string

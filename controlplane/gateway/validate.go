@@ -90,6 +90,9 @@ func (v *validation) endpoint(g *Gateway) {
 			v.errorf(index("gateway.allowedOrigins", i), "%q is no origin: want scheme://host or scheme://host:port in lower case", o)
 		}
 	}
+	if g.Proxies > mostProxies {
+		v.errorf("gateway.proxies", "want %d at most", mostProxies)
+	}
 	if g.Name == "" {
 		v.errorf("gateway.name", "must not be empty")
 	}
@@ -98,6 +101,9 @@ func (v *validation) endpoint(g *Gateway) {
 		v.errorf("gateway.accessLog", "want off, stdout or the path of a file")
 	}
 }
+
+// mostProxies is more than anybody has one behind the other.
+const mostProxies = 16
 
 // oldClients checks what only clients of older forms need: HTTP+SSE, batches.
 func (v *validation) oldClients(g *Gateway) {

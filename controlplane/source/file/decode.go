@@ -193,6 +193,7 @@ func (d *decoder) gateway(g *gateway.Gateway) fields {
 		"internalUrl":    d.text(&g.InternalURL),
 		"hostnames":      d.texts(&g.Hostnames),
 		"allowedOrigins": d.texts(&g.AllowedOrigins),
+		"proxies":        d.amount(&g.Proxies),
 		"name":           d.text(&g.Name),
 		"description":    d.text(&g.Description),
 		"instructions":   d.text(&g.Instructions),
