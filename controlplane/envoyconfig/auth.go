@@ -36,10 +36,8 @@ const (
 )
 
 const (
-	// keysFor is how long an issuer's keys are used before they are fetched again,
-	// in the background; keysTimeout bounds a fetch, keysAgain is when one that
-	// failed is repeated.
-	keysFor     = 5 * time.Minute
+	// keysTimeout bounds a fetch of an issuer's keys, which are fetched again in the
+	// background; keysAgain is when a fetch that failed is repeated.
 	keysTimeout = 5 * time.Second
 	keysAgain   = 2 * time.Second
 	// verifiedTokens is how many tokens of an issuer each worker keeps as verified:
@@ -72,8 +70,10 @@ func without(prefix string) *mutationv3.HeaderMutation {
 	}}
 }
 
-// tokens verifies the tokens of all issuers.
-func tokens(g *gateway.Gateway) *anypb.Any {
+// tokens verifies the tokens of all issuers. Envoy's cache of verified tokens is that of
+// a provider, and knows nothing of keys: so a provider has another name when its keys
+// are others, and begins anew, keys and all.
+func tokens(g *gateway.Gateway, p Params) *anypb.Any {
 	config := &jwtv3.JwtAuthentication{
 		Providers: map[string]*jwtv3.JwtProvider{},
 		// What web pages ask first brings no token.
@@ -81,8 +81,12 @@ func tokens(g *gateway.Gateway) *anypb.Any {
 	}
 	either := &jwtv3.JwtRequirementOrList{}
 	for i := range g.Auth.Issuers {
-		name := provider(i)
-		config.Providers[name] = tokensOf(&g.Auth.Issuers[i], name)
+		issuer, name := &g.Auth.Issuers[i], provider(i)
+		provider := tokensOf(issuer, name, g.Auth.KeysEvery())
+		if digest := p.Keys[issuer.JWKS.URL]; digest != "" {
+			name += "-" + digest
+		}
+		config.Providers[name] = provider
 		either.Requirements = append(either.Requirements, &jwtv3.JwtRequirement{
 			RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: name},
 		})
@@ -101,7 +105,7 @@ func tokens(g *gateway.Gateway) *anypb.Any {
 
 func provider(i int) string { return "issuer-" + strconv.Itoa(i) }
 
-func tokensOf(i *gateway.Issuer, name string) *jwtv3.JwtProvider {
+func tokensOf(i *gateway.Issuer, name string, keysEvery time.Duration) *jwtv3.JwtProvider {
 	p := &jwtv3.JwtProvider{
 		Issuer: i.Issuer,
 		// Empty where it is the endpoint itself, which depends on the path: then our
@@ -131,7 +135,7 @@ func tokensOf(i *gateway.Issuer, name string) *jwtv3.JwtProvider {
 			Uri: i.JWKS.URL, Timeout: durationpb.New(keysTimeout),
 			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: keysCluster(i.JWKS.URL)},
 		},
-		CacheDuration: durationpb.New(keysFor),
+		CacheDuration: durationpb.New(keysEvery),
 		// An issuer that is away keeps no listener from opening.
 		AsyncFetch: &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(keysAgain)},
 	}}
@@ -175,14 +179,14 @@ const keysStreams = 64
 
 // authFilters are those in front of ours. With discovered, what depends on the
 // issuers comes by ECDS, so that another one replaces no listener.
-func authFilters(g *gateway.Gateway, discovered bool) []*hcmv3.HttpFilter {
+func authFilters(g *gateway.Gateway, p Params, discovered bool) []*hcmv3.HttpFilter {
 	var list []*hcmv3.HttpFilter
 	if len(g.AllowedOrigins) > 0 {
 		list = append(list, &hcmv3.HttpFilter{
 			Name: corsName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&corsv3.Cors{})},
 		})
 	}
-	for _, e := range tokenFilters(g) {
+	for _, e := range tokenFilters(g, p) {
 		f := &hcmv3.HttpFilter{Name: e.Name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: e.TypedConfig}}
 		if discovered {
 			f.ConfigType = &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
@@ -195,12 +199,12 @@ func authFilters(g *gateway.Gateway, discovered bool) []*hcmv3.HttpFilter {
 }
 
 // tokenFilters verify tokens; nil where there are none.
-func tokenFilters(g *gateway.Gateway) []*corev3.TypedExtensionConfig {
+func tokenFilters(g *gateway.Gateway, p Params) []*corev3.TypedExtensionConfig {
 	if g.Auth == nil || len(g.Auth.Issuers) == 0 {
 		return nil
 	}
 	return []*corev3.TypedExtensionConfig{
-		{Name: TokenFilterName, TypedConfig: tokens(g)},
+		{Name: TokenFilterName, TypedConfig: tokens(g, p)},
 		{Name: failureFilterName, TypedConfig: failures(g)},
 	}
 }

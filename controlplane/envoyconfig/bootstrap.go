@@ -80,7 +80,7 @@ func Static(g *gateway.Gateway, p Params) (*bootstrapv3.Bootstrap, error) {
 		return nil, err
 	}
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(g, p)}
-	manager.HttpFilters = httpFilters(g, inlineFilter(filter), false)
+	manager.HttpFilters = httpFilters(g, p, inlineFilter(filter), false)
 	listener, err := listener(g, manager)
 	if err != nil {
 		return nil, err

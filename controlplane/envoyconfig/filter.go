@@ -70,8 +70,8 @@ func inlineFilter(config *anypb.Any) *hcmv3.HttpFilter {
 
 // httpFilters are all of them, around ours. With discovered what may change of the
 // others comes by ECDS, too.
-func httpFilters(g *gateway.Gateway, filter *hcmv3.HttpFilter, discovered bool) []*hcmv3.HttpFilter {
-	filters := append(authFilters(g, discovered), filter)
+func httpFilters(g *gateway.Gateway, p Params, filter *hcmv3.HttpFilter, discovered bool) []*hcmv3.HttpFilter {
+	filters := append(authFilters(g, p, discovered), filter)
 	return append(append(filters, operatorFilters(g)...), &hcmv3.HttpFilter{
 		Name: "envoy.filters.http.router",
 		// No x-envoy-* header of Envoy reaches a server or a client.

@@ -63,6 +63,9 @@ type Params struct {
 	// TrustedCA is the file of the certificate authorities that https servers
 	// are checked against, as Envoy sees it; default that of Debian.
 	TrustedCA string
+	// Keys are digests of the key sets of issuers, by their URLs, as far as they are
+	// known. With another one Envoy forgets what it has verified by the one before.
+	Keys map[string]string
 }
 
 func (p Params) withDefaults() Params {
@@ -135,7 +138,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		return nil, err
 	}
 	manager.RouteSpecifier = discoveredRoutes()
-	manager.HttpFilters = httpFilters(g, discoveredFilter(p), true)
+	manager.HttpFilters = httpFilters(g, p, discoveredFilter(p), true)
 	listener, err := listener(g, manager)
 	if err != nil {
 		return nil, err
@@ -145,7 +148,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 		Routes:     []*routev3.RouteConfiguration{routes(g, p)},
 		Clusters:   clusters,
 		Endpoints:  discovered(g, clusters),
-		Extensions: append([]*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}}, tokenFilters(g)...),
+		Extensions: append([]*corev3.TypedExtensionConfig{{Name: FilterName, TypedConfig: filter}}, tokenFilters(g, p)...),
 	}, nil
 }
 

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -22,6 +24,33 @@ type Auth struct {
 	// ScopesSupported is what the endpoint's metadata say of scopes; nil means Scopes.
 	ScopesSupported []string
 	APIKeys         APIKeys
+	// KeysRefresh is how often issuers' keys are fetched, and so how long one may
+	// count that was withdrawn. Zero means DefaultKeysRefresh.
+	KeysRefresh time.Duration
+}
+
+// Bounds of Auth.KeysRefresh.
+const (
+	DefaultKeysRefresh  = 5 * time.Minute
+	leastKeysRefresh    = time.Second
+	greatestKeysRefresh = 24 * time.Hour
+)
+
+// KeysEvery is KeysRefresh, or its default.
+func (a *Auth) KeysEvery() time.Duration { return cmp.Or(a.KeysRefresh, DefaultKeysRefresh) }
+
+// KeySets are the URLs of the issuers' keys, each once; nil where there are none.
+func (a *Auth) KeySets() (urls []string) {
+	if a == nil {
+		return nil
+	}
+	for _, i := range a.Issuers {
+		if i.JWKS.URL != "" {
+			urls = append(urls, i.JWKS.URL)
+		}
+	}
+	slices.Sort(urls)
+	return slices.Compact(urls)
 }
 
 // Issuer is an authorization server whose tokens are accepted.

@@ -42,6 +42,9 @@ func (v *validation) auth(g *Gateway) {
 		}
 		seen[a.Issuers[i].Issuer] = true
 	}
+	if every := a.KeysEvery(); every < leastKeysRefresh || every > greatestKeysRefresh {
+		v.errorf("auth.keysRefresh", "want %v to %v", leastKeysRefresh, greatestKeysRefresh)
+	}
 	v.scopes("auth.scopes", a.Scopes)
 	v.scopes("auth.scopesSupported", a.ScopesSupported)
 	if len(a.Scopes) > 0 && len(a.Issuers) == 0 {

@@ -90,6 +90,7 @@ var rules = []rule{
 		"github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/golang/v3alpha",
 		"google.golang.org/protobuf/...", "go.yaml.in/yaml/v3",
 	}, not: []string{"net/http", "os", "os/exec"}},
+	{of: "controlplane/keys", may: []string{"go.uber.org/zap"}, not: []string{"os", "os/exec"}},
 	{of: "controlplane/publish", may: []string{
 		"controlplane/gateway", "controlplane/envoyconfig", "internal/...", "go.uber.org/zap", "google.golang.org/grpc/...",
 		"google.golang.org/protobuf/...", "github.com/envoyproxy/go-control-plane/...",

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/keys"
 	"mcp-gateway/controlplane/publish"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -76,17 +79,62 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 type controlPlane struct {
 	params envoyconfig.Params
 	server *publish.Server
+	keys   *keys.Watcher
+	log    *zap.Logger
+
+	mu      sync.Mutex
+	gateway *gateway.Gateway // what was applied last
 }
 
 func newControlPlane(log *zap.Logger, services *group, p envoyconfig.Params, xds net.Listener) *controlPlane {
-	cp := &controlPlane{params: p, server: publish.NewServer(log.Named("controlplane"))}
+	log = log.Named("controlplane")
+	cp := &controlPlane{params: p, server: publish.NewServer(log), log: log}
+	cp.keys = keys.New(log, cp.renew)
 	services.start("xDS server", func(ctx context.Context) error { return cp.server.Serve(ctx, xds) })
+	services.start("watch of issuers' keys", cp.keys.Run)
 	return cp
 }
 
+// keysPatience is how long a configuration waits for the keys of its issuers to be
+// known: what comes later makes Envoys begin anew.
+const keysPatience = 2 * time.Second
+
 // apply makes g what Envoys get.
 func (cp *controlPlane) apply(g *gateway.Gateway) error {
-	resources, err := envoyconfig.Build(g, cp.params)
+	if sets := g.Auth.KeySets(); len(sets) > 0 {
+		cp.keys.Follow(sets, g.Auth.KeysEvery())
+		ctx, cancel := context.WithTimeout(context.Background(), keysPatience)
+		defer cancel()
+		cp.keys.Await(ctx)
+	} else {
+		cp.keys.Follow(nil, 0)
+	}
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if err := cp.publish(g); err != nil {
+		return err
+	}
+	cp.gateway = g
+	return nil
+}
+
+// renew publishes again with the issuers' keys of now.
+func (cp *controlPlane) renew() {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	if cp.gateway == nil {
+		return
+	}
+	if err := cp.publish(cp.gateway); err != nil {
+		cp.log.Error("Envoys are not told of an issuer's new keys", zap.Error(err))
+	}
+}
+
+// publish is called under mu.
+func (cp *controlPlane) publish(g *gateway.Gateway) error {
+	p := cp.params
+	p.Keys = cp.keys.Digests()
+	resources, err := envoyconfig.Build(g, p)
 	if err != nil {
 		return err
 	}

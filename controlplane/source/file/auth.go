@@ -28,6 +28,7 @@ func (d *decoder) authFields(a *gateway.Auth) fields {
 		},
 		"scopes":          d.texts(&a.Scopes),
 		"scopesSupported": d.presentTexts(&a.ScopesSupported),
+		"keysRefresh":     d.duration(&a.KeysRefresh),
 		"apiKeys":         func(n *yaml.Node, at string) { d.object(n, at, d.apiKeys(&a.APIKeys)) },
 	}
 }

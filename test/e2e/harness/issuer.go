@@ -23,21 +23,23 @@ type Issuer struct {
 	// URL is its "iss"; its keys are at URL + "/jwks".
 	URL string
 	t   testing.TB
-	key *rsa.PrivateKey
-	id  string
+	now atomic.Pointer[signing]
 	// fetches counts what was asked of it; away has it answer with 503.
 	fetches atomic.Int64
 	away    atomic.Bool
 }
 
+// signing is what tokens are signed with.
+type signing struct {
+	key *rsa.PrivateKey
+	id  string
+}
+
 // NewIssuer starts one.
 func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &Issuer{t: t, key: key, id: "one"}
+	i := &Issuer{t: t}
+	i.sign("one")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		i.fetches.Add(1)
 		if i.away.Load() {
@@ -51,12 +53,28 @@ func NewIssuer(t testing.TB) *Issuer {
 	return i
 }
 
+func (i *Issuer) sign(id string) {
+	i.t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.now.Store(&signing{key, id})
+}
+
+// Withdraw has it sign with another key from now on, and serve that one alone.
+func (i *Issuer) Withdraw() {
+	i.t.Helper()
+	i.sign("not-" + i.now.Load().id)
+}
+
 // Keys is its key set.
 func (i *Issuer) Keys() []byte {
+	now := i.now.Load()
 	return encoded(i.t, map[string]any{"keys": []any{map[string]any{
-		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": i.id,
-		"n": base64.RawURLEncoding.EncodeToString(i.key.N.Bytes()),
-		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(i.key.E)).Bytes()),
+		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": now.id,
+		"n": base64.RawURLEncoding.EncodeToString(now.key.N.Bytes()),
+		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(now.key.E)).Bytes()),
 	}}})
 }
 
@@ -72,8 +90,8 @@ type Claims map[string]any
 // to them, and "alg" and "kid" among these to the header.
 func (i *Issuer) Token(subject, audience string, changes Claims) string {
 	i.t.Helper()
-	now := time.Now().Unix()
-	head := map[string]any{"alg": "RS256", "kid": i.id, "typ": "at+jwt"}
+	with, now := i.now.Load(), time.Now().Unix()
+	head := map[string]any{"alg": "RS256", "kid": with.id, "typ": "at+jwt"}
 	claims := map[string]any{"iss": i.URL, "sub": subject, "aud": audience, "iat": now, "exp": now + 3600, "client_id": "test"}
 	for name, value := range changes {
 		to := claims
@@ -86,7 +104,7 @@ func (i *Issuer) Token(subject, audience string, changes Claims) string {
 	maps.DeleteFunc(head, func(_ string, value any) bool { return value == nil })
 	text := base64.RawURLEncoding.EncodeToString(encoded(i.t, head)) + "." + base64.RawURLEncoding.EncodeToString(encoded(i.t, claims))
 	sum := sha256.Sum256([]byte(text))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, sum[:])
+	signature, err := rsa.SignPKCS1v15(rand.Reader, with.key, crypto.SHA256, sum[:])
 	if err != nil {
 		i.t.Fatal(err)
 	}
