@@ -93,10 +93,13 @@ func brokerCommand() *cobra.Command {
 func controlplaneCommand() *cobra.Command {
 	var logs logFlags
 	var p runner.ControlPlaneConfig
+	var k runner.KubernetesConfig
+	var inCluster bool
 	c := &cobra.Command{
-		Use:   "controlplane --config FILE",
+		Use:   "controlplane (--config FILE | --kubernetes --gateway NAMESPACE/NAME)",
 		Short: "Run the control plane alone",
-		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration. The latter holds what\n" +
+		Long: "Run the control plane alone: xDS for Envoys, and the brokers' configuration. It comes from a file, or from\n" +
+			"the MCPGateway, MCPServer and MCPVirtualServer objects of a cluster. What brokers get holds what\n" +
 			"servers are sent, so secrets. The brokers' part is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
 			"that $" + secretFileEnv + " names; without one it listens only on a loopback address or a socket.\n" +
 			"xDS has no guard but the network: let nobody but Envoys reach it.",
@@ -109,17 +112,35 @@ func controlplaneCommand() *cobra.Command {
 			if p.Secret, err = secret(os.Getenv); err != nil {
 				return err
 			}
+			if inCluster {
+				p.Kubernetes = &k
+			}
 			p.Log, p.Version = log, buildVersion()
 			return runner.ControlPlane(c.Context(), p)
 		},
 	}
-	c.Flags().StringVar(&p.File, "config", "", "the configuration file (required)")
+	c.Flags().StringVar(&p.File, "config", "", "the configuration file")
+	addKubernetesFlags(c, &inCluster, &k)
 	c.Flags().StringVar(&p.XDSListen, "xds-listen", "127.0.0.1:18000", "for Envoys: host:port or unix:/path")
 	c.Flags().StringVar(&p.ConfigListen, "config-listen", "127.0.0.1:18001", "for brokers, with /healthz: host:port or unix:/path")
 	addBrokerFlags(c, &p.Params)
 	addHostFlags(c, &p.Params)
 	c.Flags().StringVar(&p.Params.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers, as Envoy sees it; Debian's if empty")
 	logs.add(c)
-	_ = c.MarkFlagRequired("config")
+	c.MarkFlagsMutuallyExclusive("config", "kubernetes")
+	c.MarkFlagsOneRequired("config", "kubernetes")
+	c.MarkFlagsRequiredTogether("kubernetes", "gateway")
 	return c
+}
+
+// addKubernetesFlags adds which gateway of a cluster to serve.
+func addKubernetesFlags(c *cobra.Command, on *bool, k *runner.KubernetesConfig) {
+	c.Flags().BoolVar(on, "kubernetes", false, "take the configuration from a Kubernetes cluster")
+	c.Flags().StringVar(&k.Gateway, "gateway", "", "the MCPGateway to serve: namespace/name")
+	c.Flags().StringVar(&k.Kubeconfig, "kubeconfig", "", "how to reach the API server; else $KUBECONFIG, or as a pod does")
+	c.Flags().StringSliceVar(&k.SecretNamespaces, "secret-namespaces", nil, "namespaces, besides the gateway's, whose Secrets and ConfigMaps are read")
+	c.Flags().BoolVar(&k.Single, "single", false, "there is one replica: hold no lease")
+	c.Flags().StringVar(&k.LeaseNamespace, "lease-namespace", "", "where replicas hold the lease of who writes; the gateway's if empty")
+	c.Flags().StringVar(&k.MetricsListen, "metrics-listen", "", "for the controller's /metrics: host:port; none if empty")
+	c.Flags().StringVar(&k.ClusterDomain, "cluster-domain", "cluster.local", "what the names of Services end with")
 }

@@ -85,6 +85,11 @@ var rules = []rule{
 	}},
 	{of: "controlplane/api/v1alpha1", may: []string{"k8s.io/apimachinery/..."}},
 	{of: "controlplane/brokers", may: []string{"internal/..."}, not: []string{"os", "os/exec"}},
+	{of: "controlplane/source/kubernetes", may: []string{
+		"controlplane/api/v1alpha1", "controlplane/gateway", "internal/...", "go.uber.org/zap", "github.com/go-logr/zapr",
+		"k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/client-go/...", "k8s.io/klog/v2",
+		"sigs.k8s.io/controller-runtime/...", "sigs.k8s.io/gateway-api/...",
+	}, not: []string{"net/http", "os", "os/exec"}},
 	{of: "controlplane/envoyconfig", may: []string{
 		"controlplane/gateway", "internal/...", "github.com/envoyproxy/go-control-plane/envoy/...", "github.com/cncf/xds/go/...",
 		"github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/golang/v3alpha",
@@ -104,6 +109,7 @@ var rules = []rule{
 	{of: "cmd/mcp-gateway/...", may: []string{
 		"cmd/mcp-gateway/...", "broker/...", "controlplane/...", "internal/...", "go.uber.org/zap/...", "github.com/spf13/cobra",
 		"golang.org/x/sync/errgroup", "google.golang.org/grpc/...", "google.golang.org/protobuf/...",
+		"k8s.io/apimachinery/pkg/types", "k8s.io/client-go/tools/clientcmd",
 	}},
 
 	{of: "test/...", may: []string{"..."}},

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/controlplane/brokers"
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/keys"
@@ -20,8 +20,10 @@ import (
 // ControlPlaneConfig says how to run a control plane apart from Envoy and
 // broker.
 type ControlPlaneConfig struct {
-	// File is the configuration.
-	File string
+	// File is the configuration; or Kubernetes says where in a cluster it is. One of
+	// the two.
+	File       string
+	Kubernetes *KubernetesConfig
 	// XDSListen is for Envoys, ConfigListen for brokers and health checks:
 	// "host:port" or "unix:/path".
 	XDSListen    string
@@ -52,17 +54,30 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 	}
 	services := newGroup()
 	cp := newControlPlane(c.Log, services, c.Params, xds)
-	brokers := publish.NewConfig(c.Secret)
+	configuration := publish.NewConfig(c.Secret)
 	services.start("brokers' configuration", func(ctx context.Context) error {
 		// A broker's question may wait for long; it is asked again elsewhere.
-		return serveHTTP(ctx, c.Log, configs, brokers, 0)
+		return serveHTTP(ctx, c.Log, configs, configuration, 0)
 	})
-	services.start("file watch", func(ctx context.Context) error {
-		return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error {
-			_, err := brokers.Publish(g.Broker(c.Version))
-			return errors.Join(cp.apply(g), err)
+	apply := func(g *gateway.Gateway) (digest string, err error) {
+		// Envoy before the brokers: a name that they list must have its route.
+		if err := cp.apply(g); err != nil {
+			return "", err
+		}
+		return configuration.Publish(g.Broker(c.Version))
+	}
+	if c.Kubernetes != nil {
+		services.start("kubernetes watch", func(ctx context.Context) error {
+			return c.Kubernetes.run(ctx, c.Log, brokers.Watch{Address: c.Params.BrokerInternal, Secret: c.Secret}, apply)
 		})
-	})
+	} else {
+		services.start("file watch", func(ctx context.Context) error {
+			return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error {
+				_, err := apply(g)
+				return err
+			})
+		})
+	}
 	c.Log.Info("control plane listens", zap.Stringer("xds", xds.Addr()), zap.Stringer("config", configs.Addr()))
 	select {
 	case <-ctx.Done():

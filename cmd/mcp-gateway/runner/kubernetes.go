@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"mcp-gateway/controlplane/brokers"
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/source/kubernetes"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// KubernetesConfig says which gateway of a cluster to serve.
+type KubernetesConfig struct {
+	// Gateway is the MCPGateway, "namespace/name".
+	Gateway string
+	// Kubeconfig is the file that says how to reach the API server; empty means
+	// $KUBECONFIG, or as a pod does.
+	Kubeconfig string
+	// SecretNamespaces are those, besides the gateway's, whose Secrets and ConfigMaps
+	// are read.
+	SecretNamespaces []string
+	// Single is a control plane without replicas; else they hold a lease in
+	// LeaseNamespace, by default the gateway's.
+	Single         bool
+	LeaseNamespace string
+	// MetricsListen is host:port of the controller's metrics; empty for none.
+	MetricsListen string
+	// ClusterDomain ends the names of Services; empty means cluster.local.
+	ClusterDomain string
+}
+
+// run watches the cluster and hands its gateway to apply.
+func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch brokers.Watch, apply func(*gateway.Gateway) (digest string, err error)) error {
+	namespace, name, ok := strings.Cut(k.Gateway, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("control plane: --gateway %q: want the MCPGateway as namespace/name", k.Gateway)
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = k.Kubeconfig
+	rest, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("control plane: how to reach the API server: %w", err)
+	}
+	lease := k.LeaseNamespace
+	switch {
+	case k.Single:
+		lease = ""
+	case lease == "":
+		lease = namespace
+	}
+	return kubernetes.Run(ctx, kubernetes.Config{
+		Options: kubernetes.Options{
+			Gateway:          types.NamespacedName{Namespace: namespace, Name: name},
+			SecretNamespaces: k.SecretNamespaces, ClusterDomain: k.ClusterDomain,
+		},
+		REST:           rest,
+		Apply:          apply,
+		Brokers:        func(ctx context.Context, changed func([]gatewayconfig.Report)) { watch.Run(ctx, changed) },
+		LeaseNamespace: lease,
+		MetricsListen:  k.MetricsListen,
+		Log:            log.Named("kubernetes"),
+	})
+}

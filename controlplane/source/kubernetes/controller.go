@@ -1,0 +1,218 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
+
+	"mcp-gateway/controlplane/api/v1alpha1"
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+// name is how the controller calls itself to the API server.
+const name = "mcp-gateway"
+
+// How many requests the controller may make of the API server a second: the
+// client's own default would take half a minute for the first status of 500 servers.
+const (
+	requestRate  = 200
+	requestBurst = 400
+)
+
+// Config says what to watch, and where the results go.
+type Config struct {
+	Options
+	// REST is how the API server is reached.
+	REST *rest.Config
+	// Apply makes a gateway what is served, and returns the digest of the brokers'
+	// configuration. It is called with what is valid and differs from before.
+	Apply func(*gateway.Gateway) (digest string, err error)
+	// Brokers calls changed with what the brokers report, until its context ends.
+	Brokers func(ctx context.Context, changed func([]gatewayconfig.Report))
+	// LeaseNamespace is where replicas agree on who writes; empty for a single one.
+	LeaseNamespace string
+	// MetricsListen is host:port of /metrics; empty for none.
+	MetricsListen string
+	Log           *zap.Logger
+}
+
+// scheme has the kinds that are read.
+func scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	return s, errors.Join(corev1.AddToScheme(s), discoveryv1.AddToScheme(s),
+		gatewayv1.Install(s), gatewayv1beta1.Install(s), v1alpha1.AddToScheme(s))
+}
+
+// Run serves the gateway of the API server's objects until ctx ends. Every replica
+// serves; the one that holds the lease tells what has become of the objects.
+func Run(ctx context.Context, c Config) error {
+	s, err := scheme()
+	if err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	if !slices.Contains(c.SecretNamespaces, c.Gateway.Namespace) {
+		c.SecretNamespaces = append(slices.Clone(c.SecretNamespaces), c.Gateway.Namespace)
+	}
+	readable := map[string]cache.Config{}
+	for _, namespace := range c.SecretNamespaces {
+		readable[namespace] = cache.Config{}
+	}
+	// What the libraries tell of themselves is of interest when it is a fault. One of
+	// them knows one log for the whole process.
+	logger := zapr.NewLogger(c.Log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)))
+	klog.SetLogger(logger)
+	own := rest.CopyConfig(c.REST)
+	own.QPS, own.Burst = requestRate, requestBurst
+	// Two controllers in one process have one name in tests only.
+	again := true
+	m, err := ctrl.NewManager(own, manager.Options{
+		Scheme: s,
+		Logger: logger,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}:    {Namespaces: readable},
+				&corev1.ConfigMap{}: {Namespaces: readable},
+			},
+		},
+		Metrics:                       server.Options{BindAddress: orOff(c.MetricsListen)},
+		HealthProbeBindAddress:        "0",
+		LeaderElection:                c.LeaseNamespace != "",
+		LeaderElectionNamespace:       c.LeaseNamespace,
+		LeaderElectionID:              name + "-" + c.Gateway.Name,
+		LeaderElectionReleaseOnCancel: true,
+		Controller:                    config.Controller{SkipNameValidation: &again},
+	})
+	if err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	t := newTeller(m, c)
+	if err := m.Add(t); err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	if err := watch(m, &syncer{Config: c, reader: m.GetCache(), tell: t.translated}); err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	if err := m.Start(ctx); err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	return nil
+}
+
+func orOff(address string) string { return or(address, "0") }
+
+// watch has every change of any object lead to one and the same request: the
+// gateway is made anew as a whole, and what changes together is made once.
+func watch(m manager.Manager, r reconcile.Reconciler) error {
+	everybody := false
+	enqueue := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{}}
+	})
+	b := ctrl.NewControllerManagedBy(m).Named(name).WithOptions(controller.Options{NeedLeaderElection: &everybody})
+	for _, kind := range []client.Object{
+		&v1alpha1.MCPGateway{}, &v1alpha1.MCPServer{}, &v1alpha1.MCPVirtualServer{},
+		&gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1beta1.ReferenceGrant{},
+		&corev1.Namespace{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Secret{}, &corev1.ConfigMap{},
+	} {
+		b = b.Watches(kind, enqueue)
+	}
+	// Once at the start, also where there is no object at all.
+	start := make(chan event.GenericEvent, 1)
+	start <- event.GenericEvent{Object: &v1alpha1.MCPGateway{}}
+	return b.WatchesRawSource(source.Channel(start, enqueue)).Complete(r)
+}
+
+// syncer makes the gateway of what the caches hold.
+type syncer struct {
+	Config
+	reader client.Reader
+	tell   func(*Translation, record)
+
+	last   *gateway.Gateway // applied
+	digest string
+	lacks  bool // that there is no MCPGateway is logged
+}
+
+// Reconcile implements reconcile.Reconciler. One runs at a time.
+func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	began := time.Now()
+	objects, err := s.read(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	t := Translate(objects, s.Options)
+	s.logLack(t)
+	if t.Gateway != nil && !same(t.Gateway, s.last) {
+		digest, err := s.Apply(t.Gateway)
+		if err != nil {
+			return reconcile.Result{}, err // kept: what was served before
+		}
+		s.last, s.digest = t.Gateway, digest
+		s.Log.Info("gateway changed", zap.Int("servers", len(t.Gateway.EnabledServers())),
+			zap.String("digest", digest), zap.Duration("took", time.Since(began)))
+	}
+	s.tell(t, recordOf(s.digest, s.last))
+	return reconcile.Result{}, nil
+}
+
+func (s *syncer) logLack(t *Translation) {
+	switch lacks := t.Object == nil; {
+	case lacks && !s.lacks:
+		s.Log.Warn("there is no such MCPGateway, so nothing is served anew", zap.Stringer("gateway", s.Gateway))
+		s.lacks = true
+	case !lacks:
+		s.lacks = false
+	}
+}
+
+// read lists what the caches hold. The objects are theirs: nobody may change them.
+func (s *syncer) read(ctx context.Context) (*Objects, error) {
+	var (
+		gateways  v1alpha1.MCPGatewayList
+		servers   v1alpha1.MCPServerList
+		virtual   v1alpha1.MCPVirtualServerList
+		parents   gatewayv1.GatewayList
+		routes    gatewayv1.HTTPRouteList
+		grants    gatewayv1beta1.ReferenceGrantList
+		spaces    corev1.NamespaceList
+		services  corev1.ServiceList
+		endpoints discoveryv1.EndpointSliceList
+		secrets   corev1.SecretList
+		maps      corev1.ConfigMapList
+	)
+	for _, list := range []client.ObjectList{&gateways, &servers, &virtual, &parents, &routes, &grants, &spaces, &services, &endpoints, &secrets, &maps} {
+		if err := s.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("read the caches: %w", err)
+		}
+	}
+	return &Objects{
+		MCPGateways: gateways.Items, MCPServers: servers.Items, MCPVirtualServers: virtual.Items,
+		Gateways: parents.Items, HTTPRoutes: routes.Items, ReferenceGrants: grants.Items,
+		Namespaces: spaces.Items, Services: services.Items, EndpointSlices: endpoints.Items,
+		Secrets: secrets.Items, ConfigMaps: maps.Items,
+	}, nil
+}
