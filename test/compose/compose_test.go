@@ -23,6 +23,8 @@ import (
 
 const root = "../.."
 
+const golangDockerfile = "envoy/compose/golang.Dockerfile"
+
 // proveEnv asks for the running containers.
 const proveEnv = "MCP_GATEWAY_PROVE_COMPOSE"
 
@@ -94,11 +96,12 @@ func TestEveryServiceIsHardened(t *testing.T) {
 func TestOnlyEnvoyIsReachableAndOnlyFromThisMachine(t *testing.T) {
 	t.Parallel()
 	for name, s := range services(t) {
-		if name != "envoy" && len(s.Ports) > 0 {
+		isEnvoy := name == "envoy" || name == "envoy-golang"
+		if !isEnvoy && len(s.Ports) > 0 {
 			t.Errorf("%s publishes %v", name, s.Ports)
 		}
-		if name == "envoy" && (len(s.Ports) != 1 || !strings.HasPrefix(s.Ports[0], "127.0.0.1:")) {
-			t.Errorf("envoy publishes %v, want one port on 127.0.0.1", s.Ports)
+		if isEnvoy && (len(s.Ports) != 1 || !strings.HasPrefix(s.Ports[0], "127.0.0.1:")) {
+			t.Errorf("%s publishes %v, want one port on 127.0.0.1", name, s.Ports)
 		}
 	}
 }
@@ -126,7 +129,6 @@ func TestStartIsOrdered(t *testing.T) {
 // Nobody pulls an image that only the build makes.
 func TestOwnImagesAreBuilt(t *testing.T) {
 	t.Parallel()
-	dockerfile := read(t, "Dockerfile")
 	for name, s := range services(t) {
 		if own := strings.HasPrefix(s.Image, "mcp-gateway/"); own != (s.Build != nil) {
 			t.Errorf("%s: image %s, build %v", name, s.Image, s.Build)
@@ -135,8 +137,12 @@ func TestOwnImagesAreBuilt(t *testing.T) {
 			continue
 		}
 		target, _ := s.Build["target"].(string)
-		if !strings.Contains(dockerfile, " AS "+target+"\n") {
-			t.Errorf("%s is built from target %q, which Dockerfile lacks", name, target)
+		dockerfile, ok := s.Build["dockerfile"].(string)
+		if !ok {
+			dockerfile = "Dockerfile"
+		}
+		if !strings.Contains(read(t, dockerfile), " AS "+target+"\n") {
+			t.Errorf("%s is built from target %q, which %s lacks", name, target, dockerfile)
 		}
 	}
 }
@@ -155,6 +161,14 @@ func TestBaseImagesArePinned(t *testing.T) {
 	t.Parallel()
 	if got, want := pinned(t, "Dockerfile", `^ARG ENVOY_IMAGE=envoyproxy/envoy:v(\S+)$`), pinned(t, "scripts/tools.sh", `^readonly ENVOY_DEFAULT=(\S+)$`); got != want {
 		t.Errorf("the image has Envoy %s, the other tests have %s", got, want)
+	}
+	// What a library for the contrib build and Envoy call of each other goes with the
+	// version.
+	if got, want := pinned(t, golangDockerfile, `^ARG ENVOY_IMAGE=envoyproxy/envoy:contrib-v(\S+)$`), pinned(t, "go.mod", `^\tgithub.com/envoyproxy/envoy v(\S+)$`); got != want {
+		t.Errorf("the contrib image has Envoy %s, the library is built for %s", got, want)
+	}
+	if got, want := pinned(t, golangDockerfile, `^ARG GO_IMAGE=(\S+)$`), pinned(t, "Dockerfile", `^ARG GO_IMAGE=(\S+)$`); got != want {
+		t.Errorf("the contrib image is built with %s, the other one with %s", got, want)
 	}
 	language := pinned(t, "go.mod", `^go (\d+\.\d+)(?:\.\d+)?$`)
 	if got := pinned(t, "Dockerfile", `^ARG GO_IMAGE=golang:(\d+\.\d+)\.\d+-bookworm$`); got != language {

@@ -100,7 +100,7 @@ func TestToolsHaveChecksums(t *testing.T) {
 			}
 		}
 	}
-	for _, script := range []string{"scripts/tools.sh", "scripts/release.sh", "scripts/vulncheck.sh", "Makefile", "Dockerfile", ".ci/run"} {
+	for _, script := range []string{"scripts/tools.sh", "scripts/release.sh", "scripts/vulncheck.sh", "scripts/golang.sh", "Makefile", "Dockerfile", "envoy/compose/golang.Dockerfile", ".ci/run"} {
 		if m := regexp.MustCompile(`(?m)^[^#\n]*\b(curl|wget|go install|pip3? install [a-z]|@latest)\b.*`).FindString(read(t, script)); m != "" {
 			t.Errorf("%s fetches what nobody has pinned: %s", script, strings.TrimSpace(m))
 		}
@@ -112,7 +112,8 @@ func TestToolsHaveChecksums(t *testing.T) {
 func TestImagesHaveVersions(t *testing.T) {
 	t.Parallel()
 	found := 0
-	for file, pattern := range map[string]string{"Dockerfile": `(?m)^ARG [A-Z]+_IMAGE=(\S+)$`, "docker-compose.yaml": `(?m)^ +image: (\S+)$`} {
+	const image = `(?m)^ARG [A-Z]+_IMAGE=(\S+)$`
+	for file, pattern := range map[string]string{"Dockerfile": image, "envoy/compose/golang.Dockerfile": image, "docker-compose.yaml": `(?m)^ +image: (\S+)$`} {
 		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(read(t, file), -1) {
 			found++
 			if _, tag, ok := strings.Cut(m[1], ":"); !ok || tag == "latest" {
