@@ -4,8 +4,9 @@
 //
 // It is the data path's core and is pure: bytes and headers in, a Decision out.
 // It opens no socket, keeps no goroutine, reads no clock and logs nothing. A
-// host (filter/dynamicmodule inside Envoy) owns the stream, carries decisions
-// out and calls back. Nothing of the host's memory is kept past a call.
+// host (filter/dynamicmodule or filter/golang, inside Envoy) owns the stream,
+// carries decisions out and calls back. Nothing of the host's memory is kept past
+// a call.
 //
 // One request, top to bottom: Stream.RequestHeaders, Stream.RequestBody,
 // Stream.Answer for each question asked, Stream.ResponseHeaders,
