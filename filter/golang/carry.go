@@ -7,6 +7,7 @@ import (
 
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/host"
+	"mcp-gateway/internal/fault"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
@@ -31,6 +32,7 @@ func (s *Stream) carryRequest(d *filter.Decision) api.StatusType {
 		s.begin(&d.Question, false)
 		return api.Running
 	}
+	fault.At("encode")
 	edit(s.request, d.Edits)
 	marked := s.mark(d)
 	s.tell(d)

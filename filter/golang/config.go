@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"mcp-gateway/filter/host"
+	"mcp-gateway/internal/fault"
 )
 
 // Config is one configuration of the plugin in Envoy: of a listener's filter, or
@@ -44,6 +45,7 @@ func (p *Plugin) Parse(message *anypb.Any, callbacks api.ConfigCallbackHandler) 
 	}()
 	p.prepare.Do(p.raiseThreads)
 	host.ArmAtStart()
+	fault.At("config")
 	c, err := p.parse(message)
 	if err != nil {
 		return nil, fmt.Errorf("mcp-gateway: %w", err)
@@ -123,6 +125,7 @@ func (c *Config) Destroy() {
 	defer func() {
 		if r := recover(); r != nil {
 			c.plugin.report(host.PhaseConfig, r)
+			c.plugin.uncounted.Add(host.PhaseConfig)
 		}
 	}()
 	if c.merged {
@@ -130,4 +133,5 @@ func (c *Config) Destroy() {
 	}
 	c.plugin.configs.Add(-1)
 	c.broker.close()
+	fault.At("config_close")
 }

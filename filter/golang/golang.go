@@ -15,6 +15,7 @@ import (
 
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/host"
+	"mcp-gateway/internal/fault"
 )
 
 // Name is the plugin's, in Envoy's configuration.
@@ -74,6 +75,7 @@ func (p *Plugin) release(c *Config, st *filter.Stream, spoiled bool) {
 		}
 	}()
 	st.Close()
+	fault.At("release")
 	if !spoiled {
 		st.Trim(keepBuffers)
 		p.spare.Put(st)
