@@ -50,6 +50,14 @@ golang: ## bin/libmcp_gateway_golang*.so, one for each contrib Envoy that is sup
 generate: ## write generated files anew
 	go generate ./...
 
+# Whatever else is changed in the tree is of no interest.
+GENERATED = controlplane/api/crds/*.yaml $(shell git ls-files '*/zz_generated.*.go' '*.gen.go')
+
+.PHONY: generated
+generated: ## that no generated file is out of date
+	@before=$$(sha256sum $(GENERATED)); $(MAKE) generate; \
+	  [[ $$before == "$$(sha256sum $(GENERATED))" ]] || { echo "error: generated files were out of date; make generate wrote them, commit them" >&2; exit 1; }
+
 .PHONY: tools
 tools: ## install everything that the tests need under .tools/
 	@scripts/tools.sh all
@@ -69,7 +77,7 @@ down: ## end the containers and remove their volumes
 .PHONY: test
 test: ## set up everything, then lint, layout, unit, race, security and end-to-end on three Envoys
 	@rm -rf dist/results
-	@scripts/stages.sh 'tools:1200:tools!' 'build:900:build!' lint:900:lint layout:300:layout unit:900:unit race:1500:race \
+	@scripts/stages.sh 'tools:1200:tools!' 'build:900:build!' lint:900:lint generated:300:generated layout:300:layout unit:900:unit race:1500:race \
 	  security:240:security $(foreach v,$(ENVOY_VERSIONS),e2e-$(v):900:e2e-$(v))
 
 .PHONY: unit
