@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// retell is when a status that could not be written is tried again.
+	// retell is when a status is tried again that could not be written, or is held
+	// back.
 	retell = 2 * time.Second
 	// tellers are how many are written at one time.
 	tellers = 8
@@ -45,7 +46,9 @@ type teller struct {
 	heard       bool // reports are of the brokers' first round
 	history     history
 
-	told map[types.UID]told // of the loop alone, but for its workers
+	// Of the loop alone, told but for its workers.
+	settler settler
+	told    map[types.UID]told
 }
 
 // told is what was written into an object last. The object as the cache has it may
@@ -104,7 +107,7 @@ func (t *teller) Start(ctx context.Context) error {
 		case <-again.C:
 		}
 		if !t.tellAll(ctx) {
-			again.Reset(retell)
+			again.Reset(retell) // also a timer that runs: sooner is no harm
 		}
 	}
 }
@@ -120,18 +123,19 @@ type statement struct {
 	status func(before []metav1.Condition) (status any, conditions []metav1.Condition)
 }
 
-// tellAll writes all that differs, and reports whether that worked. Until the
+// tellAll writes all that differs, and reports whether that is all for now. Until the
 // brokers were asked once nothing is told: a new leader would take back what the one
 // before has seen.
 func (t *teller) tellAll(ctx context.Context) bool {
 	t.mu.Lock()
 	tr, heard := t.translation, t.heard
-	v := &View{Reports: t.reports, Has: append(history{}, t.history...).has}
+	reports, known := t.reports, append(history{}, t.history...)
 	t.mu.Unlock()
 	if tr == nil || !heard {
 		return true
 	}
-	statements := tr.statements(v)
+	reports, held := t.settler.settle(reports, time.Now())
+	statements := tr.statements(&View{Reports: reports, Has: known.has})
 	work := make(chan statement)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -164,7 +168,7 @@ func (t *teller) tellAll(ctx context.Context) bool {
 			delete(t.told, uid)
 		}
 	}
-	return good
+	return good && !held
 }
 
 // statements are those of all objects that the gateway tells of.
