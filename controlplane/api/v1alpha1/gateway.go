@@ -80,6 +80,12 @@ type MCPGatewaySpec struct {
 	// +listType=set
 	// +optional
 	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+	// Proxies is how many proxies of the operator's a request comes through before an
+	// Envoy of its own; left out, none.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=16
+	// +optional
+	Proxies *int32 `json:"proxies,omitempty"`
 	// AllowedServers says from where servers and virtual servers may join; left out,
 	// from the gateway's own namespace.
 	// +optional
@@ -142,6 +148,12 @@ type MCPGatewaySpec struct {
 // AllowedServers says from where servers may join.
 type AllowedServers struct {
 	Namespaces NamespacesFrom `json:"namespaces"`
+	// TokenExchange says whose servers may have clients' tokens exchanged: whoever may
+	// gets them, at the token endpoint that he names. Left out, Same: those of the
+	// gateway's own namespace.
+	// +kubebuilder:validation:Enum=Same;All
+	// +optional
+	TokenExchange string `json:"tokenExchange,omitempty"`
 }
 
 // NamespacesFrom selects namespaces as a listener does.

@@ -475,6 +475,11 @@ func (in *MCPGatewaySpec) DeepCopyInto(out *MCPGatewaySpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Proxies != nil {
+		in, out := &in.Proxies, &out.Proxies
+		*out = new(int32)
+		**out = **in
+	}
 	if in.AllowedServers != nil {
 		in, out := &in.AllowedServers, &out.AllowedServers
 		*out = new(AllowedServers)

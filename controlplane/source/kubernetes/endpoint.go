@@ -35,6 +35,7 @@ func (x *index) endpoint(m *v1alpha1.MCPGateway) (*gateway.Gateway, Verdict) {
 	g.AllowedOrigins = slices.Clone(s.AllowedOrigins)
 	g.Name = or(s.DisplayName, g.Name)
 	g.Description, g.Instructions = s.Description, s.Instructions
+	number(&g.Proxies, s.Proxies)
 	number(&g.NameLength, s.NameLength)
 	number(&g.PageSize, s.PageSize)
 	g.Partial = gatewayconfig.Partial(or(strings.ToLower(s.Partial), string(g.Partial)))

@@ -51,7 +51,7 @@ func (x *index) server(s *v1alpha1.MCPServer, m *v1alpha1.MCPGateway) (gateway.S
 	if spec.Transport == v1alpha1.TransportSSE {
 		out.Transport = gateway.TransportSSE
 	}
-	wrong := firstOf(x.reach(s, m, &out), x.credentials(s, &out))
+	wrong := firstOf(x.reach(s, m, &out), exchanges(s, m), x.credentials(s, &out))
 	if t := spec.Timeouts; t != nil {
 		wrong = firstOf(wrong,
 			duration(&out.Timeout, t.Call, "timeouts.call"), duration(&out.IdleTimeout, t.Idle, "timeouts.idle"),
@@ -95,6 +95,16 @@ func (x *index) reach(s *v1alpha1.MCPServer, m *v1alpha1.MCPGateway, out *gatewa
 		out.Timeout = *t.timeout
 	}
 	return nil
+}
+
+// exchanges refuses to send clients' tokens where a stranger to the gateway says.
+func exchanges(s *v1alpha1.MCPServer, m *v1alpha1.MCPGateway) *finding {
+	allowed := m.Spec.AllowedServers != nil && m.Spec.AllowedServers.TokenExchange == v1alpha1.FromAll
+	if s.Spec.Exchange == nil || s.Namespace == m.Namespace || allowed {
+		return nil
+	}
+	return refused(v1alpha1.ReasonNotAllowed, "MCPGateway %s/%s has no tokens of clients exchanged for servers of namespace %s (spec.allowedServers.tokenExchange)",
+		m.Namespace, m.Name, s.Namespace)
 }
 
 // credentials says what the server is sent besides what every request has.

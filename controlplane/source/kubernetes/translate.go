@@ -92,7 +92,7 @@ func Translate(objects *Objects, o Options) *Translation {
 
 // servers takes the servers of the gateway.
 func (t *Translation) servers(m *membership, own key, speaks bool) {
-	prefixes := map[string]string{}
+	var prefixes claims
 	for _, s := range byAge[v1alpha1.MCPServer](m.MCPServers) {
 		g, wrong := m.ofServer(s)
 		r := ServerResult{Object: s, Gateway: g, Name: serverName(s.Namespace, s.Name)}
@@ -106,18 +106,39 @@ func (t *Translation) servers(m *membership, own key, speaks bool) {
 		}
 		model, wrong := m.server(s, g)
 		r.add(wrong)
-		prefix := model.EffectivePrefix()
-		if owner, taken := prefixes[prefix]; taken {
-			r.add(refused(v1alpha1.ReasonPrefixConflict, "prefix %q is that of MCPServer %s, which is older", prefix, owner))
-		} else if prefix != "" {
-			// Also of one that is not served now: it must not find its prefix gone.
-			prefixes[prefix] = s.Namespace + "/" + s.Name
-		}
+		// Also of one that is not served now: it must not find its prefix gone.
+		r.add(prefixes.claim(s, model.EffectivePrefix()))
 		if r.Served() {
 			r.Model = &model
 		}
 		t.Servers = append(t.Servers, r)
 	}
+}
+
+// claim is a prefix with the server that has it.
+type claim struct {
+	prefix string
+	by     *v1alpha1.MCPServer
+}
+
+type claims []claim
+
+// claim takes a prefix for s, unless an older server has it. Prefixes of two
+// namespaces must not overlap either: the longer one would take names from the other.
+func (c *claims) claim(s *v1alpha1.MCPServer, prefix string) *finding {
+	if prefix == "" {
+		return nil
+	}
+	for _, o := range *c {
+		switch {
+		case o.prefix == prefix:
+			return refused(v1alpha1.ReasonPrefixConflict, "prefix %q is that of MCPServer %s, which is older", prefix, keyOf(o.by))
+		case o.by.Namespace != s.Namespace && (strings.HasPrefix(o.prefix, prefix) || strings.HasPrefix(prefix, o.prefix)):
+			return refused(v1alpha1.ReasonPrefixConflict, "prefix %q overlaps with %q of MCPServer %s, which is older and of another namespace", prefix, o.prefix, keyOf(o.by))
+		}
+	}
+	*c = append(*c, claim{prefix, s})
+	return nil
 }
 
 // bound refuses the servers beyond the limit: the youngest, so that nobody who

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	"mcp-gateway/controlplane/api/v1alpha1"
+	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/source/file"
 )
 
@@ -208,6 +210,45 @@ func TestObjectsGiveTheModelOfAFile(t *testing.T) {
 			t.Errorf("%s: -file +objects\n%s", path, diff)
 		}
 	}
+}
+
+// A setting that comes to the model comes to the kinds, too, or is named here.
+func TestEverySettingCanBeDeclared(t *testing.T) {
+	t.Parallel()
+	missing := map[string]bool{
+		// Programs run where the broker runs, which is for its operator to say.
+		"Server.Command": true, "Server.Env": true, "Server.Dir": true, "Server.Process": true, "Server.MaxProcesses": true,
+		// Envoy's own filters belong to the Gateway's implementation.
+		"Gateway.EnvoyFilters": true, "Gateway.EnvoyClusters": true, "Server.EnvoyFilters": true,
+		// Of routes, see the other cases.
+		"Server.Host": true, "Server.Endpoints": true, "Server.Route": true,
+	}
+	g := Translate(read(t, "testdata/settings.in.yaml"), options).Gateway
+	usual := gateway.Default()
+	unset := fieldsAlike(reflect.ValueOf(*g), reflect.ValueOf(usual), "Gateway.")
+	plain := reflect.ValueOf(gateway.DefaultServer())
+	for field := range fieldsAlike(plain, plain, "Server.") {
+		unset[field] = true
+		for _, s := range g.Servers {
+			if !fieldsAlike(reflect.ValueOf(s), plain, "Server.")[field] {
+				delete(unset, field)
+			}
+		}
+	}
+	if diff := cmp.Diff(missing, unset); diff != "" {
+		t.Errorf("what cannot be declared (-want +got)\n%s", diff)
+	}
+}
+
+// fieldsAlike are the fields in which two structs are the same.
+func fieldsAlike(a, b reflect.Value, prefix string) map[string]bool {
+	out := map[string]bool{}
+	for i := range a.NumField() {
+		if reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			out[prefix+a.Type().Field(i).Name] = true
+		}
+	}
+	return out
 }
 
 // No message of a condition holds a secret, whatever is wrong with it.
