@@ -10,6 +10,7 @@ import (
 	"mcp-gateway/broker/rawserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/principal"
+	"mcp-gateway/internal/tag"
 )
 
 // joinAs is join for a client that has proved who it is.
@@ -112,6 +113,38 @@ func TestSubscriptionHearsNothingOnceRulesHideIt(t *testing.T) {
 		if one.open.Load() != 0 {
 			t.Error("the server goes on telling")
 		}
+	})
+}
+
+// A task is heard of by who may use its tool, under the id that it has for it.
+func TestSubscriptionToTasksOfTools(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := newTeller()
+		one.Set("tools/list", toolList("a", "delete", "admin"))
+		c := accessConfig("one", "two")
+		c.Servers[0].Era = gatewayconfig.EraModern
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one, "two": raw("b")})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		g.as = scoped("read")
+		who, err := principal.FromClaims(g.as["X-Mcp-Claims"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := func(tool, own string) string {
+			return `"one+` + tag.Owner{Key: g.broker.taskKey, Principal: who.ID(), Server: "one", Tool: tool}.Seal(own) + `"`
+		}
+		mine := id("one_a", "1")
+		s := g.subscribe(`1`, `{"taskIds":[`+mine+`,`+id("one_delete", "2")+`,`+id("one_admin", "3")+`,`+id("one_gone", "4")+`,`+id("", "5")+`]}`)
+		s.expect(t, time.Second, acknowledged(`1`, `{"taskIds":[`+mine+`]}`))
+		if asked := one.asked.Load(); asked != `{"taskIds":["1"]}` {
+			t.Errorf("the server was asked for %s", asked)
+		}
+		for _, own := range []string{"2", "3", "1"} {
+			one.out <- `{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"` + own + `"}}`
+		}
+		s.expect(t, time.Second, `{"jsonrpc":"2.0","method":"notifications/tasks","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"taskId":`+mine+`}}`)
 	})
 }
 

@@ -13,7 +13,6 @@ import (
 	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/policy"
 )
 
 // A server that takes a subscription no more, although the client was promised to
@@ -110,9 +109,9 @@ func (s *listening) follow(ctx context.Context, v *view) {
 			}
 		}
 		for _, id := range want.tasks {
-			if server, own, ok := s.task(shown, id); ok && reaches(g, s.listener.endpoint, server, policy.Tool) {
-				p := of(server)
-				p.tasks = append(p.tasks, own)
+			if t, ok := s.task(v, id); ok {
+				p := of(t.server)
+				p.tasks = append(p.tasks, t.own)
 			}
 		}
 	}
@@ -215,7 +214,13 @@ func (s *listening) opened(ctx context.Context, p *part, honoured wanted) {
 
 // relay passes on what a server says.
 func (s *listening) relay(ctx context.Context, p *part, message []byte) error {
-	labelled := fromserver.Labels{URI: p.label, Task: p.label, Owner: s.owner(p.server)}.Append(nil, message)
+	labels := fromserver.Labels{URI: p.label, Task: p.label}
+	var m jsonrpc.Message
+	if m.Scan(message) == nil && !m.TaskID.Empty() {
+		own, _ := jsonrpc.Unquote(nil, m.TaskID.Of(message))
+		labels.Owner = s.owner(p.server, s.toolOf(s.broker.view.Load(), p.server, string(own)))
+	}
+	labelled := labels.Append(nil, message)
 	message, ok := tagged(labelled, s.id)
 	if !ok {
 		return nil
@@ -257,8 +262,8 @@ func (s *listening) concerns(p *part, message []byte) bool {
 		return ok && shows && server == p.server && len(p.uris) > 0 && mayFollow(g, s.listener.endpoint, server, string(uri), own)
 	case mcp.MethodNotifyTasks:
 		id, ok := jsonrpc.Unquote(nil, m.TaskID.Of(message))
-		server, own, shows := s.task(shown, string(id))
-		return ok && shows && server == p.server && slices.Contains(p.tasks, own) && reaches(g, s.listener.endpoint, server, policy.Tool)
+		t, shows := s.task(v, string(id))
+		return ok && shows && t.server == p.server && slices.Contains(p.tasks, t.own)
 	}
 	return false
 }

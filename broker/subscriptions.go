@@ -10,7 +10,6 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/policy"
 	"mcp-gateway/internal/principal"
 )
 
@@ -157,8 +156,8 @@ func (s *listening) acknowledge(v *view) []byte {
 		return !ok || !mayFollow(g, s.listener.endpoint, server, uri, own) || !s.parts[server].honoursURI(own)
 	})
 	s.wanted.tasks = slices.DeleteFunc(s.wanted.tasks, func(id string) bool {
-		server, own, ok := s.task(shown, id)
-		return !ok || !reaches(g, s.listener.endpoint, server, policy.Tool) || !s.parts[server].honoursTask(own)
+		t, ok := s.task(v, id)
+		return !ok || !s.parts[t.server].honoursTask(t.own)
 	})
 	for name, p := range s.parts {
 		if p.promise(); len(p.uris)+len(p.tasks) == 0 {

@@ -58,8 +58,13 @@ func (s *Stream) permitted(t *table) bool {
 		a.decision = t.access.Reaches(g, srv.name, s.endpoint)
 		return a.decision.Outcome.Permits()
 	case wantTask:
-		// Which tool has begun it is not known: it is for whom the server has any.
-		a.decision = t.access.ReachesTools(g, srv.name, s.endpoint)
+		if s.tool == "" {
+			// Which tool it is of is not known: it is for whom the server has any.
+			a.decision = t.access.ReachesTools(g, srv.name, s.endpoint)
+			return a.decision.Outcome.Permits()
+		}
+		a.item.Kind, a.item.Name = policy.Tool, []byte(s.tool)
+		a.decision = g.Later(&a.item)
 		return a.decision.Outcome.Permits()
 	case wantResource:
 		a.item.Kind, a.item.URI, a.item.Own = policy.Resource, s.name, s.own

@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"mcp-gateway/internal/gatewayconfig"
-	"mcp-gateway/internal/principal"
-	"mcp-gateway/internal/tag"
 )
 
 // reader and writer differ in a scope.
@@ -252,30 +250,6 @@ func TestArgumentsOutliveTheBody(t *testing.T) {
 		}
 		if (d.Action == Pass) != allowed {
 			t.Errorf("%s: %v %s", n, d.Action, d.Body)
-		}
-	}
-}
-
-// Tasks of a server are for whom it has any tool.
-func TestTasksOfAServer(t *testing.T) {
-	t.Parallel()
-	g := accessGateway(t, func(_ *gatewayconfig.Filter, table *gatewayconfig.Table) {
-		table.TaskKey = []byte("key")
-		table.Authorization.Rules = append(table.Authorization.Rules, gatewayconfig.AccessRule{Name: "not-now", Effect: gatewayconfig.Deny, Servers: []string{"now"}, When: `!("write" in principal.scopes)`})
-	})
-	who, err := principal.FromClaims(reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := "now+" + tag.Owner{Key: []byte("key"), Principal: who.ID(), Server: "now"}.Seal("7")
-	for _, method := range []string{"tasks/get", "tasks/update", "tasks/cancel"} {
-		body := stateless(method, `"taskId":"`+id+`","inputResponses":{}`)
-		headers := statelessHeaders(method, id)
-		if _, d := post(g, body, append(headers, "x-mcp-claims", reader)...); d.Action != Reply || !strings.Contains(string(d.Body), `"message":"Unknown task"`) {
-			t.Errorf("%s: %v %s", method, d.Action, d.Body)
-		}
-		if _, d := post(g, body, append(headers, "x-mcp-claims", writer)...); d.Action != Pass || !strings.Contains(spliced(body, d), `"taskId":"7"`) {
-			t.Errorf("%s for who may: %v %s", method, d.Action, d.Body)
 		}
 	}
 }

@@ -293,7 +293,9 @@ func (s *Stream) appendFit(dst, message []byte) []byte {
 func (s *Stream) labels() fromserver.Labels {
 	l := fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name}
 	if t := s.g.table.Load(); s.mayBeTask && t != nil {
-		l.Owner = s.owner(t, s.target.server)
+		if l.Owner = s.owner(t, s.target.server); s.want == wantTool {
+			l.Owner.Tool = string(s.name)
+		}
 	}
 	return l
 }

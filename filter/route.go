@@ -2,6 +2,7 @@ package filter
 
 import (
 	"mcp-gateway/internal/fault"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/tag"
@@ -105,12 +106,16 @@ func (s *Stream) locate(t *table) bool {
 	}
 	var srv *server
 	var own string
+	var hints gatewayconfig.Hints
 	changed := false
 	if s.want == wantTask {
 		if srv, own, ok = t.labelled(string(s.name), v); ok {
 			owner := s.owner(t, srv)
 			changed = owner.Seals()
-			own, ok = owner.Open(own)
+			s.tool, own, ok = owner.Open(own)
+			if changed && ok {
+				hints, ok = s.ofTool(t, srv, v)
+			}
 		}
 	} else {
 		srv, own, ok = t.resource(string(s.name), v)
@@ -118,7 +123,7 @@ func (s *Stream) locate(t *table) bool {
 	if !ok {
 		return false
 	}
-	s.target, s.own = target{server: srv}, append(s.own[:0], own...)
+	s.target, s.own = target{server: srv, hints: hints}, append(s.own[:0], own...)
 	if srv != t.sole || changed { // else there is no token: it stays as it is
 		s.scratch = jsonrpc.AppendQuote(s.scratch[:0], []byte(own))
 		s.target.token = s.scratch
@@ -126,12 +131,19 @@ func (s *Stream) locate(t *table) bool {
 	return true
 }
 
+// ofTool finds the tool that a task is of: where that is not offered, or is another
+// server's by now, its tasks are unknown, too.
+func (s *Stream) ofTool(t *table, srv *server, v *view) (gatewayconfig.Hints, bool) {
+	found, _, ok := t.owner(mcp.MethodToolsCall, []byte(s.tool), nil, v)
+	return found.hints, ok && found.server == srv
+}
+
 // owner is whose the tasks are that the client starts at a server.
 func (s *Stream) owner(t *table, srv *server) tag.Owner {
 	if s.principal == nil {
 		return tag.Owner{}
 	}
-	return tag.Owner{Key: t.taskKey, Principal: s.principal.ID(), Server: srv.name}
+	return tag.Owner{Key: t.taskKey, Principal: s.principal.ID(), Server: srv.name, Tool: s.tool}
 }
 
 func (s *Stream) unknown(now int64) *Decision {

@@ -65,6 +65,7 @@ type Stream struct {
 	want    wanted
 	name    []byte // decoded: of what is wanted
 	own     []byte // the URI of a resource, or the id of a task, as its server knows it
+	tool    string // that the wanted task is of; empty if its id does not tell
 	span    jsonrpc.Span
 	scratch []byte
 	asking  bool // counted among Gateway.questions
@@ -109,7 +110,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
 	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
-	s.target, s.label, s.tasks, s.backend = target{}, "", "", backend{}
+	s.target, s.label, s.tool, s.tasks, s.backend = target{}, "", "", "", backend{}
 	s.access.decided, s.access.arguments = false, nil
 	s.answer.mode = answerPlain
 }

@@ -59,7 +59,9 @@ type question struct {
 	arguments []byte
 	unknown   *unknowns // nil for nothing
 	// any stands for every item of the kind at the server.
-	any     bool
+	any bool
+	// later: what is not known has been decided upon.
+	later   bool
 	reading reading
 }
 
@@ -165,6 +167,12 @@ func (g *Group) Static(it *Item) Decision {
 	return g.decide(&question{group: g, item: it, unknown: unknownArguments})
 }
 
+// Later decides about what follows a call, as its task: the call was let through with
+// its arguments, which are not known any more.
+func (g *Group) Later(it *Item) Decision {
+	return g.decide(&question{group: g, item: it, unknown: unknownArguments, later: true})
+}
+
 // Decide decides a call with these raw arguments, empty for none. A resource has
 // none, whatever a client sends as such: no server looks at that.
 func (g *Group) Decide(it *Item, arguments []byte) Decision {
@@ -217,7 +225,7 @@ func (g *Group) decide(q *question) Decision {
 	switch {
 	case !allowed && !mayAllow:
 		return Decision{Outcome: Denied, Failed: by.Failed}
-	case mayRefuse, !allowed:
+	case (mayRefuse || !allowed) && !q.later:
 		return Decision{Outcome: Depends}
 	case lacks == "":
 		return Decision{Outcome: Allowed, Rule: by.Rule}

@@ -144,6 +144,25 @@ func TestDecisionNamesItsRuleAndScopes(t *testing.T) {
 	}
 }
 
+// What follows a call was let through with its arguments; all else is asked again.
+func TestLater(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, deny,
+		gatewayconfig.AccessRule{When: `name == "few" && arguments.days < 7`}, gatewayconfig.AccessRule{Tools: []string{"a", "b"}},
+		gatewayconfig.AccessRule{Effect: deny, When: `has(arguments.force)`}, gatewayconfig.AccessRule{Tools: []string{"b"}, Scopes: []string{"write"}},
+		gatewayconfig.AccessRule{Effect: deny, Tools: []string{"a"}, When: `!("read" in principal.scopes)`},
+	)
+	for _, test := range []struct {
+		name  string
+		scope string
+		want  Outcome
+	}{{"few", "", Allowed}, {"a", "read", Allowed}, {"a", "other", Denied}, {"b", "read", Lacking}, {"b", "write", Allowed}, {"c", "write", Denied}} {
+		if got := p.Group(who(test.scope)).Later(tool(test.name)); got.Outcome != test.want {
+			t.Errorf("%s with %q: %v, want %v", test.name, test.scope, got, test.want)
+		}
+	}
+}
+
 func TestReaches(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, deny,
