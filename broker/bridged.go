@@ -63,12 +63,16 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 		}
 		return bridge.New(o)
 	}
+	var untrusted error
 	transport := b.opts.Transport
 	if transport == nil {
-		transport = outbound.NewTransport(time.Duration(c.ConnectTimeout))
+		transport, untrusted = outbound.NewTrusting(time.Duration(c.ConnectTimeout), cfg.CACert)
 	}
 	source := b.sourceOf(cfg)
 	o.Connect = func(ctx context.Context) (bridge.Conn, error) {
+		if untrusted != nil {
+			return nil, untrusted
+		}
 		return httpsse.Connect(ctx, httpsse.Server{
 			URL: cfg.URL, Host: cfg.Host, Headers: cfg.Headers, Source: source, Limit: limit, Transport: transport,
 		})

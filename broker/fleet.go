@@ -151,7 +151,7 @@ func (b *Broker) Apply(config gatewayconfig.Broker) error {
 // sameConnection reports whether a server is reached in the same way. Prefix
 // and label are the gateway's business.
 func sameConnection(a, b gatewayconfig.Server) bool {
-	return a.URL == b.URL && a.Host == b.Host && a.ListTimeout == b.ListTimeout && cmp.Or(a.Era, gatewayconfig.EraAuto) == cmp.Or(b.Era, gatewayconfig.EraAuto) && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
+	return a.URL == b.URL && a.Host == b.Host && a.CACert == b.CACert && a.ListTimeout == b.ListTimeout && cmp.Or(a.Era, gatewayconfig.EraAuto) == cmp.Or(b.Era, gatewayconfig.EraAuto) && maps.Equal(a.Headers, b.Headers) && a.Credential == b.Credential &&
 		a.OAuth.Equal(b.OAuth) && a.Exchange.Equal(b.Exchange) && slices.Equal(a.ForwardHeaders, b.ForwardHeaders) && a.Bridge.Equal(b.Bridge)
 }
 

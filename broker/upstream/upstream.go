@@ -160,8 +160,11 @@ type Server struct {
 func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	transport, lasting := o.Transport, o.Transport
 	if transport == nil {
-		transport = outbound.NewTransport(connectTimeout)
-		lasting = outbound.NewLasting(connectTimeout, transport)
+		own, err := outbound.NewTrusting(connectTimeout, cfg.CACert)
+		if err != nil {
+			return nil, fmt.Errorf("server %s: %w", cfg.Name, err)
+		}
+		transport, lasting = own, outbound.NewLasting(connectTimeout, own)
 	}
 	c, err := newClient(cfg, o, transport, lasting, 16<<20)
 	if err != nil {

@@ -166,7 +166,7 @@ func keysClusters(g *gateway.Gateway, p Params) ([]*clusterv3.Cluster, error) {
 		}
 		made[name] = true
 		c := newCluster(name, keysTimeout, keysStreams, http1(serverKeep))
-		if err := remote(c, at, p); err != nil {
+		if err := remote(c, at, inFile(p.TrustedCA)); err != nil {
 			return nil, fmt.Errorf("issuer %s: its jwks.url %w", g.Auth.Issuers[i].Issuer, err)
 		}
 		list = append(list, c)

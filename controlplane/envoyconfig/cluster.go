@@ -107,7 +107,11 @@ func localCluster(name, address string, options *anypb.Any) (*clusterv3.Cluster,
 
 func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	c := newCluster(ServerCluster(s.Name), s.ConnectTimeout, serverStreams, http1(serverKeep))
-	if err := remote(c, s.URL, p); err != nil {
+	trusted := inFile(p.TrustedCA)
+	if s.CACert != "" {
+		trusted = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s.CACert}}
+	}
+	if err := remote(c, s.URL, trusted); err != nil {
 		return nil, fmt.Errorf("server %s: its url %w", s.Name, err)
 	}
 	if s.Endpoints != nil {
@@ -116,8 +120,9 @@ func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	return c, nil
 }
 
-// remote has c reach the host of a URL, by TLS for https.
-func remote(c *clusterv3.Cluster, at string, p Params) error {
+// remote has c reach the host of a URL, by TLS for https, whose certificate one of
+// the trusted authorities has to have signed.
+func remote(c *clusterv3.Cluster, at string, trusted *corev3.DataSource) error {
 	u, err := url.Parse(at)
 	if err != nil {
 		return errors.New("is no URL") // the error of url.Parse quotes it, secrets and all
@@ -135,7 +140,7 @@ func remote(c *clusterv3.Cluster, at string, p Params) error {
 	}
 	place(c, u.Hostname(), port)
 	if secure {
-		c.TransportSocket = tls(u.Hostname(), p.TrustedCA, "http/1.1")
+		c.TransportSocket = tls(u.Hostname(), trusted, "http/1.1")
 	}
 	return nil
 }
@@ -205,7 +210,7 @@ func http1(keep time.Duration) *anypb.Any {
 
 // tls checks the server's certificate for the host of its URL, whatever Host
 // header it is sent. protocol is the one that is offered (ALPN).
-func tls(host, trustedCA, protocol string) *corev3.TransportSocket {
+func tls(host string, trusted *corev3.DataSource, protocol string) *corev3.TransportSocket {
 	san := &tlsv3.SubjectAltNameMatcher{
 		SanType: tlsv3.SubjectAltNameMatcher_DNS,
 		Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: host}},
@@ -223,12 +228,17 @@ func tls(host, trustedCA, protocol string) *corev3.TransportSocket {
 			CommonTlsContext: &tlsv3.CommonTlsContext{
 				AlpnProtocols: []string{protocol},
 				ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-					TrustedCa:                 &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: trustedCA}},
+					TrustedCa:                 trusted,
 					MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{san},
 				}},
 			},
 		})},
 	}
+}
+
+// inFile is a file as Envoy sees it.
+func inFile(name string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: name}}
 }
 
 func tcpAddress(host string, port uint32) *corev3.Address {

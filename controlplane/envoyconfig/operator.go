@@ -103,7 +103,7 @@ func operatorCluster(c *gateway.EnvoyCluster, p Params) (*clusterv3.Cluster, err
 	cluster := newCluster(c.Name, c.ConnectTimeout, serverStreams, options)
 	place(cluster, u.Hostname(), uint32(port))
 	if secure {
-		cluster.TransportSocket = tls(u.Hostname(), p.TrustedCA, protocol)
+		cluster.TransportSocket = tls(u.Hostname(), inFile(p.TrustedCA), protocol)
 	}
 	return cluster, nil
 }

@@ -117,6 +117,9 @@ type Server struct {
 	// Route is how an Envoy whose routes are not the gateway's finds the server; nil
 	// where they are.
 	Route *Route
+	// CACert is the certificate authorities, in PEM, that an https URL is checked
+	// against in place of the system's; empty means those.
+	CACert string
 	// Prefix goes before each tool and prompt name; empty means none, unless
 	// PrefixPolicy asks for one.
 	Prefix string

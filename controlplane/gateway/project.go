@@ -56,6 +56,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			Name:           s.Name,
 			URL:            s.URL,
 			Host:           s.Host,
+			CACert:         s.CACert,
 			Prefix:         s.EffectivePrefix(),
 			OnConflict:     s.PrefixPolicy == PrefixOnConflict,
 			Tools:          s.Tools.project(),

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/url"
@@ -205,6 +206,7 @@ func (v *validation) server(g *Gateway, s *Server, at string) {
 	if s.Host != "" && (!isAuthority(s.Host) || s.Host == gatewayconfig.BridgeAuthority) {
 		v.errorf(at+".host", "%q is no host or host:port", s.Host)
 	}
+	v.caCert(s, at+".caCert")
 	v.names(g, s, at)
 	v.duration(at+".timeout", s.Timeout, true)
 	v.duration(at+".idleTimeout", s.IdleTimeout, true)
@@ -238,6 +240,17 @@ func (v *validation) url(g *Gateway, s *Server, at string) {
 		v.errorf(at, "is the gateway's own address (gateway.listen)")
 	case u.Path == "" || u.Path == "/":
 		v.warnf(at, "has no path; most MCP servers answer at /mcp")
+	}
+}
+
+// caCert checks the authorities of a server: they are public, but not quoted.
+func (v *validation) caCert(s *Server, at string) {
+	switch {
+	case s.CACert == "":
+	case !strings.HasPrefix(strings.ToLower(s.URL), "https://"):
+		v.errorf(at, "belongs to an https url")
+	case !x509.NewCertPool().AppendCertsFromPEM([]byte(s.CACert)):
+		v.errorf(at, "holds no certificate in PEM")
 	}
 }
 

@@ -95,6 +95,9 @@ type Server struct {
 	Bridge *Bridge `json:"bridge,omitempty"`
 	// Host overrides the Host header; empty means the URL's.
 	Host string `json:"host,omitempty"`
+	// CACert is the certificate authorities, in PEM, that an https URL is checked
+	// against; empty means the system's.
+	CACert string `json:"caCert,omitempty"`
 	// Route has the filter set authority and path by which Envoy finds the server,
 	// where those are not what the server itself gets.
 	Route *Route `json:"route,omitempty"`

@@ -87,6 +87,18 @@ type LocalReference struct {
 	Name string `json:"name"`
 }
 
+// CertificateReference names a ConfigMap or Secret of the same namespace.
+type CertificateReference struct {
+	// +kubebuilder:validation:Enum=""
+	// +optional
+	Group string `json:"group,omitempty"`
+	// +kubebuilder:validation:Enum=ConfigMap;Secret
+	Kind string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
 // ConfigMapKeyReference names a value of a ConfigMap of the same namespace.
 type ConfigMapKeyReference struct {
 	// +kubebuilder:validation:MinLength=1

@@ -105,6 +105,13 @@ type MCPServerSpec struct {
 	// +kubebuilder:validation:Enum=Stale;Skip;Fail
 	// +optional
 	Partial string `json:"partial,omitempty"`
+	// CACertificateRefs are ConfigMaps or Secrets of the same namespace with, under
+	// ca.crt, authorities in PEM that the server's certificate is checked against; left
+	// out, those of the system.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	// +optional
+	CACertificateRefs []CertificateReference `json:"caCertificateRefs,omitempty"`
 	// +optional
 	Timeouts *Timeouts `json:"timeouts,omitempty"`
 	// Headers are sent with every request to the server.

@@ -252,6 +252,7 @@ func (d *decoder) server(s *gateway.Server, state *string) fields {
 		"name":           d.text(&s.Name),
 		"url":            d.text(&s.URL),
 		"host":           d.text(&s.Host),
+		"caCert":         d.unlessBlank(d.secret(&s.CACert)),
 		"prefix":         d.text(&s.Prefix),
 		"prefixPolicy":   d.text((*string)(&s.PrefixPolicy)),
 		"tools":          d.items(&s.Tools),

@@ -260,7 +260,7 @@ func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 		"servers: [" + server + "enabled: maybe}]",
 		"servers: [" + server + "timeout: 30}]",
 		"servers: [" + server + "headers: {a: {vault: b}}}]",
-		"servers: [" + server + "caCert: pem}]",
+		"servers: [" + server + "caCert: [pem]}]",
 		"servers: [" + server + "tokenURLElicitation: {}}]",
 		"{servers: [], limits: {body: 4MB}}",
 		"{servers: [], gateway: {pageSize: -1}}",

@@ -32,7 +32,6 @@ func (d *decoder) kuadrantServer(state *string) fields {
 		"tags":                d.ignored("there is no tool search"),
 		"auth":                d.ignored("write credential: or headers:"),
 		"guardrailsConfigIDs": d.unsupported("guardrails"),
-		"caCert":              d.unsupported("a certificate authority per server: Envoy and the broker trust those of the system"),
 		"tokenURLElicitation": d.unsupported("asking users for a token by URL elicitation"),
 		"userSpecificList":    d.unsupported("lists that differ by user"),
 	}
@@ -48,6 +47,18 @@ func (d *decoder) reconcile(s *gateway.Server, state, at string) {
 		s.Enabled = enabled
 	case s.Enabled != enabled:
 		d.errorf(d.at[at+".state"], at+".state", "contradicts enabled: keep one of the two")
+	}
+}
+
+// unlessBlank leaves a key alone whose value asks for nothing, as Kuadrant's files may
+// have it.
+func (d *decoder) unlessBlank(read field) field {
+	return func(n *yaml.Node, at string) {
+		if isBlank(n) {
+			d.visit(n, at)
+			return
+		}
+		read(n, at)
 	}
 }
 

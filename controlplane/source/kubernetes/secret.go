@@ -1,8 +1,10 @@
 package kubernetes
 
 import (
+	"crypto/x509"
 	"maps"
 	"slices"
+	"strings"
 
 	"mcp-gateway/controlplane/api/v1alpha1"
 )
@@ -47,6 +49,32 @@ func (x *index) configMap(at key, name string) (string, *finding) {
 		return "", unresolved(v1alpha1.ReasonTargetNotFound, "there is no ConfigMap %s with %q", at, name)
 	}
 	return c.Data[name], nil
+}
+
+// caKey is where a ConfigMap or Secret has authorities, as for BackendTLSPolicy.
+const caKey = "ca.crt"
+
+// certificates are the authorities in all of refs.
+func (x *index) certificates(refs []v1alpha1.CertificateReference, from referrer) (string, *finding) {
+	var out strings.Builder
+	for _, ref := range refs {
+		at := key{Namespace: from.namespace, Name: ref.Name}
+		var text string
+		var wrong *finding
+		if ref.Kind == "Secret" {
+			text, wrong = x.secret(v1alpha1.SecretKeyReference{Name: ref.Name, Key: caKey}, from)
+		} else {
+			text, wrong = x.configMap(at, caKey)
+		}
+		if wrong == nil && !x509.NewCertPool().AppendCertsFromPEM([]byte(text)) {
+			wrong = unresolved(v1alpha1.ReasonInvalidCertificateRef, "%s %s has no certificate in PEM under %s", ref.Kind, at, caKey)
+		}
+		if wrong != nil {
+			return "", wrong
+		}
+		out.WriteString(strings.TrimRight(text, "\n") + "\n")
+	}
+	return out.String(), nil
 }
 
 // trimBreak takes a line break from the end, which editors and echo put there.

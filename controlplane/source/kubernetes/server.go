@@ -110,6 +110,11 @@ func exchanges(s *v1alpha1.MCPServer, m *v1alpha1.MCPGateway) *finding {
 // credentials says what the server is sent besides what every request has.
 func (x *index) credentials(s *v1alpha1.MCPServer, out *gateway.Server) *finding {
 	from := fromServer(s)
+	ca, wrong := x.certificates(s.Spec.CACertificateRefs, from)
+	if wrong != nil {
+		return wrong
+	}
+	out.CACert = ca
 	for _, h := range s.Spec.Headers {
 		value := h.Value
 		if h.SecretRef != nil {
@@ -129,7 +134,6 @@ func (x *index) credentials(s *v1alpha1.MCPServer, out *gateway.Server) *finding
 			return wrong
 		}
 	}
-	var wrong *finding
 	if out.OAuth, wrong = x.oauth(s.Spec.OAuth, from); wrong != nil {
 		return wrong
 	}
