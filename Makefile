@@ -117,7 +117,7 @@ golanghost: ## the stand-in for contrib's golang filter does as contrib does, an
 .PHONY: e2e-k8s
 e2e-k8s: build ## Kubernetes: a real API server, which takes minutes to build the first time
 	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
-	  scripts/gotest.sh e2e-k8s -count=1 -timeout 9m ./test/k8s/...
+	  scripts/gotest.sh e2e-k8s -count=1 -timeout 14m ./test/k8s/...
 
 .PHONY: security
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt
