@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,20 @@ func (c *call) identify() bool {
 	}
 	c.who = who
 	return true
+}
+
+// admits reports whether somebody is still let in who was when a stream was opened:
+// whom the configuration names no more would go on to hear.
+func (v *view) admits(who *principal.Principal) bool {
+	switch {
+	case !v.config.Auth:
+		return true
+	case who == nil:
+		return false
+	case who.Issuer == "":
+		return slices.Contains(v.config.KeyClients, who.Client)
+	}
+	return slices.Contains(v.config.Issuers, who.Issuer)
 }
 
 // principal tells clients apart, as text that may be kept and compared: who it is

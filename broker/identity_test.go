@@ -40,6 +40,7 @@ func in(session string, who map[string]string) map[string]string {
 func authConfig(names ...string) gatewayconfig.Broker {
 	c := config(names...)
 	c.Auth, c.SSEPath, c.Endpoint = true, "/mcp/sse", "http://gateway/mcp"
+	c.Issuers, c.KeyClients = []string{"https://idp.example"}, []string{"ci"}
 	return c
 }
 
@@ -189,6 +190,52 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 				}
 				s.close()
 			}
+		}
+	})
+}
+
+// Whom the configuration names no more hears nothing more, however it listens; all
+// others stay, also who comes with another key of the same client.
+func TestStreamsEndOfWhoIsNoMoreLetIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := authConfig("one")
+		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": raw("a")})
+		open := map[string][]*events{}
+		for name, who := range map[string]map[string]string{"key": {"X-Mcp-Client": "ci"}, "token": tokenOf("ada")} {
+			g.as = who
+			session := g.openAs(who)["Mcp-Session-Id"]
+			open[name] = []*events{g.listen(session), g.subscribe(`1`, `{"toolsListChanged":true}`)}
+		}
+		ended := func(name string) (n int) {
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			for _, e := range open[name] {
+				if slices.Contains(e.drain(), "closed") {
+					n++
+				}
+			}
+			return n
+		}
+		c.KeyClients = []string{"other"}
+		g.apply(c)
+		if of, others := ended("key"), ended("token"); of != 2 || others != 0 {
+			t.Errorf("%d streams of the key ended, and %d others", of, others)
+		}
+		c.Issuers = []string{"https://other.example"}
+		g.apply(c)
+		if of := ended("token"); of != 2 {
+			t.Errorf("%d streams of the issuer ended", of)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": raw("a")})
+		stream := g.listen(g.open())
+		g.apply(authConfig("one"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !slices.Contains(stream.drain(), "closed") {
+			t.Error("a stream of nobody stays open")
 		}
 	})
 }

@@ -101,6 +101,10 @@ func (m *merge) lookOnce() {
 
 // look joins and leaves streams as the session's backend sessions are now.
 func (m *merge) look(ctx context.Context) error {
+	if !m.broker.view.Load().admits(m.who) {
+		m.stream.end()
+		return nil
+	}
 	if err := m.observe(ctx); err != nil {
 		return err
 	}

@@ -134,7 +134,11 @@ func (s *listening) serve(ctx context.Context, write func(text []byte) bool) boo
 			}
 		case <-looked:
 			looked = nil
-			s.follow(ctx, s.broker.view.Load())
+			v := s.broker.view.Load()
+			if !v.admits(s.who) {
+				return true
+			}
+			s.follow(ctx, v)
 		case <-tick.C:
 			if s.until.over() {
 				return true

@@ -98,6 +98,21 @@ func (a *Auth) KeyHeader() string {
 	return strings.ToLower(a.APIKeys.Header)
 }
 
+// admitted are whom it lets in: issuers of tokens, and owners of keys.
+func (a *Auth) admitted() (issuers, clients []string) {
+	if a == nil {
+		return nil, nil
+	}
+	for _, i := range a.Issuers {
+		issuers = append(issuers, i.Issuer)
+	}
+	for _, c := range a.APIKeys.Clients {
+		clients = append(clients, c.Name)
+	}
+	slices.Sort(clients)
+	return issuers, slices.Compact(clients)
+}
+
 // project is what the filter has to know; nil where everybody is let in.
 func (a *Auth) project() *gatewayconfig.Auth {
 	if a == nil {

@@ -50,6 +50,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 
 		Authorization: g.Authorization,
 	}
+	b.Issuers, b.KeyClients = g.Auth.admitted()
 	enabled := g.EnabledServers()
 	for _, s := range enabled {
 		server := gatewayconfig.Server{

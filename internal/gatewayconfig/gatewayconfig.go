@@ -79,6 +79,10 @@ type Broker struct {
 	// as principal.FromHeaders reads it. Sessions, and what else is a client's, are
 	// bound to the principal.
 	Auth bool `json:"auth,omitempty"`
+	// Issuers and KeyClients are who is let in, with Auth: by tokens of these issuers,
+	// and by the API keys of these clients. What others have open ends.
+	Issuers    []string `json:"issuers,omitempty"`
+	KeyClients []string `json:"keyClients,omitempty"`
 	// Authorization says who may use what; nil lets everybody use everything.
 	Authorization *Authorization `json:"authorization,omitempty"`
 }

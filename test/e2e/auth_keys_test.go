@@ -60,3 +60,29 @@ func TestWithdrawnKeyCountsNoMore(t *testing.T) {
 		t.Errorf("with the next key: %s", r)
 	}
 }
+
+// An API key that is taken out of the configuration lets nobody in, and ends what is
+// open of its client; nobody else notices.
+func TestKeyThatIsTakenOut(t *testing.T) {
+	t.Parallel()
+	a, issuer := mcpserver.Start(t, one("a")), harness.NewIssuer(t)
+	config := func(clients string) harness.Config {
+		return harness.Config{Servers: []harness.Server{behind(a, "a")}, Auth: issuer.Auth(guarded, "apiKeys: {clients: ["+clients+"]}")}
+	}
+	const next = "another-key-another-key-another"
+	g := harness.Run(t, config("{name: ci, key: "+apiKey+"}, {name: other, key: "+next+"}"))
+	ci, other, ada := connectAs(t, g.URL, "X-Api-Key: "+apiKey), connectAs(t, g.URL, "X-Api-Key: "+next), connectAs(t, g.URL, bearer(issuer.Token("ada", guarded, nil)))
+	gone, subscribed := ci.Listen(), modernClient(ci, "subscriptions/listen", "").Open("POST", modernBody("subscriptions/listen", `"notifications":{"toolsListChanged":true}`))
+	stay := []*harness.Stream{other.Listen(), ada.Listen()}
+	g.Reload(config("{name: other, key: " + next + "}"))
+	gone.End()
+	subscribed.End()
+	harness.Eventually(t, "the key counts no more", func() bool {
+		return ci.Post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`).Status == 401
+	})
+	a.SetPages(mcpserver.ToolsList, `{"name":"new","inputSchema":{"type":"object"}}`)
+	a.Notify("notifications/tools/list_changed")
+	for _, s := range stay {
+		s.Until("notifications/tools/list_changed")
+	}
+}
