@@ -30,19 +30,24 @@ build=(go build -trimpath -buildvcs=false)
 CGO_ENABLED=0 "${build[@]}" -ldflags "-s -w -buildid= -X main.version=$version" -o "$out/$name/mcp-gateway" ./cmd/mcp-gateway
 CGO_ENABLED=1 "${build[@]}" -buildmode=c-shared -ldflags '-s -w -buildid=' -o "$out/$name/libmcp_gateway.so" ./filter/dynamicmodule/lib
 rm "$out/$name/libmcp_gateway.h"
+scripts/golang.sh "$out/$name" -buildvcs=false -ldflags '-s -w -buildid=' >&2
+rm "$out/$name/libmcp_gateway_golang.so" # one of the others, under another name
+libraries=("$out/$name"/*.so)
 
 # One that needs a newer C library than Envoy's images have would end Envoy.
-needs=$(readelf --version-info "$out/$name/libmcp_gateway.so" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV | tail -n 1)
-[[ -n $needs && $(printf '%s\n' "$needs" "$glibc" | sort -V | tail -n 1) == "$glibc" ]] || {
-  echo "error: libmcp_gateway.so needs glibc $needs, Envoy's images have $glibc: build on an older system" >&2
-  exit 1
-}
+for library in "${libraries[@]}"; do
+  needs=$(readelf --version-info "$library" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV | tail -n 1)
+  [[ -n $needs && $(printf '%s\n' "$needs" "$glibc" | sort -V | tail -n 1) == "$glibc" ]] || {
+    echo "error: ${library##*/} needs glibc $needs, Envoy's images have $glibc: build on an older system" >&2
+    exit 1
+  }
+done
 
 install -m 0644 LICENSE README.md config.example.yaml controlplane/source/file/config.schema.json "$out/$name"
 install -d -m 0755 "$out/$name/docs"
 install -m 0644 docs/*.md "$out/$name/docs" # which the README points to
-chmod 0755 "$out/$name/mcp-gateway" "$out/$name/libmcp_gateway.so"
-go run -C tools ./sbom mcp-gateway "$version" "$out/$name/mcp-gateway" "$out/$name/libmcp_gateway.so" >"$out/$name.cdx.json"
+chmod 0755 "$out/$name/mcp-gateway" "${libraries[@]}"
+go run -C tools ./sbom mcp-gateway "$version" "$out/$name/mcp-gateway" "${libraries[@]}" >"$out/$name.cdx.json"
 cp "$out/$name.cdx.json" "$out/$name/sbom.cdx.json"
 tar --directory "$out" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -cf - "$name" |
   gzip --no-name --best >"$out/$name.tar.gz"

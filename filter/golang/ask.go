@@ -156,12 +156,24 @@ func (s *Stream) begin(q *filter.Question, replay bool) {
 // await asks q and what follows from it, and lets the stream go on.
 func (s *Stream) await(q *question) {
 	for q != nil {
-		var a answer
-		if q.request != nil {
-			a = s.config.broker.ask(q)
-		}
+		a := s.asked(q)
 		q = s.answered(q, &a)
 	}
+}
+
+// asked is the answer to q; after a panic there is none.
+func (s *Stream) asked(q *question) (a answer) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.plugin.report(host.PhaseAnswer, r)
+			s.plugin.uncounted.Add(host.PhaseAnswer)
+			a = answer{}
+		}
+	}()
+	if q.request == nil {
+		return answer{}
+	}
+	return s.config.broker.ask(q)
 }
 
 // answered takes the answer to q, unless the stream does not wait for it any more.

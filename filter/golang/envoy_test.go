@@ -364,6 +364,7 @@ type streamInfo struct {
 }
 
 func (i streamInfo) DynamicMetadata() api.DynamicMetadata { return notes(i) }
+func (i streamInfo) WorkerID() uint32                     { return 1 }
 func (i streamInfo) ResponseCodeDetails() (string, bool)  { return i.e.details, true }
 
 type notes streamInfo

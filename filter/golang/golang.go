@@ -7,6 +7,7 @@
 package golang
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,15 @@ import (
 
 // Name is the plugin's, in Envoy's configuration.
 const Name = "mcp_gateway"
+
+// A worker lets Go's scheduler see that its thread has left and come back, every
+// yieldEvery nanoseconds. Without, its monitor counts the thread as stuck in one
+// callback after 10 ms, and from then on takes its processor away and signals it
+// every 20 us.
+const (
+	yieldEvery = 5e6
+	workers    = 256 // more of them share
+)
 
 // keepBuffers is the largest buffer that a released stream keeps for its next
 // use, in bytes.
@@ -35,6 +45,7 @@ type Plugin struct {
 	// Secret guards the broker's internal API; empty for none.
 	Secret string
 
+	yielded   [workers]atomic.Int64 // when each worker did
 	prepare   sync.Once
 	spare     sync.Pool // *filter.Stream
 	streams   atomic.Int64
@@ -79,6 +90,15 @@ func (p *Plugin) release(c *Config, st *filter.Stream, spoiled bool) {
 	if !spoiled {
 		st.Trim(keepBuffers)
 		p.spare.Put(st)
+	}
+}
+
+// yield is called by each request on its worker.
+func (p *Plugin) yield(worker uint32, now int64) {
+	last := &p.yielded[worker%workers]
+	if now-last.Load() > yieldEvery {
+		last.Store(now)
+		runtime.Gosched()
 	}
 }
 

@@ -34,7 +34,8 @@ func (s *Stream) panicked(p host.Phase, encoding bool, r any) {
 	}
 	s.plugin.report(p, r)
 	s.counts = append(s.counts, count{panic: true, reason: p.String()})
-	s.spoiled, s.question = true, nil
+	s.spoiled = true
+	s.endQuestion()
 	to := api.FilterProcessCallbacks(s.callbacks.DecoderFilterCallbacks())
 	if encoding {
 		to = s.callbacks.EncoderFilterCallbacks()

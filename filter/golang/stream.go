@@ -64,7 +64,9 @@ func (s *Stream) DecodeHeaders(headers api.RequestHeaderMap, end bool) (status a
 	fault.At("acquire")
 	s.core = s.plugin.acquire(s.config)
 	fault.At("request")
-	return s.carryRequest(s.core.RequestHeaders(s.list, end, now()))
+	t := now()
+	s.plugin.yield(s.callbacks.StreamInfo().WorkerID(), t)
+	return s.carryRequest(s.core.RequestHeaders(s.list, end, t))
 }
 
 // DecodeData implements api.StreamDecoderFilter.

@@ -22,6 +22,9 @@ import (
 
 const version = "v0.0.0-test"
 
+// handedOut are the programs and libraries of a release.
+var handedOut = []string{"mcp-gateway", "libmcp_gateway.so", "libmcp_gateway_golang-1.38.so", "libmcp_gateway_golang-1.39.so"}
+
 // release builds the source at dir and returns the files that it makes, by name.
 func release(t *testing.T, dir string, env ...string) map[string][]byte {
 	t.Helper()
@@ -145,7 +148,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	if out, err := exec.Command(program, "version").Output(); err != nil || !strings.Contains(string(out), version) {
 		t.Errorf("version: %s %v", out, err)
 	}
-	for _, name := range []string{"mcp-gateway", "libmcp_gateway.so"} {
+	for _, name := range handedOut {
 		here, err := filepath.Abs(root)
 		if err != nil {
 			t.Fatal(err)
@@ -198,7 +201,7 @@ func billOfMaterials(t *testing.T, files map[string][]byte) {
 	for _, d := range bom.Dependencies {
 		uses[d.Ref] = d.DependsOn
 	}
-	for _, name := range []string{"mcp-gateway", "libmcp_gateway.so"} {
+	for _, name := range handedOut {
 		digest := sha256.Sum256(files[name])
 		if listed["file:"+name] != hex.EncodeToString(digest[:]) {
 			t.Errorf("%s: checksum %s", name, listed["file:"+name])
