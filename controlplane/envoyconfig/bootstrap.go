@@ -75,7 +75,7 @@ func Static(g *gateway.Gateway, p Params) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := connectionManager(g)
+	manager, err := connectionManager(g, p)
 	if err != nil {
 		return nil, err
 	}

@@ -5,12 +5,14 @@ import (
 
 	xdstypev3 "github.com/cncf/xds/go/xds/type/v3"
 	golangv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/golang/v3alpha"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/internal/mcp"
 )
@@ -84,10 +86,18 @@ func (h Host) stats() *metricsv3.StatsConfig {
 	}}
 }
 
+// noFilter is the cluster of what the filter has not let pass. There is none of
+// this name.
+const noFilter = "mcp-no-filter"
+
 // marked has routes to the broker, whose requests name no server, take only what
 // the filter has let pass, and refuses all else: contrib's filter for Go lets
 // everything pass where a library has not registered the plugin. A client can send
 // no such mark (early).
+//
+// What is refused has a route nevertheless: filters in front of ours, as for CORS,
+// look at what the route that a request has at first is configured with, and take
+// none that answers by itself.
 func (h Host) marked(broker []*routev3.Route, unrouted *routev3.HeaderMatcher) []*routev3.Route {
 	if h != HostGolang {
 		return broker
@@ -97,17 +107,32 @@ func (h Host) marked(broker []*routev3.Route, unrouted *routev3.HeaderMatcher) [
 		r.Match.Headers = append(r.Match.Headers, mark)
 	}
 	return append(broker, &routev3.Route{
-		Name:  "no-filter",
+		Name:  noFilter,
 		Match: anyPath(unrouted),
-		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-			Status: 503,
-			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
-				InlineString: `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"the gateway's filter does not run in this Envoy"}}`,
-			}},
-		}},
-		ResponseHeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "content-type", Value: "application/json"},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier:            &routev3.RouteAction_Cluster{Cluster: noFilter},
+			ClusterNotFoundResponseCode: routev3.RouteAction_SERVICE_UNAVAILABLE,
 		}},
 	})
+}
+
+// validateClusters has a static Envoy accept that there is no cluster noFilter.
+func (h Host) validateClusters() *wrapperspb.BoolValue {
+	if h != HostGolang {
+		return nil
+	}
+	return wrapperspb.Bool(false)
+}
+
+// refusals are what Envoy answers in place of the filter where that does not run.
+func (h Host) refusals() []*hcmv3.ResponseMapper {
+	if h != HostGolang {
+		return nil
+	}
+	return []*hcmv3.ResponseMapper{{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NC"}}, // no such cluster
+		}},
+		BodyFormatOverride: errorBody(mcp.CodeInternalError, "the gateway's filter does not run in this Envoy"),
+	}}
 }

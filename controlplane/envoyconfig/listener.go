@@ -1,6 +1,7 @@
 package envoyconfig
 
 import (
+	"fmt"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/mcp"
 )
 
 // How long a client may take, and how much of one connection Envoy holds.
@@ -53,7 +55,7 @@ func listener(g *gateway.Gateway, manager proto.Message) (*listenerv3.Listener, 
 
 // connectionManager is the HTTP side of the listener, without routes and
 // filters. It depends on no server.
-func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error) {
+func connectionManager(g *gateway.Gateway, p Params) (*hcmv3.HttpConnectionManager, error) {
 	logs, err := accessLogs(g.AccessLog)
 	if err != nil {
 		return nil, err
@@ -93,11 +95,11 @@ func connectionManager(g *gateway.Gateway) (*hcmv3.HttpConnectionManager, error)
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		// A body that comes byte by byte is never idle.
 		RequestTimeout: durationpb.New(requestTimeout),
-		LocalReplyConfig: &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+		LocalReplyConfig: &hcmv3.LocalReplyConfig{Mappers: append([]*hcmv3.ResponseMapper{
 			brokenOff(),
 			refused(431, "header", "the request's headers exceed the limit"),
 			refused(408, "slow", "the request did not arrive in time"),
-		}},
+		}, p.Host.refusals()...)},
 	}, nil
 }
 
@@ -137,12 +139,18 @@ func refused(status uint32, key, message string) *hcmv3.ResponseMapper {
 				Value: &corev3.RuntimeUInt32{DefaultValue: status, RuntimeKey: "mcp_gateway." + key + "_status"},
 			}},
 		}},
-		BodyFormatOverride: &corev3.SubstitutionFormatString{
-			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-				Specifier: &corev3.DataSource_InlineString{InlineString: `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"` + message + `"}}`},
-			}},
-			ContentType: "application/json",
-		},
+		BodyFormatOverride: errorBody(mcp.CodeInvalidRequest, message),
+	}
+}
+
+// errorBody is an error in the protocol's form, of a request that nobody has read.
+func errorBody(code int, message string) *corev3.SubstitutionFormatString {
+	text := fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"error":{"code":%d,"message":"%s"}}`, code, message)
+	return &corev3.SubstitutionFormatString{
+		Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+			Specifier: &corev3.DataSource_InlineString{InlineString: text},
+		}},
+		ContentType: "application/json",
 	}
 }
 

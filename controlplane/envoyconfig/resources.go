@@ -133,7 +133,7 @@ func Build(g *gateway.Gateway, p Params) (*Resources, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := connectionManager(g)
+	manager, err := connectionManager(g, p)
 	if err != nil {
 		return nil, err
 	}

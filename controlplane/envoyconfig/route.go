@@ -67,7 +67,8 @@ func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 			}},
 		})
 	return &routev3.RouteConfiguration{
-		Name: RouteConfigName,
+		Name:             RouteConfigName,
+		ValidateClusters: p.Host.validateClusters(),
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:                   "mcp",
 			Domains:                []string{"*"},

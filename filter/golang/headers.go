@@ -1,6 +1,8 @@
 package golang
 
 import (
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/envoyproxy/envoy/contrib/golang/common/go/api"
@@ -15,6 +17,21 @@ func headersOf(dst []filter.Header, m api.HeaderMap) []filter.Header {
 		return true
 	})
 	return dst
+}
+
+// announced is the length of the body that headers tell of, 0 for none. Envoy has
+// checked it: digits.
+func announced(headers []filter.Header) uint64 {
+	for _, h := range headers {
+		if h.Name == "content-length" {
+			n, err := strconv.ParseUint(h.Value, 10, 64)
+			if err != nil {
+				return math.MaxUint64
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 // edit carries out edits on m.

@@ -66,7 +66,13 @@ func (s *Stream) DecodeHeaders(headers api.RequestHeaderMap, end bool) (status a
 	fault.At("request")
 	t := now()
 	s.plugin.yield(s.callbacks.StreamInfo().WorkerID(), t)
-	return s.carryRequest(s.core.RequestHeaders(s.list, end, t))
+	d := s.core.RequestHeaders(s.list, end, t)
+	if d.Action == filter.Pass && !end && announced(s.list) > uint64(s.config.bodyLimit) {
+		// Whatever the headers alone would have led to, a GET with a body too: this
+		// body goes nowhere.
+		d = s.core.BodyTooLarge()
+	}
+	return s.carryRequest(d)
 }
 
 // DecodeData implements api.StreamDecoderFilter.

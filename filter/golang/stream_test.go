@@ -122,6 +122,9 @@ func TestRefusals(t *testing.T) {
 				e.request.body(strings.Repeat("x", 600), false)
 				e.request.body(strings.Repeat("x", 600), false)
 			}, 413, "body_limit", "-32600"},
+			"of a GET": {func(e *envoy) {
+				e.sendHeaders(false, ":method", "GET", ":path", "/mcp", ":authority", "x", "accept", "text/event-stream", "mcp-session-id", "s1", "content-length", "1001")
+			}, 413, "body_limit", "-32600"},
 			"announced": {func(e *envoy) { postTo(e, "content-length", "1001") }, 413, "body_limit", "-32600"},
 		} {
 			e := newEnvoy(t, p, c)
@@ -136,7 +139,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s: has gone on: %s", name, e.request.out)
 			}
 		}
-		if n := stats.get("mcp_gateway_errors.reason.body_limit.server.-"); n != 2 {
+		if n := stats.get("mcp_gateway_errors.reason.body_limit.server.-"); n != 3 {
 			t.Errorf("%d requests counted as too large: %v", n, stats.values)
 		}
 		if n := p.streams.Load(); n != 0 {
