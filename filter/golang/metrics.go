@@ -53,6 +53,9 @@ func (m *metrics) add(counts []count) {
 		m.counter(c).Increment(1)
 	}
 	m.plugin.uncounted.Take(func(p host.Phase) { m.counter(count{panic: true, reason: p.String()}).Increment(1) })
+	if m.plugin.streams.Load() == 0 {
+		m.streams.Record(0) // there may be no next one for long
+	}
 }
 
 func (m *metrics) counter(c count) api.CounterMetric {

@@ -194,11 +194,19 @@ func (s *Stream) OnLog(api.RequestHeaderMap, api.RequestTrailerMap, api.Response
 	if s.held && s.brokenOff() {
 		s.count("broken_off", s.server)
 	}
+	s.config.metrics.add(s.end())
+}
+
+// end lets go of the question under way and of the core's stream, and returns what
+// is to be counted.
+func (s *Stream) end() []count {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endQuestion()
+	s.finish()
 	counts := s.counts
 	s.counts = nil
-	s.mu.Unlock()
-	s.config.metrics.add(counts)
+	return counts
 }
 
 // brokenOff reports whether a server has gone away while its answer was held back.
@@ -210,11 +218,10 @@ func (s *Stream) brokenOff() bool {
 
 // OnDestroy implements api.StreamFilter.
 func (s *Stream) OnDestroy(api.DestroyReason) {
+	s.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
-	s.endQuestion()
-	s.finish()
 	s.request, s.response, s.callbacks, s.body = nil, nil, nil, message{}
 }
 
