@@ -199,7 +199,10 @@ func TestPanicBesideStreamsCostsNothing(t *testing.T) {
 	f := newFragile(t)
 	c := harness.Connect(t, f.URL)
 	f.alive(c)
-	for at, phase := range map[string]string{"release": "release", "table_question": "table", "table": "table"} {
+	// A question that was not asked leaves the table old, which a call may soon wait
+	// for: that comes last.
+	for _, at := range []string{"release", "table", "table_question"} {
+		phase, _, _ := strings.Cut(at, "_")
 		counted := f.panics(phase)
 		if r := c.With("panic-at: " + at).Post(call("1", "a_tool")); !ok(r) {
 			t.Errorf("%s: %s", at, r)
