@@ -164,7 +164,7 @@ soak: build tools ## mixed traffic for SOAKTIME (3m), and what is left of it: di
 
 .PHONY: bench
 bench: build ## cost beside direct, plain Envoy and mcp_router; BENCHFLAGS=-quick
-	@go run ./test/bench $(BENCHFLAGS)
+	@env $$(scripts/host.sh golang) go run ./test/bench $(BENCHFLAGS)
 
 .PHONY: release
 release: ## what is handed out, with SBOM and checksums: dist/release; VERSION=v1.2.3

@@ -1,7 +1,10 @@
 // Command bench measures what this gateway costs, side by side with other ways
 // to the same backend: none (direct), Envoy as a plain proxy, and Envoy's own
 // mcp and mcp_router filters. The gateway is asked in sessions, and in a second lane
-// in the stateless revision. From the repository's root, after make build:
+// in the stateless revision; golang is the gateway in contrib's filter for Go, with
+// test/golanghost in the filter's place, which copies bodies once more than that.
+// From the repository's root, after make build, and with what scripts/host.sh golang
+// prints in the environment:
 //
 //	go run ./test/bench -quick
 //	go run ./test/bench -json bench.json > bench.md

@@ -16,6 +16,10 @@ import (
 // envoyPath is where the build puts the pinned Envoy.
 const envoyPath = ".tools/envoy/1.39.3/envoy"
 
+// contribPath is where scripts/host.sh puts the program that stands in for an Envoy
+// with contrib's filter for Go.
+const contribPath = "bin/golanghost/contrib"
+
 // Sections of a report.
 const (
 	sectionCalls   = "calls"
@@ -42,7 +46,7 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	targets := f.String("targets", "direct,plain,gateway,guarded,stateless,mcp_router", "what to measure")
+	targets := f.String("targets", "direct,plain,gateway,golang,guarded,stateless,mcp_router", "what to measure")
 	sizes := f.String("sizes", "64,16K,1M", "sizes of the arguments")
 	conns := f.String("conns", "1,16,128", "numbers of connections")
 	sections := f.String("sections", "calls,lists,streams", "what to report: tools/call, tools/list of 1000 tools, server-sent events")
@@ -54,6 +58,7 @@ func parse(args []string) (settings, error) {
 	f.Float64Var(&s.share, "rate", 0.5, "fixed rate as a share of plain Envoy's closed loop; 0 leaves the fixed rate out")
 	f.BoolVar(&s.check, "check", false, "fail when a goal is missed")
 	f.StringVar(&s.options.Envoy, "envoy", "", "Envoy's executable; default "+envoyPath+", then $ENVOY")
+	f.StringVar(&s.options.Contrib, "contrib", contribPath, "executable of an Envoy with contrib's filter for Go, for golang")
 	f.StringVar(&s.options.GatewayBinary, "gateway", "bin/mcp-gateway", "the gateway's executable")
 	f.StringVar(&s.profile, "profile", "", "folder for one perf profile per target and cell")
 	f.StringVar(&s.json, "json", "", "file for the report with every round")
@@ -116,9 +121,14 @@ func (s *settings) find() error {
 	if s.options.Envoy == "" && slices.ContainsFunc(s.targets, func(k target.Kind) bool { return k != target.Direct }) {
 		return errors.New("no Envoy: run make build, set ENVOY or -envoy")
 	}
-	if slices.Contains(s.targets, target.Gateway) || slices.Contains(s.targets, target.Guarded) || slices.Contains(s.targets, target.Stateless) {
+	if slices.ContainsFunc(s.targets, target.Kind.Ours) {
 		if _, err := os.Stat(s.options.GatewayBinary); err != nil {
 			return fmt.Errorf("no gateway, run make build or leave it out with -targets: %w", err)
+		}
+	}
+	if slices.Contains(s.targets, target.Golang) {
+		if _, err := os.Stat(s.options.Contrib); err != nil {
+			return fmt.Errorf("no Envoy with contrib's filter for Go, run make bench or leave golang out with -targets: %w", err)
 		}
 	}
 	return nil

@@ -29,20 +29,24 @@ const (
 	Direct    Kind = "direct"     // client -> backend
 	Plain     Kind = "plain"      // Envoy as a plain proxy
 	Gateway   Kind = "gateway"    // this project
+	Golang    Kind = "golang"     // the same in the filter for Go, which test/golanghost stands in for
 	Guarded   Kind = "guarded"    // the same, for who has a token, with a rule about arguments
 	Stateless Kind = "stateless"  // the same without, asked in the stateless revision
 	MCPRouter Kind = "mcp_router" // Envoy's mcp and mcp_router filters
 )
 
 // Kinds returns all kinds in order.
-func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, Guarded, Stateless, MCPRouter} }
+func Kinds() []Kind { return []Kind{Direct, Plain, Gateway, Golang, Guarded, Stateless, MCPRouter} }
+
+// Ours reports whether it is this project, with whatever settings.
+func (k Kind) Ours() bool { return k == Gateway || k == Golang || k == Guarded || k == Stateless }
 
 // prefix is what a client puts before a tool's name.
 func (k Kind) prefix() string {
-	switch k {
-	case Gateway, Guarded, Stateless:
+	switch {
+	case k.Ours():
 		return "bench_"
-	case MCPRouter:
+	case k == MCPRouter:
 		return "bench__"
 	default:
 		return ""
@@ -72,6 +76,8 @@ var (
 type Options struct {
 	// Envoy and GatewayBinary are paths of executables.
 	Envoy, GatewayBinary string
+	// Contrib is one of an Envoy that has contrib's filter for Go, for Golang.
+	Contrib string
 	// GatewayArgs are added to the gateway's arguments.
 	GatewayArgs []string
 	// Backend is host:port of the backend.
@@ -137,8 +143,15 @@ func (t *Target) run(kind Kind, o Options) error {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return err
 	}
-	if kind == Gateway || kind == Guarded || kind == Stateless {
-		args := []string{"run", "--config", file, "--listen", t.Address, "--envoy", o.Envoy, "--concurrency", "1"}
+	if kind.Ours() {
+		envoy := o.Envoy
+		if kind == Golang {
+			envoy = o.Contrib
+		}
+		args := []string{"run", "--config", file, "--listen", t.Address, "--envoy", envoy, "--concurrency", "1"}
+		if kind == Golang {
+			args = append(args, "--filter-host", "golang")
+		}
 		t.cmd = exec.Command(o.GatewayBinary, append(args, o.GatewayArgs...)...)
 	} else {
 		t.cmd = exec.Command(o.Envoy, "-c", file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
@@ -215,7 +228,10 @@ func (t *Target) logged() string {
 
 // Config returns the configuration with which a kind is started.
 func Config(kind Kind, listen, backendAddress string) ([]byte, error) {
-	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig, Gateway: gatewayConfig, Guarded: gatewayConfig, Stateless: gatewayConfig}[kind]
+	text := map[Kind]string{Plain: plainConfig, MCPRouter: mcpRouterConfig}[kind]
+	if kind.Ours() {
+		text = gatewayConfig
+	}
 	if text == "" {
 		return nil, fmt.Errorf("no configuration for %q", kind)
 	}

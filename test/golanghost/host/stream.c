@@ -67,6 +67,10 @@ static request* enter(const void* module) {
   return r;
 }
 
+// Whether the plugin's own reply is on its way: a response that comes meanwhile is
+// held, and the reply takes its place.
+static bool replying(const request* r) { return r->encoding.own != NULL; }
+
 // Takes what Envoy has received of a body.
 static bytes take(request* r, TYPE(http_body_type) which) {
   bytes all = {0};
@@ -121,7 +125,7 @@ envoy_dynamic_module_type_on_http_filter_response_headers_status ON(http_filter_
                                                                                                   const void* module,
                                                                                                   bool end) {
   request* r = enter(module);
-  bool done = do_headers(&r->encoding, end);
+  bool done = !replying(r) && do_headers(&r->encoding, end);
   leave(r);
   return done ? STATUS(response_headers, Continue) : STATUS(response_headers, StopIteration);
 }
@@ -130,7 +134,7 @@ envoy_dynamic_module_type_on_http_filter_response_body_status ON(http_filter_res
                                                                                             const void* module,
                                                                                             bool end) {
   request* r = enter(module);
-  bool done = body(r, &r->encoding, TYPE(http_body_type_ReceivedResponseBody), end);
+  bool done = !replying(r) && body(r, &r->encoding, TYPE(http_body_type_ReceivedResponseBody), end);
   leave(r);
   return done ? STATUS(response_body, Continue) : STATUS(response_body, StopIterationNoBuffer);
 }
@@ -138,7 +142,7 @@ envoy_dynamic_module_type_on_http_filter_response_body_status ON(http_filter_res
 envoy_dynamic_module_type_on_http_filter_response_trailers_status ON(http_filter_response_trailers)(void* envoy,
                                                                                                     const void* module) {
   request* r = enter(module);
-  bool done = do_trailers(&r->encoding);
+  bool done = !replying(r) && do_trailers(&r->encoding);
   leave(r);
   return done ? STATUS(response_trailers, Continue) : STATUS(response_trailers, StopIteration);
 }
