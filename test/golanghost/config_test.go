@@ -59,6 +59,20 @@ func inJSON(t *testing.T, config *anypb.Any) string {
 	return string(b)
 }
 
+// extension is the module as an extension of the server.
+func extension(t *testing.T) string {
+	t.Helper()
+	e, err := Extension()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := protojson.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func TestReplaceLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	other := &anypb.Any{TypeUrl: "type.googleapis.com/google.protobuf.StringValue", Value: []byte{1}}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -96,7 +95,7 @@ func launch(t *testing.T, config string) *envoy {
 	e.url = "http://" + addr
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
 	text := strings.NewReplacer("PORT", port(addr), "ADMIN", port(e.admin), "SERVER", port(server.Listener.Addr().String()),
-		"FILTER", inJSON(t, contrib(t, filepath.Join(dir, "libplugin.so"), "plugin", config)),
+		"EXTENSION", extension(t), "FILTER", inJSON(t, contrib(t, filepath.Join(dir, "libplugin.so"), "plugin", config)),
 		"ROUTE", inJSON(t, contribRoute(t, "plugin", "of the route"))).Replace(envoyConfig)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -210,27 +209,17 @@ func (e *envoy) running() bool {
 	}
 }
 
-// metric is the value of one, by the end of its name.
-func (e *envoy) metric(name string) int {
+// wantMetric waits until a metric has a value: Envoy's main thread follows soon.
+func (e *envoy) wantMetric(name string, want int) {
 	e.t.Helper()
-	resp, err := http.Get("http://" + e.admin + "/stats?format=prometheus")
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		full, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if before, _, _ := strings.Cut(full, "{"); strings.HasSuffix(before, name) && !strings.HasPrefix(line, "#") {
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				e.t.Fatalf("%s: %v", line, err)
-			}
-			return n
+	line := fmt.Sprintf(`{name="%s"} %d`, name, want)
+	harness.Eventually(e.t, line, func() bool {
+		resp, err := http.Get("http://" + e.admin + "/stats?format=prometheus&filter=golang")
+		if err != nil {
+			e.t.Fatal(err)
 		}
-	}
-	return 0
+		defer resp.Body.Close() //nolint:errcheck // read to its end
+		text, err := io.ReadAll(resp.Body)
+		return err == nil && strings.Contains(string(text), line+"\n")
+	})
 }

@@ -11,6 +11,8 @@ package golanghost
 import (
 	"fmt"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/bootstrap/dynamic_modules/v3"
 	modulev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/dynamic_modules/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
 	"google.golang.org/protobuf/proto"
@@ -53,6 +55,16 @@ func Replace(config *anypb.Any) (*anypb.Any, error) {
 		return nil, fmt.Errorf("configuration of the module: %w", err)
 	}
 	return out, nil
+}
+
+// Extension is the module as an extension of the server, which has the metrics of
+// what runs in the filter's place.
+func Extension() (*corev3.TypedExtensionConfig, error) {
+	config, err := anypb.New(&bootstrapv3.DynamicModuleBootstrapExtension{DynamicModuleConfig: module(), ExtensionName: Module})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the module: %w", err)
+	}
+	return &corev3.TypedExtensionConfig{Name: Module, TypedConfig: config}, nil
 }
 
 func module() *modulev3.DynamicModuleConfig {

@@ -147,20 +147,15 @@ func TestLifeOfStreams(t *testing.T) {
 		// The asking stream itself is made and has not ended.
 		return got.body == fmt.Sprintf("created=%d completed=%d logged=%d destroyed=%d", n, n-1, n-1, n-1)
 	})
-	if got := e.metric("golang_plugin_streams"); got != n {
-		t.Errorf("the counter says %d streams, want %d", got, n)
-	}
+	e.wantMetric("plugin_streams", n)
+	e.wantMetric("plugin_open", 0)
+	e.wantMetric("panic_error", 1)
 	for range 2 {
 		if _, err := e.post("/", "headers=count:later", false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := e.metric("golang_late"); got != 4 {
-		t.Errorf("a counter that was made late says %d, want 4", got)
-	}
-	if got := e.metric("golang_panic_error"); got != 1 {
-		t.Errorf("%d panics were counted, want 1", got)
-	}
+	e.wantMetric("later", 4)
 }
 
 func TestRefusedConfiguration(t *testing.T) {

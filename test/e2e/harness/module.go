@@ -55,6 +55,5 @@ func Stats(t testing.TB, admin string) map[string]int {
 	return out
 }
 
-// A metric that a library for contrib's filter defines late is a label in
-// test/golanghost.
-var statLine = regexp.MustCompile(`(?m)^(?:\w*(mcp_gateway_[^ ]*)|\w*golang_late\{name="(mcp_gateway_[^"]*)"\}) (\d+)$`)
+// A metric of contrib's filter is a label in test/golanghost.
+var statLine = regexp.MustCompile(`(?m)^(?:\w*(mcp_gateway_[^ ]*)|\w*golang_(?:counter|gauge)\{name="(mcp_gateway_[^"]*)"\}) (\d+)$`)

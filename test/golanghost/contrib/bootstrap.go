@@ -34,6 +34,11 @@ func bootstrap(ctx context.Context, text []byte, dir string) (string, error) {
 	if _, err := golanghost.Rewrite(b); err != nil {
 		return "", err
 	}
+	extension, err := golanghost.Extension()
+	if err != nil {
+		return "", err
+	}
+	b.BootstrapExtensions = append(b.BootstrapExtensions, extension)
 	if err := proxied(ctx, b, filepath.Join(dir, "xds.sock")); err != nil {
 		return "", err
 	}

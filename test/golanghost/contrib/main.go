@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,7 +42,30 @@ func run(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return envoy(args)
+	if err := modules(dir); err != nil {
+		return 0, err
+	}
+	return envoy(args, dir)
+}
+
+// searchPath is the folder where Envoy looks for modules.
+const searchPath = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
+
+// modules links the module, and those that Envoy is to find besides, into dir.
+func modules(dir string) error {
+	for _, from := range []string{os.Getenv("GOLANGHOST_MODULE"), os.Getenv(searchPath)} {
+		found, err := filepath.Glob(filepath.Join(from, "lib*.so"))
+		if err != nil || from == "" {
+			continue // there is no such folder
+		}
+		for _, file := range found {
+			err := os.Symlink(file, filepath.Join(dir, filepath.Base(file)))
+			if err != nil && !errors.Is(err, os.ErrExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // rewrite returns the arguments with a rewritten bootstrap file in dir, whose
@@ -77,16 +101,16 @@ func rewrite(ctx context.Context, args []string, dir string) ([]string, error) {
 	return args, nil
 }
 
-// envoy runs Envoy to its end and returns its exit status. If a signal ended it,
+// envoy runs Envoy with the modules in dir to its end and returns its exit status. If a signal ended it,
 // that ends this process as well.
-func envoy(args []string) (int, error) {
+func envoy(args []string, dir string) (int, error) {
 	path := os.Getenv("GOLANGHOST_ENVOY")
 	if path == "" {
 		return 0, errors.New("$GOLANGHOST_ENVOY does not name an Envoy")
 	}
 	c := exec.Command(path, args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.Env = append(os.Environ(), "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+os.Getenv("GOLANGHOST_MODULE"))
+	c.Env = append(os.Environ(), searchPath+"="+dir)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)

@@ -68,7 +68,7 @@ CAPIStatus envoyGoFilterHttpSendLocalReply(void* state, int code, void* body, in
 CAPIStatus envoyGoFilterHttpSendPanicReply(void* state, void* details, int details_length) {
   side* s = check_side(__func__, state);
   envoyGoFilterLog(TYPE(log_level_Error), details, details_length);
-  count_panic(owner(s)->plugin);
+  count_panic();
   message* m = new_message(500);
   bytes_add(&m->body, "error happened in filter\r\n", 26);
   return reply(__func__, s, m);

@@ -13,8 +13,8 @@
 //    goroutine leaves together with that piece, not before.
 //  - A local reply is shown to the plugin as headers and body of the response, as
 //    in Envoy, but before Envoy makes it: a local_reply_config is applied after.
-//  - Metrics that a goroutine changes show with the next event of any stream, and
-//    one that is defined after Parse is a label of the metric "late".
+//  - A metric has its name as a label, and labels that Envoy is to find in the name
+//    (stats_tags) stay there.
 //  - It does not push back: what a plugin holds with StopAndBufferWatermark grows
 //    without bound.
 //  - Access logs are shown at a stream's end only.
@@ -95,16 +95,6 @@ enum {
 EXPORTS(DECLARE)
 #undef DECLARE
 
-enum { MAX_METRICS = 1024 };
-
-typedef struct {
-  uint32_t type;             // 0 counter, 1 gauge, 2 histogram
-  size_t id;                 // Envoy's
-  bytes name;                // of one that is a label of Envoy's, else empty
-  _Atomic(int64_t) value;    // as the plugin reads it
-  _Atomic(int64_t) pending;  // what Envoy has not been shown of it
-} metric;
-
 typedef struct plugin plugin;
 
 // What Go keeps of a configuration until its collector has found it unused.
@@ -121,25 +111,18 @@ struct plugin {
   size_t name_length;
   uint64_t id;  // Go's
   go_config* config;
-  metric metrics[MAX_METRICS];
-  _Atomic(uint32_t) metric_count;
-  bool frozen;  // Envoy defines no more metrics: later ones are labels of these
-  size_t late[2];
 };
 
 // The configuration that holds for a stream, with that of its route.
 uint64_t merged_config(const plugin* p, void* envoy);
 
+// Whether Envoy still has a configuration of Go's.
+bool has_plugin(const char* call, void* config);
+
+// ---- metric.c ----
+
 // Counts a panic of the plugin that was answered for it.
-void define_own(plugin* p);
-void count_panic(plugin* p);
-
-// The plugin of a configuration of Go's, locked; NULL if Envoy has it no more.
-plugin* lock_plugin(const char* call, void* config);
-void unlock_plugin(void);
-
-// Shows Envoy what metrics have changed. On a worker thread, with a filter of it.
-void show_metrics(plugin* p, void* envoy);
+void count_panic(void);
 
 // ---- stream.c, side.c, reply.c: one stream ----
 

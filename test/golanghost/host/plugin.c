@@ -101,7 +101,6 @@ static void forget(plugin* p) {
   bool finalized = g->finalized;
   pthread_mutex_unlock(&plugins_lock);
   if (finalized) free(g);
-  for (uint32_t i = 0; i < MAX_METRICS; i++) bytes_free(&p->metrics[i].name);
   free(p->name);
   free(p);
 }
@@ -122,10 +121,8 @@ const void* ON(http_filter_config_new)(void* envoy, TYPE(envoy_buffer) name, TYP
   p->config = g;
   g->alive = CONFIG_ALIVE;
   g->plugin = p;
-  define_own(p);
   fill(&g->go, view_of(p->name, p->name_length), c.config, 0);
   p->id = envoyGoFilterNewHttpPluginConfig(&g->go);
-  p->frozen = true;
   if (p->id != 0) return p;
   refuse("the plugin refuses its configuration", p->name);
   forget(p);
@@ -138,16 +135,14 @@ void ON(http_filter_config_destroy)(const void* config) {
   forget(p);
 }
 
-plugin* lock_plugin(const char* call, void* config) {
+bool has_plugin(const char* call, void* config) {
   go_config* g = config;
   if (g == NULL || g->alive != CONFIG_ALIVE) violation(call, "no such configuration: it was finalized");
   pthread_mutex_lock(&plugins_lock);
-  if (g->plugin != NULL) return g->plugin;
+  bool has = g->plugin != NULL;
   pthread_mutex_unlock(&plugins_lock);
-  return NULL;
+  return has;
 }
-
-void unlock_plugin(void) { pthread_mutex_unlock(&plugins_lock); }
 
 void envoyGoConfigHttpFinalize(void* config) {
   go_config* g = config;

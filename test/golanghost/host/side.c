@@ -90,7 +90,9 @@ static bool trailer_status(side* s, int status) {
 // What a callback has returned. A reply is announced by it, not made.
 static bool returned(side* s, bool (*handle)(side*, int), uint64_t status) {
   if (atomic_load(&owner(s)->destroying)) return false;
-  if (status == LOCAL_REPLY && !s->posted) violation("a callback's result", "it says that it replied, and did not");
+  // Where Envoy has begun to answer by itself it is a way to say that nothing follows.
+  bool answered = state_of(&owner(s)->encoding) != WAITING_HEADER && is_decoding(s);
+  if (status == LOCAL_REPLY && !s->posted && !answered) violation("a callback's result", "it says that it replied, and did not");
   if (status != LOCAL_REPLY && status != RUNNING && s->posted)
     violation("a callback's result", "it goes on, and has said how to go on by a call as well");
   return handle(s, (int)status);

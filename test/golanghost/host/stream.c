@@ -55,12 +55,6 @@ void introduce(request* r) {
   r->scheduler = ENVOY(http_filter_scheduler_new)(r->envoy);
 }
 
-// Ends a hook: the plugin's metrics are shown, and the request is let go of.
-static void leave(request* r) {
-  if (!atomic_load(&r->destroying)) show_metrics(r->plugin, r->envoy);
-  release(r);
-}
-
 static request* enter(const void* module) {
   request* r = (request*)module;
   keep(r);
@@ -101,7 +95,7 @@ envoy_dynamic_module_type_on_http_filter_request_headers_status ON(http_filter_r
                                                                                                 bool end) {
   request* r = enter(module);
   bool done = do_headers(&r->decoding, end);
-  leave(r);
+  release(r);
   return done ? STATUS(request_headers, Continue) : STATUS(request_headers, StopIteration);
 }
 
@@ -109,7 +103,7 @@ envoy_dynamic_module_type_on_http_filter_request_body_status ON(http_filter_requ
                                                                                           const void* module, bool end) {
   request* r = enter(module);
   bool done = body(r, &r->decoding, TYPE(http_body_type_ReceivedRequestBody), end);
-  leave(r);
+  release(r);
   return done ? STATUS(request_body, Continue) : STATUS(request_body, StopIterationNoBuffer);
 }
 
@@ -117,7 +111,7 @@ envoy_dynamic_module_type_on_http_filter_request_trailers_status ON(http_filter_
                                                                                                   const void* module) {
   request* r = enter(module);
   bool done = do_trailers(&r->decoding);
-  leave(r);
+  release(r);
   return done ? STATUS(request_trailers, Continue) : STATUS(request_trailers, StopIteration);
 }
 
@@ -126,7 +120,7 @@ envoy_dynamic_module_type_on_http_filter_response_headers_status ON(http_filter_
                                                                                                   bool end) {
   request* r = enter(module);
   bool done = !replying(r) && do_headers(&r->encoding, end);
-  leave(r);
+  release(r);
   return done ? STATUS(response_headers, Continue) : STATUS(response_headers, StopIteration);
 }
 
@@ -135,7 +129,7 @@ envoy_dynamic_module_type_on_http_filter_response_body_status ON(http_filter_res
                                                                                             bool end) {
   request* r = enter(module);
   bool done = !replying(r) && body(r, &r->encoding, TYPE(http_body_type_ReceivedResponseBody), end);
-  leave(r);
+  release(r);
   return done ? STATUS(response_body, Continue) : STATUS(response_body, StopIterationNoBuffer);
 }
 
@@ -143,14 +137,14 @@ envoy_dynamic_module_type_on_http_filter_response_trailers_status ON(http_filter
                                                                                                     const void* module) {
   request* r = enter(module);
   bool done = !replying(r) && do_trailers(&r->encoding);
-  leave(r);
+  release(r);
   return done ? STATUS(response_trailers, Continue) : STATUS(response_trailers, StopIteration);
 }
 
 void ON(http_filter_scheduled)(void* envoy, const void* module, uint64_t event) {
   request* r = enter(module);
   run_one(r);
-  leave(r);
+  release(r);
 }
 
 // Shows the plugin the headers of a side for its access log.
@@ -178,7 +172,7 @@ void ON(http_filter_stream_complete)(void* envoy, const void* module) {
   logged(&r->encoding, of + 4);
   envoyGoFilterOnHttpLog(&r->go, DOWNSTREAM_END, &r->decoding.go, &r->encoding.go, of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7]);
   r->go.is_golang_processing_log = 0;
-  leave(r);
+  release(r);
 }
 
 void ON(http_filter_destroy)(const void* module) {
