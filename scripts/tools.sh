@@ -31,8 +31,9 @@ usage: scripts/tools.sh COMMAND
   conformance      the conformance suite of test/conformance (npm) and the reference programs
   shellcheck       shellcheck ${SHELLCHECK_VERSION}
   kubeapi          a Kubernetes API server with its etcd, as tools/kubeapi pins them; minutes the first time
+  helm             Helm, as tools/helm pins it; minutes the first time
   versions         print the pinned Envoy versions
-  all              everything above but kubeapi
+  all              everything above but kubeapi and helm
 USAGE
 }
 
@@ -377,6 +378,13 @@ get_kubeapi() {
   echo "$target/kubeapi"
 }
 
+get_helm() {
+  local target
+  target=$(module_folder helm)
+  with_lock helm build_module helm "$target" helm.sh/helm/v4/cmd/helm
+  echo "$target/helm"
+}
+
 get_envoys() {
   for version in "${ENVOY_VERSIONS[@]}"; do get_envoy "$version"; done
 }
@@ -393,6 +401,7 @@ reference) get_reference ;;
 conformance) get_conformance ;;
 shellcheck) get_shellcheck ;;
 kubeapi) get_kubeapi ;;
+helm) get_helm ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 all)
   get_envoys >/dev/null
