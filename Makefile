@@ -51,7 +51,7 @@ generate: ## write generated files anew
 	go generate ./...
 
 # Whatever else is changed in the tree is of no interest.
-GENERATED = controlplane/api/crds/*.yaml $(shell git ls-files '*/zz_generated.*.go' '*.gen.go')
+GENERATED = controlplane/api/crds/mcp-gateway.dev_*.yaml $(shell git ls-files '*/zz_generated.*.go' '*.gen.go')
 
 .PHONY: generated
 generated: ## that no generated file is out of date
@@ -115,8 +115,8 @@ golanghost: ## the stand-in for contrib's golang filter does as contrib does, an
 	@ENVOY="$$(scripts/tools.sh envoy)" scripts/gotest.sh golanghost -count=1 -timeout 5m ./test/golanghost
 
 .PHONY: e2e-k8s
-e2e-k8s: build ## Kubernetes: a real API server, which takes minutes to build the first time
-	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minutes to build the first time
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" HELM="$$(scripts/tools.sh helm)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-k8s -count=1 -timeout 14m ./test/k8s/...
 
 .PHONY: security

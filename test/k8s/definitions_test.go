@@ -12,9 +12,16 @@ import (
 // newCluster is an API server with the definitions of the Gateway API and ours.
 func newCluster(t *testing.T) *cluster.Cluster {
 	t.Helper()
+	c := newBareCluster(t)
+	c.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
+	return c
+}
+
+// newBareCluster is an API server with the definitions of the Gateway API.
+func newBareCluster(t *testing.T) *cluster.Cluster {
+	t.Helper()
 	c := cluster.Start(t)
 	c.InstallCRDs(cluster.GatewayAPI(t))
-	c.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
 	return c
 }
 

@@ -24,7 +24,7 @@ const soon = 2 * time.Second
 // and no listener is replaced.
 func TestServersComeWhileCallsGoOn(t *testing.T) {
 	w := newWorld(t, "")
-	old := "old-" + w.unique()
+	old := "old-" + unique()
 	s := w.serve("default", old, tools(old, "tool", "long"))
 	release := make(chan struct{})
 	s.Handle("tools/call", "long", func(x *mcpserver.Exchange) {
@@ -60,7 +60,7 @@ func TestServersComeWhileCallsGoOn(t *testing.T) {
 	const servers = 5
 	var took []time.Duration
 	for range servers {
-		name := "new-" + w.unique()
+		name := "new-" + unique()
 		w.serve("default", name, tools(name, "tool"))
 		w.Apply(route("default", name, name))
 		a := server("default", name, "targetRef: {name: "+name+"}, prefix: "+name+"_")

@@ -30,7 +30,7 @@ func TestReplicas(t *testing.T) {
 	harness.Eventually(t, "a leader", func() bool { return w.leader() != "" })
 	add := func(name string) {
 		w.t.Helper()
-		name += "-" + w.unique()
+		name += "-" + unique()
 		w.serve("default", name, tools(name, "tool"))
 		w.Apply(route("default", name, name))
 		a := server("default", name, "targetRef: {name: "+name+"}, prefix: "+name+"_")

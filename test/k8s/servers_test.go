@@ -59,7 +59,7 @@ func TestWeights(t *testing.T) {
 	w := newWorld(t, "")
 	script := tools("split", "which")
 	script.Stateless = true
-	mostly, rarely := "mostly-"+w.unique(), "rarely-"+w.unique()
+	mostly, rarely := "mostly-"+unique(), "rarely-"+unique()
 	most, few := w.serve("default", mostly, script), w.serve("default", rarely, script)
 	w.Apply(route("default", "split", mostly+"=4", rarely+"=1"))
 	a := server("default", "split", "targetRef: {name: split}, prefix: split_")
@@ -168,7 +168,7 @@ func TestAllowedNamespaces(t *testing.T) {
 // is in no status.
 func TestCredential(t *testing.T) {
 	w := newWorld(t, "")
-	name := "guarded-" + w.unique()
+	name := "guarded-" + unique()
 	s := w.serve("default", name, tools("guarded", "open"))
 	s.Fail(func(x *mcpserver.Exchange) { x.Respond(401, "text/plain", nil) })
 	w.Apply(route("default", name, name))

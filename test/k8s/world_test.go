@@ -42,11 +42,18 @@ const internalSecret = gatewayconfig.SecretEnv + "=only-for-tests"
 // ", path: /a".
 func newWorld(t *testing.T, spec string) *world {
 	t.Helper()
+	return newWorldAs(t, spec, func(w *world) string { return w.Kubeconfig })
+}
+
+// newWorldAs is newWorld whose control plane is who a kubeconfig says, and has these
+// arguments besides.
+func newWorldAs(t *testing.T, spec string, kubeconfig func(*world) string, args ...string) *world {
+	t.Helper()
 	_, port, _ := strings.Cut(harness.FreeAddr(t), ":")
 	w := &world{Cluster: newCluster(t), t: t, URL: "http://127.0.0.1:" + port + "/mcp", Admin: harness.FreeAddr(t)}
-	w.controlPlane, w.broker = "controlplane-"+w.unique()+".default.svc.cluster.local", "broker-"+w.unique()+".default.svc.cluster.local"
+	w.controlPlane, w.broker = "controlplane-"+unique()+".default.svc.cluster.local", "broker-"+unique()+".default.svc.cluster.local"
 	w.Apply(object("MCPGateway mcp {port: " + port + spec + "}"))
-	w.addControlPlane(w.Kubeconfig)
+	w.addControlPlane(kubeconfig(w), args...)
 	at := podAddress()
 	netns.Name(w.broker, at)
 	w.Broker = harness.Start(t, "broker", harness.Built(t, "mcp-gateway"),
@@ -57,16 +64,15 @@ func newWorld(t *testing.T, spec string) *world {
 
 // addControlPlane starts a replica of the control plane, which is who the kubeconfig
 // says.
-func (w *world) addControlPlane(kubeconfig string) *harness.Process {
+func (w *world) addControlPlane(kubeconfig string, args ...string) {
 	w.t.Helper()
 	at := podAddress()
 	w.replicas = append(w.replicas, at)
-	p := harness.Start(w.t, fmt.Sprintf("controlplane-%d", len(w.replicas)), harness.Built(w.t, "mcp-gateway"), []string{"controlplane",
+	p := harness.Start(w.t, fmt.Sprintf("controlplane-%d", len(w.replicas)), harness.Built(w.t, "mcp-gateway"), append([]string{"controlplane",
 		"--kubernetes", "--gateway", "default/mcp", "--kubeconfig", kubeconfig, "--xds-listen", at + ":18000", "--config-listen", at + ":18001",
-		"--broker", w.broker + ":8890", "--broker-internal", w.broker + ":8891"}, internalSecret)
+		"--broker", w.broker + ":8890", "--broker-internal", w.broker + ":8891"}, args...), internalSecret)
 	w.ControlPlanes = append(w.ControlPlanes, p)
 	netns.Name(w.controlPlane, w.replicas...)
-	return p
 }
 
 // startEnvoy runs an Envoy and waits until the endpoint opens sessions.
@@ -136,7 +142,7 @@ func (w *world) namespace(name string) string {
 }
 
 // unique ends names that no other test is to have.
-func (w *world) unique() string { return fmt.Sprint(pods.Add(1)) }
+func unique() string { return fmt.Sprint(pods.Add(1)) }
 
 // nextSecond waits until objects are younger than those there are: the server's clock
 // has seconds.

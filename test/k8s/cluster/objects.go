@@ -101,11 +101,21 @@ func (c *Cluster) Delete(manifests string) {
 	}
 }
 
+// Read reports why the object that a manifest names cannot be read.
+func (c *Cluster) Read(manifest string) error {
+	c.t.Helper()
+	return c.read(c.objects(manifest)[0])
+}
+
+func (c *Cluster) read(u *unstructured.Unstructured) error {
+	return c.client.Get(c.t.Context(), client.ObjectKeyFromObject(u), u)
+}
+
 // Get reads the object that a manifest names; nil if there is none.
 func (c *Cluster) Get(manifest string) *unstructured.Unstructured {
 	c.t.Helper()
 	u := c.objects(manifest)[0]
-	switch err := c.client.Get(c.t.Context(), client.ObjectKeyFromObject(u), u); {
+	switch err := c.read(u); {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
