@@ -241,7 +241,7 @@ func (b *Broker) ping(c *call) { c.reply([]byte(`,"result":{}}`)) }
 
 // notRouted answers the calls that the filter sends to their server. They come
 // here if there is no filter in front, or if the server has come to speak another
-// era since the filter's table was made, which is a second old at most.
+// era since the filter's table was made, which is half a second old at most.
 func (b *Broker) notRouted(c *call) {
 	why := "the gateway's filter is not active"
 	if c.r.Header.Get(mcp.HeaderLong) != "" { // which is the filter's to set

@@ -35,7 +35,7 @@ func TestOldTableIsLookedAtFirst(t *testing.T) {
 		g.found(second)
 		longFetched(g)
 		if _, d := at(g, idle-1); d.Action != Pass {
-			t.Errorf("%s: a table of two seconds is not used: %+v", name, d)
+			t.Errorf("%s: a table of half a second is not used: %+v", name, d)
 		}
 		g = newGateway(t)
 		g.found(second)

@@ -16,11 +16,11 @@ import (
 const (
 	// revalidateEvery is the least time between two background fetches of the
 	// table; only traffic causes one.
-	revalidateEvery = int64(time.Second)
+	revalidateEvery = int64(250 * time.Millisecond)
 	// currentFor is how long a table may be used without having been found to be
 	// current: after a pause in the traffic the next request waits for that. What
 	// rules or quarantine have taken from clients can be called no longer.
-	currentFor = int64(2 * time.Second)
+	currentFor = int64(500 * time.Millisecond)
 	// recheckBurst is how many requests within recheckEvery may wait for a fetch
 	// of their own, because they name what the table does not know. It bounds what
 	// a client with made-up names can cause. One for all would not do: what it

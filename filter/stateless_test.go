@@ -363,6 +363,8 @@ func TestStatelessNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	putTable(t, g, erasTable())
+	justFetched(g)
+	g.found(second)
 	for _, tt := range []struct{ method, params, name, want string }{
 		{"tools/call", `"name":"now_add"`, "now_add", "server=now name=now_add tool=now_add method=tools/call "},
 		{"tools/call", `"name":"search"`, "search", "method=tools/call server=docs name=search tool=search "},

@@ -61,6 +61,7 @@ func justFetched(g *Gateway) {
 
 func longFetched(g *Gateway) {
 	g.fetched.Store(0)
+	g.found(second)
 	g.recheckFrom.Store(0)
 }
 

@@ -90,6 +90,7 @@ func TestTokens(t *testing.T) {
 		s.Reset(g)
 		s.RequestHeaders(postHeaders("authorization", "Bearer ann"), false, 2*second)
 		s.bearer = append(s.bearer, "ann"...)
+		g.found(2 * second)
 		if d = s.RequestBody([]byte(call("weather_get_weather")), 2*second); d.Action != Ask {
 			t.Errorf("%s: a token is used beyond its time", of)
 		}
