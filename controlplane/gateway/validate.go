@@ -177,19 +177,20 @@ func (v *validation) servers(g *Gateway) {
 // prefixes looks for equal ones, which leave the owner of a name open, and for
 // nested ones, where the longest that fits wins.
 func (v *validation) prefixes(servers []Server) {
+	used := make([]string, len(servers))
 	for i := range servers {
-		for j := range servers[:i] {
-			a, b := &servers[j], &servers[i]
-			first, second := a.EffectivePrefix(), b.EffectivePrefix()
-			if !a.Enabled || !b.Enabled || first == "" || second == "" {
-				continue
-			}
-			at := index("servers", i) + ".prefix"
+		if servers[i].Enabled {
+			used[i] = servers[i].EffectivePrefix()
+		}
+		for j := range used[:i] {
+			first, second := used[j], used[i]
 			switch {
+			case first == "" || second == "":
 			case first == second:
-				v.errorf(at, "%q is the prefix of %q (servers[%d]) already", second, a.Name, j)
+				v.errorf(index("servers", i)+".prefix", "%q is the prefix of %q (servers[%d]) already", second, servers[j].Name, j)
 			case strings.HasPrefix(first, second), strings.HasPrefix(second, first):
-				v.warnf(at, "%q and %q of %q (servers[%d]) overlap: a name that fits both belongs to the longer prefix", second, first, a.Name, j)
+				v.warnf(index("servers", i)+".prefix", "%q and %q of %q (servers[%d]) overlap: a name that fits both belongs to the longer prefix",
+					second, first, servers[j].Name, j)
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -88,7 +90,7 @@ func Run(ctx context.Context, c Config) error {
 	own := rest.CopyConfig(c.REST)
 	own.QPS, own.Burst = requestRate, requestBurst
 	// Two controllers in one process have one name in tests only.
-	again := true
+	twice := true
 	m, err := ctrl.NewManager(own, manager.Options{
 		Scheme: s,
 		Logger: logger,
@@ -105,16 +107,18 @@ func Run(ctx context.Context, c Config) error {
 		LeaderElectionNamespace:       c.LeaseNamespace,
 		LeaderElectionID:              name + "-" + c.Gateway.Name,
 		LeaderElectionReleaseOnCancel: true,
-		Controller:                    config.Controller{SkipNameValidation: &again},
+		Controller:                    config.Controller{SkipNameValidation: &twice},
 	})
 	if err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
-	t := newTeller(m, c)
+	// One event is room enough: what is to be done again is done as a whole.
+	again := make(chan event.GenericEvent, 1)
+	t := newTeller(m, c, again)
 	if err := m.Add(t); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
-	if err := watch(m, &syncer{Config: c, reader: m.GetCache(), tell: t.translated}); err != nil {
+	if err := watch(m, again, &syncer{Config: c, reader: m.GetCache(), tell: t.translated}); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
 	if err := m.Start(ctx); err != nil {
@@ -127,23 +131,29 @@ func orOff(address string) string { return or(address, "0") }
 
 // watch has every change of any object lead to one and the same request: the
 // gateway is made anew as a whole, and what changes together is made once.
-func watch(m manager.Manager, r reconcile.Reconciler) error {
+func watch(m manager.Manager, again chan event.GenericEvent, r reconcile.Reconciler) error {
 	everybody := false
 	enqueue := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{}}
 	})
 	b := ctrl.NewControllerManagedBy(m).Named(name).WithOptions(controller.Options{NeedLeaderElection: &everybody})
+	// Of our own kinds the status is what we write.
+	for _, kind := range []client.Object{&v1alpha1.MCPGateway{}, &v1alpha1.MCPServer{}, &v1alpha1.MCPVirtualServer{}} {
+		b = b.Watches(kind, enqueue, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+	}
 	for _, kind := range []client.Object{
-		&v1alpha1.MCPGateway{}, &v1alpha1.MCPServer{}, &v1alpha1.MCPVirtualServer{},
 		&gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1beta1.ReferenceGrant{},
 		&corev1.Namespace{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Secret{}, &corev1.ConfigMap{},
 	} {
 		b = b.Watches(kind, enqueue)
 	}
 	// Once at the start, also where there is no object at all.
-	start := make(chan event.GenericEvent, 1)
-	start <- event.GenericEvent{Object: &v1alpha1.MCPGateway{}}
-	return b.WatchesRawSource(source.Channel(start, enqueue)).Complete(r)
+	again <- anEvent()
+	return b.WatchesRawSource(source.Channel(again, enqueue)).Complete(r)
+}
+
+func anEvent() event.GenericEvent {
+	return event.GenericEvent{Object: &v1alpha1.MCPGateway{}}
 }
 
 // syncer makes the gateway of what the caches hold.

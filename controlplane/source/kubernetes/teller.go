@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"mcp-gateway/controlplane/api/v1alpha1"
@@ -39,6 +40,7 @@ type teller struct {
 	log     *zap.Logger
 	brokers func(ctx context.Context, changed func([]gatewayconfig.Report))
 	wake    chan struct{}
+	again   chan<- event.GenericEvent
 
 	mu          sync.Mutex
 	translation *Translation
@@ -59,10 +61,10 @@ type told struct {
 	conditionsThen []metav1.Condition
 }
 
-func newTeller(m manager.Manager, c Config) *teller {
+func newTeller(m manager.Manager, c Config, again chan<- event.GenericEvent) *teller {
 	return &teller{
 		client: m.GetClient(), events: m.GetEventRecorder(name), log: c.Log, brokers: c.Brokers,
-		wake: make(chan struct{}, 1), told: map[types.UID]told{},
+		wake: make(chan struct{}, 1), again: again, told: map[types.UID]told{},
 	}
 }
 
@@ -94,6 +96,14 @@ func (t *teller) poke() {
 // Start implements manager.Runnable.
 func (t *teller) Start(ctx context.Context) error {
 	t.log.Info("this replica writes status")
+	// What the leader before has written is in the cache, but not in a translation.
+	t.mu.Lock()
+	t.translation = nil
+	t.mu.Unlock()
+	select {
+	case t.again <- anEvent():
+	default: // one is on its way
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { t.brokers(ctx, t.reported) })
