@@ -45,6 +45,10 @@ const (
 	requestBurst = 400
 )
 
+// gap is the least time between two gateways: of many changes the first counts at
+// once and the rest together, as each costs all brokers something.
+const gap = 100 * time.Millisecond
+
 // Config says what to watch, and where the results go.
 type Config struct {
 	Options
@@ -162,6 +166,7 @@ type syncer struct {
 	reader client.Reader
 	tell   func(*Translation, record)
 
+	at     time.Time        // of the last round
 	last   *gateway.Gateway // applied
 	digest string
 	lacks  bool // that there is no MCPGateway is logged
@@ -170,6 +175,10 @@ type syncer struct {
 // Reconcile implements reconcile.Reconciler. One runs at a time.
 func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	began := time.Now()
+	if early := gap - began.Sub(s.at); early > 0 {
+		return reconcile.Result{RequeueAfter: early}, nil
+	}
+	s.at = began
 	objects, err := s.read(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
