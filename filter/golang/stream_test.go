@@ -53,6 +53,25 @@ func TestColdCallAsksAndGoesOn(t *testing.T) {
 	}
 }
 
+// The routes take what has the mark, or a server's name, and nothing else.
+func TestWhatGoesToTheBrokerIsMarked(t *testing.T) {
+	t.Parallel()
+	b := newFakeBroker(t)
+	p, c, _ := newPlugin(t, b, "")
+	e := newEnvoy(t, p, c)
+	postTo(e, "x-mcp-filter", "forged")
+	e.request.body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, true)
+	if h := e.request.headers; !e.request.ended || h.values("x-mcp-filter") != Name || h.values("x-mcp-server") != "" || e.cleared != 1 {
+		t.Errorf("%v, cleared %d times", h.pairs, e.cleared)
+	}
+	e.destroy()
+	e = warmed(t, p, c)
+	if h := e.request.headers; h.values("x-mcp-filter") != "" || h.values("x-mcp-server") != "a" {
+		t.Errorf("a call: %v", h.pairs)
+	}
+	e.destroy()
+}
+
 func TestWarmCallAsksNobody(t *testing.T) {
 	t.Parallel()
 	b := newFakeBroker(t)
