@@ -28,7 +28,9 @@ type answerState struct {
 	status int
 	parser sse.Parser
 	buf    []byte
-	id     []byte // of an event
+	// pending is Decision.Pending.
+	pending []byte
+	id      []byte // of an event
 	// given: the response was among the events.
 	given bool
 	// waits: a denial tells when to try again.
@@ -121,7 +123,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	case a.status == 200 && a.encoded && (isJSON || isEvents):
 		return s.fail("bad_answer", "server "+srv.name+" gave an encoded answer that nobody asked for")
 	case a.status == 200 && isJSON:
-		if n, err := strconv.Atoi(a.length); s.label == "" && !s.stateless || err == nil && n > s.g.cfg.ResponseLimit {
+		if n, err := strconv.Atoi(a.length); s.words() == 0 || err == nil && n > s.g.cfg.ResponseLimit {
 			s.d.Done = true
 			return &s.d
 		}
@@ -150,15 +152,46 @@ func (s *Stream) hold() *Decision {
 	return &s.d
 }
 
+// words are what an answer in JSON has to be looked at for; none for nothing.
+func (s *Stream) words() fromserver.Words {
+	switch {
+	case s.stateless:
+		w := fromserver.WordInputs | fromserver.WordEscape
+		if s.label != "" {
+			w |= fromserver.WordURI
+		}
+		if s.mayBeTask {
+			w |= fromserver.WordTask
+		}
+		return w
+	case s.label != "":
+		return fromserver.WordsOf(s.label)
+	}
+	return 0
+}
+
+// mayLeave tells the host which answers are none of the core's business.
+func (s *Stream) mayLeave() {
+	// A large copy is let go of as soon as the answer begins.
+	if s.oneWay || s.resume || len(s.body) > keptBody {
+		return
+	}
+	s.d.PlainUnless = s.words()
+	s.d.PlainJSON = s.d.PlainUnless == 0
+	if !s.d.PlainJSON {
+		s.pending()
+	}
+}
+
 // pending leaves the host an answer for the case that the one at hand breaks off
 // while none of it has left: it will not ask for another one then.
 func (s *Stream) pending() {
 	if s.oneWay {
 		return
 	}
-	s.reply = jsonrpc.AppendError(s.reply[:0], s.id, mcp.CodeInternalError,
+	s.answer.pending = jsonrpc.AppendError(s.answer.pending[:0], s.id, mcp.CodeInternalError,
 		"server "+s.target.server.name+" broke off its answer", nil)
-	s.d.Pending = s.reply
+	s.d.Pending = s.answer.pending
 }
 
 // sessionLost sends the request again in a new session, if it is still at hand.

@@ -3,6 +3,8 @@ package filter
 import (
 	"strings"
 	"testing"
+
+	"mcp-gateway/internal/fromserver"
 )
 
 func headersOf(status, contentType string) []Header {
@@ -145,6 +147,32 @@ func TestCodedAnswerLeavesAsItIs(t *testing.T) {
 	}
 }
 
+// TestPlainUnless is what hosts may let go without a word of the core: nothing that
+// it would change.
+func TestPlainUnless(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		tool  string
+		words fromserver.Words
+	}{
+		"a server with resources":    {"search", fromserver.WordMethod | fromserver.WordURI | fromserver.WordElicitations},
+		"a server without resources": {"weather_get_weather", 0},
+	} {
+		_, d := post(newGateway(t), call(test.tool))
+		if d.Action != Pass || d.Plain || d.PlainJSON != (test.words == 0) || d.PlainUnless != test.words || (len(d.Pending) > 0) != (test.words != 0) {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+	_, d := post(erasGateway(t), stateless("tools/call", `"name":"both_add"`), statelessHeaders("tools/call", "both_add")...)
+	if want := fromserver.WordInputs | fromserver.WordEscape; d.PlainJSON || d.PlainUnless&want != want || len(d.Pending) == 0 {
+		t.Errorf("a stateless server: %+v", d)
+	}
+	large := strings.Replace(call("weather_get_weather"), `"arguments":{`, `"arguments":{"x":"`+strings.Repeat("x", keptBody)+`",`, 1)
+	if _, d = post(newGateway(t), large); d.PlainJSON || d.PlainUnless != 0 {
+		t.Errorf("a copy of %d bytes is kept until the answer has left: %+v", len(large), d)
+	}
+}
+
 // While an answer is held back, and while it is asked for again, the host knows
 // what the client gets if the answer breaks off.
 func TestPending(t *testing.T) {
@@ -152,8 +180,8 @@ func TestPending(t *testing.T) {
 	const want = `{"jsonrpc":"2.0","id":"x","error":{"code":-32603,"message":"server docs broke off its answer"}}`
 	for status, action := range map[string]Action{"200": NeedBody, "500": NeedBody, "404": Ask} {
 		s, d := post(newGateway(t), `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"search"}}`)
-		if d.Action != Pass || d.Pending != nil {
-			t.Fatalf("%+v", d)
+		if d.Action != Pass || string(d.Pending) != want {
+			t.Fatalf("the host may search the answer without asking: %+v", d)
 		}
 		d = s.ResponseHeaders([]Header{{Name: ":status", Value: status}, {Name: "content-type", Value: "application/json"}}, false)
 		if d.Action != action || string(d.Pending) != want {

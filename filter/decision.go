@@ -1,6 +1,10 @@
 package filter
 
-import "time"
+import (
+	"time"
+
+	"mcp-gateway/internal/fromserver"
+)
 
 // Action is what a host does next with a stream.
 type Action uint8
@@ -76,8 +80,9 @@ type Decision struct {
 	Status  int
 	Body    []byte
 	Replace bool
-	// Pending, with a response that is held back (NeedBody, Ask), is the answer in
-	// its place should the host have to end it. It replaces one given before.
+	// Pending, with a response that is or may be held back (NeedBody, Ask, PlainUnless),
+	// is the answer in its place should the host have to end it. It replaces one
+	// given before.
 	Pending []byte
 	// Reason is a short stable word for access logs and counters; Server names
 	// the server it concerns, if any.
@@ -93,6 +98,10 @@ type Decision struct {
 	// event stream may leave without ResponseHeaders being called; PlainJSON
 	// the same of JSON alone.
 	Plain, PlainJSON bool
+	// PlainUnless tells that one of JSON may leave without ResponseHeaders being
+	// called if none of the words is in it. To find out, the host holds the answer
+	// back, with Pending in its place.
+	PlainUnless fromserver.Words
 	// Notes are set as dynamic metadata.
 	Notes []Note
 }

@@ -134,7 +134,7 @@ func (s *Stream) forwardStateless(now int64) *Decision {
 	}
 	d := &s.d
 	d.Action = Pass
-	// PlainJSON is not set: an answer may ask the client for what it has not declared.
+	s.mayLeave()
 	s.address()
 	s.remove(mcp.HeaderSession)
 	if s.hasCoding {

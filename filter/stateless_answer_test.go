@@ -39,6 +39,9 @@ func TestStatelessJSONAnswer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := statelessCall(t, tt.method, tt.params, tt.header, tt.tasks)
+			if tt.in != tt.want && !s.d.PlainUnless.In([]byte(tt.in)) {
+				t.Errorf("a host lets it go that looks for %b", s.d.PlainUnless)
+			}
 			d := s.ResponseHeaders(headersOf("200", "application/json"), false)
 			if d.Action != NeedBody {
 				t.Fatalf("%+v", d)

@@ -294,8 +294,7 @@ func (s *Stream) forward(now int64) *Decision {
 	s.phase = phaseServer
 	d := &s.d
 	d.Action = Pass
-	// A large copy is let go of as soon as the answer begins.
-	d.PlainJSON = s.label == "" && !s.oneWay && !s.resume && len(s.body) <= keptBody
+	s.mayLeave()
 	s.address()
 	if len(s.backend.id) > 0 {
 		s.set(mcp.HeaderSession, s.backend.id)
@@ -371,7 +370,7 @@ func (s *Stream) Close() { s.answered() }
 func (s *Stream) Trim(limit int) {
 	s.g, s.target, s.backend, s.principal, s.credential = nil, target{}, backend{}, nil, nil
 	s.access.item, s.access.decision = policy.Item{}, policy.Decision{}
-	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.capabilities, &s.name, &s.own, &s.access.kept, &s.access.other, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.mirror.method, &s.mirror.name} {
+	for _, b := range []*[]byte{&s.session, &s.version, &s.path, &s.endpoint, &s.id, &s.body, &s.capabilities, &s.name, &s.own, &s.access.kept, &s.access.other, &s.scratch, &s.reply, &s.keptText, &s.bearer, &s.answer.buf, &s.answer.pending, &s.mirror.method, &s.mirror.name} {
 		if cap(*b) > limit {
 			*b = nil
 		}

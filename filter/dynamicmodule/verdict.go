@@ -20,6 +20,8 @@ const (
 	Done       Verdict = 1 << 11
 	Plain      Verdict = 1 << 12
 	PlainJSON  Verdict = 1 << 13
+	// PlainUnless is the lowest bit of a filter.Decision.PlainUnless.
+	PlainUnless Verdict = 1 << 16
 )
 
 // Kinds of records, as lib/glue.h numbers them.
@@ -56,6 +58,7 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	if d.PlainJSON {
 		v |= PlainJSON
 	}
+	v |= Verdict(d.PlainUnless) * PlainUnless
 	if d.Action == filter.Ask {
 		return held(c.EncodeQuestion(dst, d.Question), d), v
 	}

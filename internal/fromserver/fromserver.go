@@ -6,7 +6,6 @@
 package fromserver
 
 import (
-	"bytes"
 	"slices"
 
 	"mcp-gateway/internal/jsonrpc"
@@ -15,20 +14,8 @@ import (
 	"mcp-gateway/internal/tag"
 )
 
-// What a message without anything to rewrite does not contain. A server that
-// spells these keys with escapes only keeps its own links and requests from
-// working.
-var (
-	methodMember = []byte(`"method"`)
-	uriMember    = []byte(`"uri"`)
-	taskMember   = []byte(`"taskId"`)
-)
-
-// Concerns reports whether Rewrite may change message: a search that costs next
-// to nothing for most results.
-func Concerns(message []byte, label string) bool {
-	return bytes.Contains(message, methodMember) || label != "" && bytes.Contains(message, uriMember) || bytes.Contains(message, elicitationMember)
-}
+// Concerns reports whether Rewrite may change message.
+func Concerns(message []byte, label string) bool { return WordsOf(label).In(message) }
 
 // Rewrite appends message, one JSON-RPC message or a batch of them as a server
 // sends it, to dst as a client may see it:

@@ -10,21 +10,13 @@ import (
 // What a server asks of the client's user or model, in results of stateless servers
 // (2026-07-28, basic/patterns/mrtr) and requests of those with sessions.
 
-var (
-	inputMember       = []byte(`inputRequests`)
-	elicitationMember = []byte(`"elicitations"`)
-	escapedLetter     = []byte(`\u00`) // begins each letter of ASCII that is escaped
-)
-
 // Unreadable is what Undeclared returns for a message that parsers may read in
 // several ways.
 const Unreadable = "nothing that can be read"
 
 // MayAsk reports whether a result may ask its client for input: a search. A key
 // that is spelled with escapes is found, too.
-func MayAsk(message []byte) bool {
-	return bytes.Contains(message, inputMember) || bytes.Contains(message, escapedLetter)
-}
+func MayAsk(message []byte) bool { return (WordInputs | WordEscape).In(message) }
 
 // Undeclared returns which capability a client would have to declare for what a
 // result asks of it, given its raw clientCapabilities: "sampling", "roots",

@@ -1,8 +1,6 @@
 package fromserver
 
 import (
-	"bytes"
-
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/resourceuri"
 	"mcp-gateway/internal/tag"
@@ -27,8 +25,17 @@ type Labels struct {
 
 // Concern reports whether Append may change message.
 func (l Labels) Concern(message []byte) bool {
-	return l.URI != "" && bytes.Contains(message, uriMember) || l.tasks() && bytes.Contains(message, taskMember) ||
-		l.Server != "" && MayAsk(message)
+	var w Words
+	if l.URI != "" {
+		w |= WordURI
+	}
+	if l.tasks() {
+		w |= WordTask
+	}
+	if l.Server != "" {
+		w |= WordInputs | WordEscape
+	}
+	return w.In(message)
 }
 
 // tasks reports whether ids of tasks change.

@@ -67,6 +67,8 @@ func (f *fragile) alive(c *harness.Client) {
 func TestPanicCostsOneRequest(t *testing.T) {
 	t.Parallel()
 	f := newFragile(t)
+	// Its answer has a URI, for which the filter has to read it.
+	const read = `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a+test://resource"}}`
 	for _, tt := range []struct {
 		name, at, phase string
 		body            string
@@ -82,10 +84,10 @@ func TestPanicCostsOneRequest(t *testing.T) {
 		{name: "session cache locked to write", at: "sessions*2", phase: "answer", status: 200, id: "7", cold: true},
 		{name: "verdict", at: "encode", phase: "request_body", status: 200, id: "7"},
 		{name: "answer of the broker", at: "answer", phase: "answer", status: 200, id: "7", cold: true},
-		{name: "headers of the answer", at: "response", phase: "response", status: 200, id: "7"},
-		{name: "body of the answer", at: "response_body", phase: "response_body", status: 200, id: "7"},
+		{name: "headers of the answer", at: "response", phase: "response", status: 200, id: "7", body: read},
+		{name: "body of the answer", at: "response_body", phase: "response_body", status: 200, id: "7", body: read},
 		{name: "second try", at: "replayed", phase: "replayed", status: 200, id: "7", lost: true},
-		{name: "panic itself", at: "response,panicked", phase: "response", status: 503, id: "null"},
+		{name: "panic itself", at: "response,panicked", phase: "response", status: 503, id: "null", body: read},
 		{name: "notification", at: "route", phase: "request_body", status: 503, id: "null",
 			body: `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`},
 		{name: "initialize", at: "encode", phase: "request_body", status: 503, id: "7",

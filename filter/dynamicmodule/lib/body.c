@@ -74,6 +74,13 @@ whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
   return w;
 }
 
+bool contains(const whole* w, char* const words[MCP_WORDS], uint32_t set) {
+  for (int i = 0; i < MCP_WORDS; i++) {
+    if (set & (1u << i) && memmem(w->ptr, w->length, words[i], strlen(words[i])) != NULL) return true;
+  }
+  return false;
+}
+
 void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t end, envoy_bytes with) {
   if (with.length <= end - start && end <= w->head_length) {
     // The memory is this request's alone and Envoy reads it only after the

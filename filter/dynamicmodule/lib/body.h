@@ -27,6 +27,9 @@ whole received(void* envoy, envoy_enum which);
 // Joins the buffered and, if both is set, the received body, in this order.
 whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
 
+// Whether one of the words that set has the bits of is in a body.
+bool contains(const whole* w, char* const words[MCP_WORDS], uint32_t set);
+
 // Replaces the bytes from start to end of a request's body. Shorter ones that lie
 // in the first chunk are replaced in place: what stands before them moves back,
 // and the bytes that come free at the front are drained. Else the body is written

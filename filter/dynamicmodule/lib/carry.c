@@ -1,6 +1,7 @@
 #include "filter.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "_cgo_export.h"
 
@@ -62,6 +63,13 @@ static void note(mcp_filter* f, envoy_bytes key, envoy_bytes value) {
   CALLBACK(http_set_dynamic_metadata_string)(f->envoy, bytes("mcp", 3), key, value);
 }
 
+static void keep_pending(mcp_filter* f, envoy_bytes text) {
+  free(f->pending);
+  f->pending = malloc(text.length);
+  f->pending_length = text.length;
+  memcpy(f->pending, text.ptr, text.length);
+}
+
 // Applies header edits, notes and counters; returns the cut and the body.
 static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_record* cut,
                   uint32_t range[2], envoy_bytes* with, envoy_bytes* body) {
@@ -94,32 +102,45 @@ static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_recor
       case MCP_PANIC:
         recovered(f, key);
         break;
+      case MCP_HELD:
+        keep_pending(f, value);
+        break;
     }
   }
 }
 
-// Where a response is held back and its server goes away, Envoy answers by itself
-// and shows that to no filter. What it is to say stands in the stream's metadata:
-// the listener's local replies are made of it while it is there.
-static void hold_response(mcp_filter* f, const mcp_out* out) {
+// Makes room for a body that is held back, so that our own limit is the one
+// that is met and not Envoy's, whose answers are not in the protocol's form.
+static void raise_limit(mcp_filter* f, uint64_t limit) {
+  uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
+  if (have != 0 && have < limit + SLACK) CALLBACK(http_set_buffer_limit)(f->envoy, limit + SLACK);
+}
+
+void hold_response(mcp_filter* f) {
+  f->need_response = true;
+  f->held = f->pending != NULL;
+  raise_limit(f, f->config->response_limit);
+}
+
+static void hold_with(mcp_filter* f, const mcp_out* out) {
   mcp_record r;
   envoy_bytes key, value;
   for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
-    if (r.kind != MCP_HELD) continue;
-    note(f, bytes("held", 4), value);
-    f->held = true;
+    if (r.kind == MCP_HELD) keep_pending(f, value);
   }
+  f->held = f->pending != NULL;
 }
 
-static void release_response(mcp_filter* f) {
-  if (f->held) note(f, bytes("held", 4), bytes("", 0));
-  f->held = false;
-}
+void release_response(mcp_filter* f) { f->held = false; }
 
+// Where a response is held back and its server goes away, Envoy answers by itself
+// and lets no filter change that. What it is to say is put into the stream's
+// metadata: the listener's local replies are made of it.
 void broken_off(mcp_filter* f) {
   if (!f->held) return;
-  f->held = f->replaying = false;
+  f->held = f->replaying = f->searching = false;
   f->replied = true;
+  note(f, bytes("held", 4), bytes(f->pending, f->pending_length));
   envoy_bytes server = bytes(NULL, 0);
   CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-server", 12), &server, 0, NULL);
   count(f, bytes("broken_off", 10), server);
@@ -161,6 +182,7 @@ static void settle(mcp_filter* f, int verdict) {
   }
   if (verdict & MCP_PLAIN) f->plain = true;
   if (verdict & MCP_PLAIN_JSON) f->plain_json = true;
+  f->unless |= (uint32_t)verdict >> MCP_UNLESS_SHIFT;
   if ((verdict & MCP_DONE) && f->handle != 0) spend(f);
 }
 
@@ -195,13 +217,6 @@ static void reply(mcp_filter* f, int verdict, mcp_out* out) {
   release_response(f);
   CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
   free(out->large);
-}
-
-// Makes room for a body that is held back, so that our own limit is the one
-// that is met and not Envoy's, whose answers are not in the protocol's form.
-static void raise_limit(mcp_filter* f, uint64_t limit) {
-  uint64_t have = CALLBACK(http_get_buffer_limit)(f->envoy);
-  if (have != 0 && have < limit + SLACK) CALLBACK(http_set_buffer_limit)(f->envoy, limit + SLACK);
 }
 
 void hold_request(mcp_filter* f) {
@@ -252,7 +267,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
                                      bool both) {
   char room[OUT_ROOM];
   if ((verdict & MCP_ACTION_MASK) == MCP_ASK) {
-    hold_response(f, out);
+    hold_with(f, out);
     f->replaying = ask(f, out);
     finish(f, verdict, out);
     if (f->replaying) return HOLD;
@@ -264,10 +279,9 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
       reply(f, verdict, out);
       return ENDED;
     case MCP_NEED_BODY: {
-      hold_response(f, out);
+      hold_with(f, out);
       finish(f, verdict, out);
-      f->need_response = true;
-      raise_limit(f, f->config->response_limit);
+      hold_response(f);
       return HOLD;
     }
     default: {

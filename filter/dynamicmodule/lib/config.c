@@ -51,6 +51,7 @@ void ON(http_filter_config_destroy)(const void* config) {
   mcp_config* c = (mcp_config*)config;
   CALLBACK(http_filter_config_scheduler_delete)(c->scheduler);
   mcpConfigClose(c->handle);
+  for (int i = 0; i < MCP_WORDS; i++) free(c->words[i]);
   free(c->cluster);
   free(c);
 }

@@ -19,15 +19,21 @@ typedef struct {
   mcp_config* config;
   uint64_t handle;     // of the Go stream; 0 before and after Go has to do with it
   uint64_t announced;  // content-length of the request; NO_LENGTH without
+  uint64_t promised;   // that of a response that is searched
   bool need_request;
   bool need_response;
   bool plain;       // an ordinary answer needs no decision
   bool plain_json;  // one of JSON needs none
+  uint32_t unless;  // one of JSON needs none unless one of these words is in it
+  bool searching;   // it is held back to find out
   bool asking;      // the request waits for the broker
   bool replaying;   // the response does
   bool replied;
   bool denied;      // a filter of the operator's answers in place of a server
-  bool held;        // Envoy knows what to answer if it ends the response, see hold_response
+  bool held;        // a response is held back
+  // What to answer if Envoy ends a response that is held back; NULL for its own words.
+  char* pending;
+  size_t pending_length;
 } mcp_filter;
 
 // What a verdict has come to: the message may go on, is held back, or the stream
@@ -55,6 +61,10 @@ void filter_closed(mcp_filter* f);
 
 // Holds the request back until its body is complete.
 void hold_request(mcp_filter* f);
+
+// Holds a response back that the core has not been shown, or lets it go.
+void hold_response(mcp_filter* f);
+void release_response(mcp_filter* f);
 
 // Envoy ends a response that is held back.
 void broken_off(mcp_filter* f);

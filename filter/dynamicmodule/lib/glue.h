@@ -18,6 +18,8 @@ enum {
   MCP_DONE = 1 << 11,
   MCP_PLAIN = 1 << 12,
   MCP_PLAIN_JSON = 1 << 13,
+  // From here: the words that an answer of JSON has none of if it is plain.
+  MCP_UNLESS_SHIFT = 16,
 };
 
 // Where Go writes the records of a verdict: data if they fit into room bytes,
@@ -61,7 +63,7 @@ typedef struct {
   size_t spent_count;
 } mcp_entry;
 
-enum { MCP_COUNTERS = 2 };
+enum { MCP_COUNTERS = 2, MCP_WORDS = 6 };
 
 // What the module uses.
 typedef struct {
@@ -84,6 +86,7 @@ typedef struct {
   uint64_t response_limit;
   uint64_t ask_timeout_ms;
   bool policies;        // filters of the operator's stand behind this one
+  char* words[MCP_WORDS];  // that MCP_UNLESS_SHIFT is about, by bit
   char* cluster;        // of the broker's internal API
   size_t cluster_length;
 } mcp_config;

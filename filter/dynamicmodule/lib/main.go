@@ -5,7 +5,7 @@
 package main
 
 /*
-#cgo CFLAGS: -std=gnu11 -O2 -Wall -Wno-unused-parameter
+#cgo CFLAGS: -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wno-unused-parameter
 #cgo linux LDFLAGS: -Wl,--unresolved-symbols=ignore-all
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,7 @@ import (
 	"mcp-gateway/filter/dynamicmodule"
 	"mcp-gateway/filter/host"
 	"mcp-gateway/internal/fault"
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -81,8 +82,9 @@ func headers(p *C.envoy_header, n C.size_t) []filter.Header {
 	return unsafe.Slice((*filter.Header)(unsafe.Pointer(p)), int(n))
 }
 
-// A change of either layout must not compile.
+// A change of either layout, or of the number of words, must not compile.
 const (
+	_ = uint(C.MCP_WORDS-len(fromserver.Texts)) + uint(len(fromserver.Texts)-C.MCP_WORDS)
 	_ = unsafe.Sizeof(filter.Header{}) - unsafe.Sizeof(C.envoy_header{})
 	_ = unsafe.Sizeof(C.envoy_header{}) - unsafe.Sizeof(filter.Header{})
 	_ = unsafe.Offsetof(filter.Header{}.Value) - unsafe.Offsetof(C.envoy_header{}.value)
@@ -116,6 +118,9 @@ func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok
 	c.response_limit = C.uint64_t(f.ResponseLimit)
 	c.policies = C.bool(f.Policies)
 	c.ask_timeout_ms = C.uint64_t(time.Duration(f.AskTimeout).Milliseconds())
+	for i, word := range fromserver.Texts {
+		c.words[i] = C.CString(word)
+	}
 	c.cluster_length = C.size_t(len(f.InternalCluster))
 	c.cluster = C.CString(f.InternalCluster)
 	return 1

@@ -56,9 +56,9 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
 #define NO_LENGTH UINT64_MAX
 
 // Envoy has checked the header: digits, and that the body will be so long.
-static uint64_t content_length(void* envoy) {
+static uint64_t content_length(void* envoy, envoy_enum which) {
   envoy_bytes v = {NULL, 0};
-  if (!CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL) ||
+  if (!CALLBACK(http_get_header)(envoy, which, bytes("content-length", 14), &v, 0, NULL) ||
       v.length == 0)
     return NO_LENGTH;
   if (v.length > 18) return NO_LENGTH - 1;  // more than any limit
@@ -78,7 +78,7 @@ static bool is_post(void* envoy) {
 
 envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
-  f->announced = end ? NO_LENGTH : content_length(envoy);
+  f->announced = end ? NO_LENGTH : content_length(envoy, REQUEST_HEADERS);
   // A body without a length may never come, as that of a CONNECT: only a POST
   // must have one.
   if (!end && (f->announced <= EARLY || (f->announced == NO_LENGTH && is_post(envoy)))) {
@@ -196,33 +196,59 @@ static bool ordinary(void* envoy, bool events) {
          (starts(v, "application/json", 16) || (events && starts(v, "text/event-stream", 17)));
 }
 
-envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
-  mcp_filter* f = (mcp_filter*)module;
-  // Envoy has answered a request that it did not wait for the end of.
-  if (f->need_request) f->replied = true;
-  if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
-  if ((f->plain || f->plain_json) && !end && ordinary(envoy, f->plain)) {
-    spend(f);
-    return HEADERS_CONTINUE;
-  }
+static bool is_encoded(void* envoy) {
+  envoy_bytes v = {NULL, 0};
+  return CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes("content-encoding", 16), &v, 0, NULL);
+}
+
+static enum outcome response_headers(mcp_filter* f, bool end) {
   envoy_header list[MAX_HEADERS];
   envoy_header* large;
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
-  size_t n = read_headers(envoy, RESPONSE_HEADERS, list, &large);
+  size_t n = read_headers(f->envoy, RESPONSE_HEADERS, list, &large);
   int verdict = mcpResponseHeaders(f->handle, large ? large : list, n, end, f->denied, &out);
   free(large);
-  return response_verdict(f, verdict, &out, false, false) == GO_ON ? HEADERS_CONTINUE
-                                                                    : HEADERS_STOP;
+  return response_verdict(f, verdict, &out, false, false);
 }
 
+envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, bool end) {
+  mcp_filter* f = (mcp_filter*)module;
+  // Envoy has answered a request that it did not wait for the end of.
+  if (f->need_request) f->replied = true;
+  if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
+  if ((f->plain || f->plain_json || f->unless) && !end && ordinary(envoy, f->plain)) {
+    if (f->unless == 0) {
+      spend(f);
+      return HEADERS_CONTINUE;
+    }
+    f->promised = content_length(envoy, RESPONSE_HEADERS);
+    if ((f->promised == NO_LENGTH || f->promised <= f->config->response_limit) && !is_encoded(envoy)) {
+      f->searching = true;
+      hold_response(f);
+      return HEADERS_STOP;
+    }
+  }
+  return response_headers(f, end) == GO_ON ? HEADERS_CONTINUE : HEADERS_STOP;
+}
 static enum outcome response_complete(mcp_filter* f, bool both) {
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
   f->need_response = false;
   whole w = gather(f->envoy, BUFFERED_RESPONSE, RECEIVED_RESPONSE, both);
+  if (f->searching) {
+    f->searching = false;
+    if (!contains(&w, f->config->words, f->unless)) {
+      release_response(f);
+      spend(f);
+      return GO_ON;
+    }
+    enum outcome o = response_headers(f, false);
+    if (o != HOLD) return o;
+    f->need_response = false;
+  }
   int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, true, &out);
   enum outcome o = response_verdict(f, verdict, &out, false, both);
   return o;
@@ -245,11 +271,11 @@ envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool e
   size_t size = CALLBACK(http_get_body_size)(envoy, RECEIVED_RESPONSE) +
                 (same ? 0 : CALLBACK(http_get_body_size)(envoy, BUFFERED_RESPONSE));
   if (size > f->config->response_limit) {
-    f->need_response = false;
+    f->need_response = f->searching = false;
     enum outcome o = response_verdict(f, mcpAnswerTooLarge(f->handle, &out), &out, false, !same);
     return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
   }
-  if (!end) return BODY_STOP_AND_BUFFER;
+  if (!end && !(f->searching && size == f->promised)) return BODY_STOP_AND_BUFFER;
   return response_complete(f, !same) == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
 }
 
@@ -286,5 +312,6 @@ const void* ON(http_filter_new)(const void* config, void* envoy) {
 void ON(http_filter_destroy)(const void* module) {
   mcp_filter* f = (mcp_filter*)module;
   filter_closed(f);
+  free(f->pending);
   free(f);
 }
