@@ -13,8 +13,9 @@ enum {
   // A request that announces a larger body is judged by its headers at once;
   // for a smaller one the first entry into Go waits for the body.
   EARLY = 65536,
-  // How often, in nanoseconds, a worker yields to Go's scheduler, see mcpYield.
-  YIELD = 5000000,
+  // How often, in nanoseconds, a worker yields to Go's scheduler, see mcpYield: in
+  // less than 10 ms, and no oftener, as another thread has to wake for it.
+  YIELD = 9000000,
 };
 
 static __thread int64_t yielded;
