@@ -163,7 +163,7 @@ func TestHiddenUnderEverySpelling(t *testing.T) {
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["weather_delete"]}`,
 	} {
 		if _, d := post(g, body, "x-mcp-claims", reader); d.Action != Reply && !(d.Action == Ask && d.Question.Path == gatewayconfig.PathTable) {
-			t.Errorf("%s: action %v to %s", body, d.Action, edits(d)["x-mcp-server"])
+			t.Errorf("%s: action %v to %s", body, d.Action, chosen(edits(d)))
 		}
 	}
 	for _, headers := range [][]string{
@@ -302,7 +302,7 @@ func TestDeniedLooksAtTheTableAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d = s.Answer(200, text, second); d.Action != Pass || edits(d)["x-mcp-server"] != "weather" {
+	if d = s.Answer(200, text, second); d.Action != Pass || chosen(edits(d)) != "weather" {
 		t.Errorf("%v %s", d.Action, d.Body)
 	}
 }
@@ -349,12 +349,12 @@ func TestMarksOfHiddenServers(t *testing.T) {
 			sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`),
 			sealed("s1", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"docs~1","progress":1}}`),
 		} {
-			if _, d := post(g, body, "x-mcp-claims", token); d.Action != Pass || edits(d)["x-mcp-server"] != want {
-				t.Errorf("%s: %v to %q, want %q", body, d.Action, edits(d)["x-mcp-server"], want)
+			if _, d := post(g, body, "x-mcp-claims", token); d.Action != Pass || chosen(edits(d)) != want {
+				t.Errorf("%s: %v to %q, want %q", body, d.Action, chosen(edits(d)), want)
 			}
 		}
-		if _, d := get(g, "last-event-id", sealed("s1", "docs~7"), "x-mcp-claims", token); d.Action != Pass || edits(d)["x-mcp-server"] != want {
-			t.Errorf("resumed: %v to %q, want %q", d.Action, edits(d)["x-mcp-server"], want)
+		if _, d := get(g, "last-event-id", sealed("s1", "docs~7"), "x-mcp-claims", token); d.Action != Pass || chosen(edits(d)) != want {
+			t.Errorf("resumed: %v to %q, want %q", d.Action, chosen(edits(d)), want)
 		}
 	}
 }

@@ -45,14 +45,14 @@ func TestForgedMarkReachesNoServer(t *testing.T) {
 			`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"` + id + `","progress":1}}`,
 		} {
 			if _, d = post(g, body); d.Action != Pass || !d.Plain || d.Reroute || d.Splice.Start != d.Splice.End {
-				t.Errorf("%s: action %d to %q", body, d.Action, edits(d)["x-mcp-server"])
+				t.Errorf("%s: action %d to %q", body, d.Action, chosen(edits(d)))
 			}
 		}
 		if _, d = get(g, "last-event-id", id); d.Action != Pass || !d.Plain || d.Reroute {
-			t.Errorf("event id %s: action %d to %q", id, d.Action, edits(d)["x-mcp-server"])
+			t.Errorf("event id %s: action %d to %q", id, d.Action, chosen(edits(d)))
 		}
 	}
-	if _, d := post(g, sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`)); edits(d)["x-mcp-server"] != "docs" {
+	if _, d := post(g, sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`)); chosen(edits(d)) != "docs" {
 		t.Errorf("the true mark: %+v", d)
 	}
 }
@@ -72,8 +72,8 @@ func TestMarkOfAnotherServerIsMarkedAgain(t *testing.T) {
 	}
 	body := `{"jsonrpc":"2.0","id":"` + id + `","result":{}}`
 	_, d = post(g, body)
-	if want := `{"jsonrpc":"2.0","id":"` + theirs + `","result":{}}`; edits(d)["x-mcp-server"] != "weather" || spliced(body, d) != want {
-		t.Errorf("to %q: %s", edits(d)["x-mcp-server"], spliced(body, d))
+	if want := `{"jsonrpc":"2.0","id":"` + theirs + `","result":{}}`; chosen(edits(d)) != "weather" || spliced(body, d) != want {
+		t.Errorf("to %q: %s", chosen(edits(d)), spliced(body, d))
 	}
 }
 

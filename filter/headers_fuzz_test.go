@@ -12,7 +12,7 @@ import (
 // owns.
 func FuzzRequestHeaders(f *testing.F) {
 	for _, seed := range [][5]string{
-		{"/mcp", "gw.example:8888", "https://app.example", "x-mcp-server", "docs"},
+		{"/mcp", "gw.example:8888", "https://app.example", "x-mcp-cluster", "mcp-server-docs"},
 		{"/mcp?x=1", "GW.example", "http://gw.example:3000", "x-envoy-retry-on", "5xx"},
 		{"/mcp/team", "gw.example", "null", "host", "gw.example"},
 		{"//mcp", "gw.example:80,evil.example", "http://gw.example@evil.example", "origin", "https://evil.example"},
@@ -65,7 +65,7 @@ func FuzzRequestHeaders(f *testing.F) {
 		changed := edits(d)
 		for _, h := range headers {
 			owned := strings.HasPrefix(h.Name, "x-mcp-") || strings.HasPrefix(h.Name, "x-envoy-")
-			if d.Action == Pass && owned && (changed[h.Name] == "" || changed[h.Name] == h.Value && h.Value != "docs") {
+			if d.Action == Pass && owned && (changed[h.Name] == "" || changed[h.Name] == h.Value && h.Value != "mcp-server-docs") {
 				t.Fatalf("%s: %q passes: %v", h.Name, h.Value, changed)
 			}
 		}

@@ -35,7 +35,7 @@ func TestOldClientsGoToTheBroker(t *testing.T) {
 		return s.RequestHeaders(postHeaders(append([]string{":method", "GET", ":path", path, "accept", "text/event-stream",
 			"mcp-session-id", "-", "mcp-protocol-version", "2024-11-05"}, more...)...), true, second)
 	}
-	if d := get("/mcp/sse", "x-mcp-server", "docs"); d.Action != Pass || !d.Reroute || s.phase != phaseBroker {
+	if d := get("/mcp/sse", "x-mcp-cluster", "mcp-server-docs"); d.Action != Pass || !d.Reroute || s.phase != phaseBroker {
 		t.Errorf("stream: %+v", d)
 	}
 	for path, status := range map[string]int{

@@ -36,8 +36,8 @@ func TestMessagesWithoutResult(t *testing.T) {
 				t.Fatalf("%+v %s", d, d.Body)
 			}
 			e := edits(d)
-			if e["x-mcp-server"] != tt.server {
-				t.Fatalf("to %q: %v", e["x-mcp-server"], e)
+			if chosen(e) != tt.server {
+				t.Fatalf("to %q: %v", chosen(e), e)
 			}
 			if tt.server == "" {
 				if d.Splice.Start != d.Splice.End || !d.Plain || e["authorization"] != "" {
@@ -95,7 +95,7 @@ func TestMarkOfANewServerLooksTwice(t *testing.T) {
 	table.Servers = append(table.Servers, gatewayconfig.TableServer{Name: "fresh", Authority: "x", Path: "/", Label: "fresh"})
 	putTable(t, g, table)
 	g.sessions.put([]byte("s1"), backend{server: "fresh", id: []byte("b-fresh"), expires: 30 * second})
-	if d = s.Answer(304, nil, second); d.Action != Pass || edits(d)["x-mcp-server"] != "fresh" || spliced(body, d) != `{"jsonrpc":"2.0","id":7,"result":{}}` {
+	if d = s.Answer(304, nil, second); d.Action != Pass || chosen(edits(d)) != "fresh" || spliced(body, d) != `{"jsonrpc":"2.0","id":7,"result":{}}` {
 		t.Errorf("%+v", d)
 	}
 }
@@ -108,7 +108,7 @@ func TestCancelledFollowsItsRequest(t *testing.T) {
 		if d.Action != Pass || d.Splice.Start != d.Splice.End {
 			t.Fatalf("%s: %+v", id, d)
 		}
-		return edits(d)["x-mcp-server"]
+		return chosen(edits(d))
 	}
 	post(g, call("search"))
 	post(g, strings.Replace(call("weather_get_weather"), `"id":1`, `"id":"1"`, 1))
@@ -196,7 +196,7 @@ func TestCompletion(t *testing.T) {
 			}
 			continue
 		}
-		if e := edits(d); d.Action != Pass || e["x-mcp-server"] != tt.server || spliced(complete(tt.ref), d) != complete(tt.want) {
+		if e := edits(d); d.Action != Pass || chosen(e) != tt.server || spliced(complete(tt.ref), d) != complete(tt.want) {
 			t.Errorf("%s: %+v", tt.ref, d)
 		}
 	}
@@ -207,7 +207,7 @@ func TestCompletion(t *testing.T) {
 	table.Tools, table.Prompts = nil, nil
 	putTable(t, g, table)
 	for _, ref := range []string{`{"type":"ref/prompt","name":"x"}`, `{"type":"ref/resource","uri":"x+a:b"}`} {
-		if _, d := post(g, complete(ref)); d.Action != Pass || edits(d)["x-mcp-server"] != "docs" || d.Splice.Start != d.Splice.End {
+		if _, d := post(g, complete(ref)); d.Action != Pass || chosen(edits(d)) != "docs" || d.Splice.Start != d.Splice.End {
 			t.Errorf("sole server, %s: %+v", ref, d)
 		}
 	}

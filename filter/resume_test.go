@@ -17,7 +17,7 @@ func TestResumedStreamGoesToItsServer(t *testing.T) {
 	s, d := get(g, "last-event-id", sealed("s1", "docs~a~1"), "accept-encoding", "gzip", "authorization", "Bearer x")
 	e := edits(d)
 	for name, want := range map[string]string{
-		"x-mcp-server": "docs", "last-event-id": "a~1", "mcp-session-id": "b-docs", ":path": "", ":authority": "10.1.1.2:9001",
+		"x-mcp-cluster": "mcp-server-docs", "last-event-id": "a~1", "mcp-session-id": "b-docs", ":path": "", ":authority": "10.1.1.2:9001",
 		"accept": "", "accept-encoding": "(removed)", "authorization": "(removed)",
 	} {
 		if e[name] != want {
@@ -48,7 +48,7 @@ func TestNotResumedByAServer(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{sealed("s1", "~docs~1"), sealed("s1", "gone~1"), "docs~1", sealed("s2", "docs~1"), "42", "", "~"} {
 		_, d := get(newGateway(t), "last-event-id", id)
-		if e := edits(d); d.Action != Pass || !d.Plain || e["x-mcp-server"] != "" || e["last-event-id"] != "" {
+		if e := edits(d); d.Action != Pass || !d.Plain || chosen(e) != "" || e["last-event-id"] != "" {
 			t.Errorf("%q: %+v", id, d)
 		}
 	}

@@ -14,7 +14,7 @@ func sendingTable() gatewayconfig.Table {
 	table := testTable()
 	table.Servers[0].Sends = &gatewayconfig.Sends{
 		Headers: map[string]string{"x-key": "of-the-server", "authorization": "Bearer 100%"},
-		Forward: []string{"x-tenant", "x-both", "cookie", "authorization", "x-mcp-server", "mcp-session-id"},
+		Forward: []string{"x-tenant", "x-both", "cookie", "authorization", "x-mcp-cluster", "mcp-session-id"},
 	}
 	return table
 }

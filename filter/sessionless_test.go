@@ -14,7 +14,7 @@ func TestWithoutASession(t *testing.T) {
 	}
 	putTable(t, g, testTable())
 	_, d := post(g, call("weather_get_weather"), "mcp-session-id", "-")
-	if d.Action != Pass || !d.Reroute || edits(d)["x-mcp-long"] != "1" || edits(d)["x-mcp-server"] != "" || d.Splice.With != nil {
+	if d.Action != Pass || !d.Reroute || edits(d)["x-mcp-long"] != "1" || chosen(edits(d)) != "" || d.Splice.With != nil {
 		t.Errorf("%+v", d)
 	}
 	if _, d := post(newGateway(t), call("weather_get_weather"), "mcp-session-id", "-"); d.Action != Reply || d.Status != 400 {

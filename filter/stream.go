@@ -327,7 +327,7 @@ func (s *Stream) address() {
 	s.dropOwned()
 	s.dress()
 	s.d.Reroute = true
-	s.set(mcp.HeaderServer, srv.nameBytes)
+	s.set(mcp.HeaderCluster, srv.cluster)
 	s.set(":authority", srv.authority)
 	if s.hasQuery || string(s.path) != string(srv.path) {
 		s.set(":path", srv.path)

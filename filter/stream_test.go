@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/internal/mcp"
 )
 
 const second = int64(1e9)
@@ -125,6 +126,11 @@ func edits(d *Decision) map[string]string {
 	return out
 }
 
+// chosen is the server that a request goes to.
+func chosen(edits map[string]string) string {
+	return strings.TrimPrefix(edits[mcp.HeaderCluster], gatewayconfig.ServerCluster(""))
+}
+
 func spliced(body string, d *Decision) string {
 	return body[:d.Splice.Start] + string(d.Splice.With) + body[d.Splice.End:]
 }
@@ -164,7 +170,7 @@ func TestForward(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, d := post(newGateway(t), tt.body, "x-mcp-server", "evil", "x-mcp-anything", "1", "x-envoy-retry-on", "5xx", "content-length", "123", "authorization", "Bearer client", "cookie", "a=b", "proxy-authorization", "x")
+			_, d := post(newGateway(t), tt.body, "x-mcp-cluster", "mcp-server-evil", "x-mcp-anything", "1", "x-envoy-retry-on", "5xx", "content-length", "123", "authorization", "Bearer client", "cookie", "a=b", "proxy-authorization", "x")
 			if d.Action != Pass || !d.Reroute {
 				t.Fatalf("action %v, reroute %v, body %s", d.Action, d.Reroute, d.Body)
 			}
@@ -172,7 +178,7 @@ func TestForward(t *testing.T) {
 				t.Errorf("body\n got %s\nwant %s", got, tt.want)
 			}
 			e := edits(d)
-			if e["x-mcp-server"] != tt.server || e["x-mcp-anything"] != "(removed)" || e["authorization"]+e["cookie"]+e["proxy-authorization"] != "(removed)(removed)(removed)" || e["x-envoy-retry-on"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
+			if chosen(e) != tt.server || e["x-mcp-anything"] != "(removed)" || e["authorization"]+e["cookie"]+e["proxy-authorization"] != "(removed)(removed)(removed)" || e["x-envoy-retry-on"] != "(removed)" || e["mcp-session-id"] != "b-"+tt.server {
 				t.Errorf("edits %v", e)
 			}
 			if want := fmt.Sprint(len(tt.want)); e["content-length"] != want {
@@ -181,12 +187,12 @@ func TestForward(t *testing.T) {
 			// The gateway's own value must come after the removal of the client's.
 			last := ""
 			for _, x := range d.Edits {
-				if x.Name == "x-mcp-server" {
+				if x.Name == mcp.HeaderCluster {
 					last = string(x.Value)
 				}
 			}
-			if last != tt.server {
-				t.Errorf("last x-mcp-server edit %q", last)
+			if last != gatewayconfig.ServerCluster(tt.server) {
+				t.Errorf("last x-mcp-cluster edit %q", last)
 			}
 		})
 	}
@@ -224,12 +230,12 @@ func TestPassedToBroker(t *testing.T) {
 		`{"jsonrpc":"2.0","method":"notifications/initialized"}`,
 		`{"jsonrpc":"2.0","id":7,"result":{}}`,
 	} {
-		_, d := post(newGateway(t), body, "x-mcp-server", "weather")
-		if d.Action != Pass || d.Splice.With != nil || edits(d)["x-mcp-server"] != "(removed)" {
+		_, d := post(newGateway(t), body, "x-mcp-cluster", "mcp-server-weather")
+		if d.Action != Pass || d.Splice.With != nil || chosen(edits(d)) != "(removed)" {
 			t.Errorf("%s: %+v", body, d)
 		}
 		if !d.Reroute {
-			t.Errorf("%s: the route that the client's own x-mcp-server chose stays", body)
+			t.Errorf("%s: the route that the client's own x-mcp-cluster chose stays", body)
 		}
 		if _, d = post(newGateway(t), body); d.Reroute {
 			t.Errorf("%s: the route is chosen twice for nothing", body)

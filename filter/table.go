@@ -17,6 +17,7 @@ import (
 type server struct {
 	name      string
 	nameBytes []byte
+	cluster   []byte // of Envoy
 	authority []byte
 	path      []byte
 	prefix    string
@@ -109,7 +110,7 @@ func newTable(t *gatewayconfig.Table, before *table) (*table, error) {
 			return nil, fmt.Errorf("table: server %d (%q) lacks a name, an authority or a path", i, s.Name)
 		}
 		servers[i] = &server{
-			name: s.Name, nameBytes: []byte(s.Name),
+			name: s.Name, nameBytes: []byte(s.Name), cluster: []byte(gatewayconfig.ServerCluster(s.Name)),
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
 			onConflict: s.OnConflict, hint: hintOf(s.Name),

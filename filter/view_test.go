@@ -102,8 +102,8 @@ func TestViews(t *testing.T) {
 				}
 				return
 			}
-			if d.Action != Pass || edits(d)["x-mcp-server"] != test.server {
-				t.Fatalf("action %d to %q, body %s", d.Action, edits(d)["x-mcp-server"], d.Body)
+			if d.Action != Pass || chosen(edits(d)) != test.server {
+				t.Fatalf("action %d to %q, body %s", d.Action, chosen(edits(d)), d.Body)
 			}
 			if got := spliced(body, d); !strings.Contains(got, `"`+test.own+`"`) {
 				t.Errorf("server gets %s", got)
@@ -208,7 +208,7 @@ func TestViewsHoldForTheRestOfTheProtocol(t *testing.T) {
 		{"/mcp/none", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"docs~1","progress":1}}`, "broker"},
 	} {
 		_, d := post(viewGateway(t), sealed("s1", test.body), ":path", test.path)
-		switch got := edits(d)["x-mcp-server"]; {
+		switch got := chosen(edits(d)); {
 		case test.server == "":
 			if d.Action != Reply || !strings.Contains(string(d.Body), `"code":-32602`) {
 				t.Errorf("%s %s: action %d, %s", test.path, test.body, d.Action, d.Body)
@@ -221,7 +221,7 @@ func TestViewsHoldForTheRestOfTheProtocol(t *testing.T) {
 		s := new(Stream)
 		s.Reset(viewGateway(t))
 		d := s.RequestHeaders(postHeaders(":method", "GET", ":path", path, "accept", "text/event-stream", "last-event-id", sealed("s1", "new~7")), true, second)
-		if got := edits(d)["x-mcp-server"]; d.Action != Pass || got != want {
+		if got := chosen(edits(d)); d.Action != Pass || got != want {
 			t.Errorf("resuming at %s: action %d to %q, want %q", path, d.Action, got, want)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 const (
@@ -106,7 +107,7 @@ func localCluster(name, address string, options *anypb.Any) (*clusterv3.Cluster,
 }
 
 func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
-	c := newCluster(ServerCluster(s.Name), s.ConnectTimeout, serverStreams, http1(serverKeep))
+	c := newCluster(gatewayconfig.ServerCluster(s.Name), s.ConnectTimeout, serverStreams, http1(serverKeep))
 	trusted := inFile(p.TrustedCA)
 	if s.CACert != "" {
 		trusted = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s.CACert}}

@@ -170,14 +170,14 @@ func TestEnvoyRoutes(t *testing.T) {
 		plain := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
 		r := run(t, binary, "", "", fmt.Sprintf("{name: plain, url: '%s/mcp', headers: {Authorization: of-the-server}}", plain.url), envoyconfig.Params{})
 
-		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Server", "plain", "X-Other", "kept"}
+		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Cluster", "mcp-server-plain", "X-Other", "kept"}
 		t.Run("ToAServer", func(t *testing.T) {
 			resp, body := r.post(http.DefaultClient, "{}", append(own, envoytest.HeaderServer, "plain")...)
 			got := plain.got(t)
 			if resp.StatusCode != 200 || body != "server" {
 				t.Errorf("%d %s", resp.StatusCode, body)
 			}
-			for _, name := range []string{"X-Mcp-Server", "X_mcp_server", "X_Mcp_Server", "X-Envoy-Expected-Rq-Timeout-Ms"} {
+			for _, name := range []string{"X-Mcp-Cluster", "X_mcp_cluster", "X_Mcp_Cluster", "X-Envoy-Expected-Rq-Timeout-Ms"} {
 				if _, ok := got.Header[name]; ok {
 					t.Errorf("the server got %s: %s", name, got.Header.Get(name))
 				}
@@ -196,12 +196,12 @@ func TestEnvoyRoutes(t *testing.T) {
 		})
 		t.Run("ToTheBroker", func(t *testing.T) {
 			// The header that chooses a server is none that a client may send.
-			resp, body := r.post(http.DefaultClient, "{}", append(own, "X-Mcp-Server", "plain")...)
+			resp, body := r.post(http.DefaultClient, "{}", append(own, "X-Mcp-Cluster", "mcp-server-plain")...)
 			got := r.broker.got(t)
 			if resp.StatusCode != 200 || body != "broker" || resp.Header.Get("Mcp-Session-Id") != "of-the-gateway" {
 				t.Errorf("%d %s %v", resp.StatusCode, body, resp.Header)
 			}
-			if got.Header.Get("Authorization") != "Bearer client" || got.Header.Get("X-Mcp-Server") != "" {
+			if got.Header.Get("Authorization") != "Bearer client" || got.Header.Get("X-Mcp-Cluster") != "" {
 				t.Errorf("the broker got %v", got.Header)
 			}
 		})
@@ -211,6 +211,15 @@ func TestEnvoyRoutes(t *testing.T) {
 			}
 			if len(r.broker.requests) != 0 {
 				t.Error("the broker got the call")
+			}
+		})
+		t.Run("OtherClusters", func(t *testing.T) {
+			// Whatever the filter might come to say, it reaches servers only.
+			for _, cluster := range []string{envoyconfig.ClusterInternal, envoyconfig.ClusterControlPlane} {
+				if resp, body := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, cluster); resp.StatusCode != 200 || body != "broker" {
+					t.Errorf("%s: %d %s", cluster, resp.StatusCode, body)
+				}
+				r.broker.got(t)
 			}
 		})
 	})

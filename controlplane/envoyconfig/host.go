@@ -90,7 +90,7 @@ func (h Host) stats() *metricsv3.StatsConfig {
 // this name.
 const noFilter = "mcp-no-filter"
 
-// marked has routes to the broker, whose requests name no server, take only what
+// marked has routes to the broker, behind those of the servers, take only what
 // the filter has let pass, and refuses all else: contrib's filter for Go lets
 // everything pass where a library has not registered the plugin. A client can send
 // no such mark (early).
@@ -98,7 +98,7 @@ const noFilter = "mcp-no-filter"
 // What is refused has a route nevertheless: filters in front of ours, as for CORS,
 // look at what the route that a request has at first is configured with, and take
 // none that answers by itself.
-func (h Host) marked(broker []*routev3.Route, unrouted *routev3.HeaderMatcher) []*routev3.Route {
+func (h Host) marked(broker []*routev3.Route) []*routev3.Route {
 	if h != HostGolang {
 		return broker
 	}
@@ -108,7 +108,7 @@ func (h Host) marked(broker []*routev3.Route, unrouted *routev3.HeaderMatcher) [
 	}
 	return append(broker, &routev3.Route{
 		Name:  noFilter,
-		Match: anyPath(unrouted),
+		Match: anyPath(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier:            &routev3.RouteAction_Cluster{Cluster: noFilter},
 			ClusterNotFoundResponseCode: routev3.RouteAction_SERVICE_UNAVAILABLE,

@@ -82,7 +82,7 @@ func TestEnvoyWithoutThePluginRefuses(t *testing.T) {
 			"plain":  nil,
 			"long":   {"X-Mcp-Long", "1"},
 			"mark":   {"X-Mcp-Filter", "mcp_gateway"},
-			"server": {"X-Mcp-Server", "a"},
+			"server": {"X-Mcp-Cluster", "mcp-server-a"},
 		} {
 			resp, body := r.post(http.DefaultClient, "{}", headers...)
 			if resp.StatusCode != 503 || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"code":-32603`) {

@@ -80,7 +80,7 @@ func connectionManager(g *gateway.Gateway, p Params) (*hcmv3.HttpConnectionManag
 		ServerName: "mcp-gateway",
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout: durationpb.New(clientIdle),
-			// x_mcp_server could pass for x-mcp-server behind a server's CGI.
+			// x_mcp_cluster could pass for x-mcp-cluster behind a server's CGI.
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_DROP_HEADER,
 			MaxHeadersCount:              wrapperspb.UInt32(uint32(g.Limits.Headers)),
 		},

@@ -56,7 +56,7 @@ func perServer(s *gateway.Server) map[string]*anypb.Any {
 
 // carriedRoutes are for calls that the broker makes at servers for which the
 // operator's filters are configured: they meet the same.
-func carriedRoutes(servers []gateway.Server, unrouted *routev3.HeaderMatcher) []*routev3.Route {
+func carriedRoutes(servers []gateway.Server) []*routev3.Route {
 	var list []*routev3.Route
 	for i := range servers {
 		s := &servers[i]
@@ -65,7 +65,7 @@ func carriedRoutes(servers []gateway.Server, unrouted *routev3.HeaderMatcher) []
 		}
 		list = append(list, &routev3.Route{
 			Name: "broker-long-" + s.Name,
-			Match: anyPath(unrouted, &routev3.HeaderMatcher{
+			Match: anyPath(&routev3.HeaderMatcher{
 				Name: mcp.HeaderLong,
 				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 					MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s.Name},

@@ -35,9 +35,6 @@ const (
 	ClusterControlPlane = "mcp-controlplane"
 )
 
-// ServerCluster is the cluster of a server.
-func ServerCluster(server string) string { return "mcp-server-" + server }
-
 // Params are what Envoy must know besides the gateway. An address is
 // "unix:/path" or "host:port".
 type Params struct {

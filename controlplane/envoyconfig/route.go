@@ -33,39 +33,23 @@ const slack = 64 << 10
 // for, in bytes; it lifts connectionBuffer.
 func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.Limits.Body) + slack }
 
-// routes is the route table: one route per server, chosen by the filter with
-// x-mcp-server, and the broker for all the rest.
+// routes is the route table: servers, each chosen by the filter with the name of
+// its cluster, and the broker for all the rest. Envoy tries one route after the
+// other, and twice for each request, so servers that are alike have one in common.
 func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 	servers := g.EnabledServers()
 	slices.SortFunc(servers, func(a, b gateway.Server) int { return strings.Compare(a.Name, b.Name) })
-	// First what every request meets before the filter has chosen a server: an
-	// event stream, or an answer of the broker's, which has to come in time.
-	unrouted := &routev3.HeaderMatcher{Name: mcp.HeaderServer, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
-	list := append(oldClientRoutes(g, unrouted), []*routev3.Route{
-		{Name: "broker-streams", Match: anyPath(unrouted, isGet()), Action: toBroker(0)},
-	}...)
-	list = append(list, carriedRoutes(servers, unrouted)...)
-	list = append(list, []*routev3.Route{
-		{Name: "broker-long", Match: anyPath(unrouted, isLong()), Action: long(servers)},
-		{Name: "broker", Match: anyPath(unrouted), Action: toBroker(brokerTimeout)},
-	}...)
-	for _, r := range list {
+	// What every request meets before the filter has chosen a server: an event
+	// stream, or an answer of the broker's, which has to come in time.
+	broker := append(oldClientRoutes(g), &routev3.Route{Name: "broker-streams", Match: anyPath(isGet()), Action: toBroker(0)})
+	broker = append(broker, carriedRoutes(servers)...)
+	broker = append(broker,
+		&routev3.Route{Name: "broker-long", Match: anyPath(isLong()), Action: long(servers)},
+		&routev3.Route{Name: "broker", Match: anyPath(), Action: toBroker(brokerTimeout)})
+	for _, r := range broker {
 		r.RequestHeadersToAdd = peerAddress()
 	}
-	list = p.Host.marked(list, unrouted)
-	for i := range servers {
-		list = append(list, serverRoute(&servers[i]))
-	}
-	list = append(list,
-		// The filter may know a server a moment longer than Envoy.
-		&routev3.Route{
-			Name:  "no-such-server",
-			Match: anyPath(),
-			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-				Status: 404,
-				Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "no such server"}},
-			}},
-		})
+	list := append(serverRoutes(servers), p.Host.marked(broker)...)
 	return &routev3.RouteConfiguration{
 		Name:             RouteConfigName,
 		ValidateClusters: p.Host.validateClusters(),
@@ -81,7 +65,7 @@ func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 
 // oldClientRoutes have what an HTTP+SSE client posts reach the replica of the
 // broker that holds its stream: both are chosen by the client's address.
-func oldClientRoutes(g *gateway.Gateway, unrouted *routev3.HeaderMatcher) []*routev3.Route {
+func oldClientRoutes(g *gateway.Gateway) []*routev3.Route {
 	path := g.StreamPath()
 	if path == "" {
 		return nil
@@ -93,7 +77,7 @@ func oldClientRoutes(g *gateway.Gateway, unrouted *routev3.HeaderMatcher) []*rou
 				ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
 			},
 		}}
-		match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}, Headers: []*routev3.HeaderMatcher{unrouted}}
+		match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}}
 		return &routev3.Route{Name: name, Match: match, Action: action}
 	}
 	return []*routev3.Route{
@@ -153,30 +137,67 @@ func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}, Headers: headers}
 }
 
-func serverRoute(s *gateway.Server) *routev3.Route {
+// serverRoutes are one for each server that has settings of its own, and one for
+// all others. The filter may know a server a moment longer than Envoy: that is 404.
+func serverRoutes(servers []gateway.Server) []*routev3.Route {
+	usual := usualLimits(servers)
+	var list []*routev3.Route
+	for i := range servers {
+		s := &servers[i]
+		if l := limitsOf(s); l != usual || s.Bridged() || len(s.EnvoyFilters) > 0 {
+			name := gatewayconfig.ServerCluster(s.Name)
+			r := serverRoute(name, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}, l)
+			r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: clusterOf(s)}
+			r.TypedPerFilterConfig = perServer(s)
+			list = append(list, r)
+		}
+	}
+	// A server's, not any cluster that a header could name.
+	own := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: gatewayconfig.ServerCluster("")}}
+	r := serverRoute("mcp-servers", own, usual)
+	r.GetRoute().ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: mcp.HeaderCluster}
+	r.GetRoute().ClusterNotFoundResponseCode = routev3.RouteAction_NOT_FOUND
+	return append(list, r)
+}
+
+// limits are how long a request to a server may take, and rest.
+type limits struct{ timeout, idle time.Duration }
+
+func limitsOf(s *gateway.Server) limits { return limits{s.Timeout, s.IdleTimeout} }
+
+// usualLimits are those that most servers have.
+func usualLimits(servers []gateway.Server) limits {
+	count := map[limits]int{}
+	var most limits
+	for i := range servers {
+		l := limitsOf(&servers[i])
+		if count[l]++; count[l] > count[most] {
+			most = l
+		}
+	}
+	return most
+}
+
+// serverRoute is a route for the clusters that match; where to is still to be said.
+func serverRoute(name string, cluster *matcherv3.StringMatcher, l limits) *routev3.Route {
 	action := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterOf(s)},
-		Timeout:          durationpb.New(s.Timeout),
+		Timeout: durationpb.New(l.timeout),
 		// No retries: a tool must not run twice, and the mere possibility has
 		// Envoy keep a copy of every body.
 	}
-	if s.IdleTimeout != brokerIdle { // else it is the listener's, already running
-		action.IdleTimeout = durationpb.New(s.IdleTimeout)
+	if l.idle != brokerIdle { // else it is the listener's, already running
+		action.IdleTimeout = durationpb.New(l.idle)
 	}
 	return &routev3.Route{
-		Name: ServerCluster(s.Name),
+		Name: name,
 		Match: anyPath(&routev3.HeaderMatcher{
-			Name: mcp.HeaderServer,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-				MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s.Name},
-			}},
+			Name: mcp.HeaderCluster, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: cluster},
 		}),
 		Action: &routev3.Route_Route{Route: action},
 		// The client's credentials are gone by now, and the server's are there: both
 		// is the filter's to do, as what stands here can be read in /config_dump.
-		RequestHeadersToRemove:  []string{mcp.HeaderServer},
+		RequestHeadersToRemove:  []string{mcp.HeaderCluster},
 		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie", "www-authenticate"},
-		TypedPerFilterConfig:    perServer(s),
 	}
 }
 
@@ -186,7 +207,7 @@ func clusterOf(s *gateway.Server) string {
 	if s.Bridged() {
 		return ClusterBroker
 	}
-	return ServerCluster(s.Name)
+	return gatewayconfig.ServerCluster(s.Name)
 }
 
 // retries repeats what cannot have reached the broker, at another replica if

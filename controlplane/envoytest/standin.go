@@ -13,7 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// HeaderServer names the server that the stand-in routes a request to;
+// HeaderServer names the server that the stand-in routes a request to, or a cluster
+// that begins with mcp-;
 // HeaderHold makes it hold the request's body until all of it is there; HeaderPass
 // has it mark the request as one that it has let pass.
 const (
@@ -29,12 +30,13 @@ function envoy_on_request(request)
   local server = headers:get("` + HeaderServer + `")
   headers:remove("` + HeaderServer + `")
   headers:remove("` + HeaderHold + `")
-  if headers:get("x-mcp-server") then
-    headers:remove("x-mcp-server")
+  if headers:get("x-mcp-cluster") then
+    headers:remove("x-mcp-cluster")
     request:clearRouteCache()
   end
   if server then
-    headers:replace("x-mcp-server", server)
+    if server:sub(1, 4) ~= "mcp-" then server = "mcp-server-" .. server end
+    headers:replace("x-mcp-cluster", server)
     request:clearRouteCache()
   end
   if headers:get("` + HeaderPass + `") then

@@ -174,7 +174,10 @@ func TestEnvoyFollowsServersUnderAnOpenStream(t *testing.T) {
 		flows()
 		p.publish(servers(one)) // the stream's own server moves, b goes
 		answers("a", "one")
-		answers("b", "no such server")
+		envoytest.Eventually(t, "b is unknown", func() bool {
+			status, _ := p.call(at, "b")
+			return status == http.StatusNotFound
+		})
 		flows()
 		close(event)
 		if _, err := lines.ReadString('\n'); err != io.EOF {

@@ -54,12 +54,12 @@ func TestEncode(t *testing.T) {
 			"Forward",
 			filter.Decision{
 				Action: filter.Pass, Reroute: true, Plain: true, Revalidate: true,
-				Edits:  []filter.Edit{{Name: "x-mcp-server", Value: []byte("a")}, {Name: "x-mcp-x", Remove: true}},
+				Edits:  []filter.Edit{{Name: "x-mcp-cluster", Value: []byte("a")}, {Name: "x-mcp-x", Remove: true}},
 				Splice: filter.Splice{Start: 3, End: 70000, With: []byte(`"n"`)},
 				Notes:  []filter.Note{{Key: "server", Value: []byte("a")}},
 			},
 			Verdict(filter.Pass) | Reroute | Plain | Revalidate,
-			[]string{"1 x-mcp-server=a", "2 x-mcp-x=", `3 3 70000="n"`},
+			[]string{"1 x-mcp-cluster=a", "2 x-mcp-x=", `3 3 70000="n"`},
 		},
 		{
 			"Accepted",

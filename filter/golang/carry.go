@@ -50,7 +50,7 @@ func (s *Stream) carryRequest(d *filter.Decision) api.StatusType {
 // mark. One to a server has the server's name.
 func (s *Stream) mark(d *filter.Decision) bool {
 	for i := range d.Edits {
-		if e := &d.Edits[i]; e.Name == mcp.HeaderServer && !e.Remove {
+		if e := &d.Edits[i]; e.Name == mcp.HeaderCluster && !e.Remove {
 			return false
 		}
 	}

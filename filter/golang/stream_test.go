@@ -36,7 +36,7 @@ func TestColdCallAsksAndGoesOn(t *testing.T) {
 	}
 	h := e.request.headers
 	for name, want := range map[string]string{
-		"x-mcp-server": "a", ":authority": "a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
+		"x-mcp-cluster": "mcp-server-a", ":authority": "a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
 	} {
 		if got := h.values(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -61,12 +61,12 @@ func TestWhatGoesToTheBrokerIsMarked(t *testing.T) {
 	e := newEnvoy(t, p, c)
 	postTo(e, "x-mcp-filter", "forged")
 	e.request.body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, true)
-	if h := e.request.headers; !e.request.ended || h.values("x-mcp-filter") != Name || h.values("x-mcp-server") != "" || e.cleared != 1 {
+	if h := e.request.headers; !e.request.ended || h.values("x-mcp-filter") != Name || h.values("x-mcp-cluster") != "" || e.cleared != 1 {
 		t.Errorf("%v, cleared %d times", h.pairs, e.cleared)
 	}
 	e.destroy()
 	e = warmed(t, p, c)
-	if h := e.request.headers; h.values("x-mcp-filter") != "" || h.values("x-mcp-server") != "a" {
+	if h := e.request.headers; h.values("x-mcp-filter") != "" || h.values("x-mcp-cluster") != "mcp-server-a" {
 		t.Errorf("a call: %v", h.pairs)
 	}
 	e.destroy()

@@ -113,7 +113,7 @@ func postTo(e *envoy, extra ...string) {
 	e.sendHeaders(false, append([]string{
 		":method", "POST", ":path", "/mcp", ":authority", "gw.example", "content-type", "application/json",
 		"accept", "application/json, text/event-stream", "mcp-session-id", "s1", "mcp-protocol-version", "2025-11-25",
-		"x-mcp-server", "forged",
+		"x-mcp-cluster", "forged",
 	}, extra...)...)
 }
 

@@ -46,3 +46,6 @@ const (
 	// PartialFail answers lists with an error that names the server.
 	PartialFail Partial = "fail"
 )
+
+// ServerCluster is Envoy's cluster of a server.
+func ServerCluster(server string) string { return "mcp-server-" + server }

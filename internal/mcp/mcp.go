@@ -63,9 +63,9 @@ const (
 	HeaderName            = "mcp-name"   // modern revisions only
 	HeaderParamPrefix     = "mcp-param-" // modern revisions only: mirrored arguments
 
-	// HeaderServer carries the name of the chosen server from the filter to
+	// HeaderCluster carries the cluster of the chosen server from the filter to
 	// Envoy's route table. No request of a client keeps it.
-	HeaderServer = "x-mcp-server"
+	HeaderCluster = "x-mcp-cluster"
 	// HeaderLong marks a request on its way from the filter to the broker that
 	// takes as long as a server takes, or a client listens.
 	HeaderLong = "x-mcp-long"

@@ -181,7 +181,7 @@ func TestHiddenToolIsNeverCalled(t *testing.T) {
 				"without a session":             harness.NewClient(t, as.g.URL).With(token, harness.HeaderRevision+": "+harness.Revision),
 				"another name in the header":    reader.With("Mcp-Name: cal_list_events"),
 				"a header of the other era":     reader.With("Mcp-Method: tools/call", "Mcp-Name: cal_list_events"),
-				"headers that the gateway owns": reader.With("X-Mcp-Server: cal", "X-Mcp-Long: cal", "X-Envoy-Original-Path: /mcp"),
+				"headers that the gateway owns": reader.With("X-Mcp-Cluster: mcp-server-cal", "X-Mcp-Long: cal", "X-Envoy-Original-Path: /mcp"),
 			}
 			for way, c := range ways {
 				for _, b := range bodies {

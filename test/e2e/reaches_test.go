@@ -166,7 +166,7 @@ func canaries(c *harness.Client) *harness.Client {
 	c = c.With("Origin: https://app.example")
 	for _, name := range []string{
 		"Cookie", "cookie", "COOKIE", "Proxy-Authorization", "proxy-authorization", "X-Auth-Token", "x-auth-token", "Api-Key",
-		"X-Mcp-Server", "x-mcp-server", "X-MCP-Claims", "X-Mcp-Client", "X-Mcp-Address", "X-Mcp-Anything", "X_Mcp_Server", "x_api_key",
+		"X-Mcp-Cluster", "x-mcp-cluster", "X-MCP-Claims", "X-Mcp-Client", "X-Mcp-Address", "X-Mcp-Anything", "X_Mcp_Cluster", "x_api_key",
 		"X-Envoy-Original-Path", "x-envoy-external-address", "X-Forwarded-For", "x-forwarded-for", "X-Real-Ip", "Forwarded", "Via", "Referer",
 		"X-Forwarded-Client-Cert", "X-Amz-Security-Token", "Baggage", "Sec-Fetch-Mode", "X-Custom", "Mcp-Gateway-Secret",
 	} {
@@ -267,7 +267,7 @@ func (e *everywhere) throughTrailers(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header, r.ContentLength = c.Header.Clone(), -1
-		r.Trailer = http.Header{"Authorization": nil, "X-Mcp-Server": nil, "X-Custom": nil}
+		r.Trailer = http.Header{"Authorization": nil, "X-Mcp-Cluster": nil, "X-Custom": nil}
 		body.end = func() {
 			for name := range r.Trailer {
 				r.Trailer.Set(name, "canary")

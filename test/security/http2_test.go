@@ -140,9 +140,9 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		return append(kept, more...)
 	}
 	for name, lines := range map[string][]string{
-		"the server's header":   lines2(session, "x-mcp-server: a", "x-mcp-server: b", "x-mcp-long: "+word, "x-envoy-retry-on: "+word),
+		"the server's header":   lines2(session, "x-mcp-cluster: mcp-server-a", "x-mcp-cluster: mcp-server-b", "x-mcp-long: "+word, "x-envoy-retry-on: "+word),
 		"claims":                lines2(session, "x-mcp-claims: "+word, "x-mcp-client: "+word, "x-mcp-address: "+word),
-		"with underscores":      lines2(session, "x_mcp_server: a", "mcp_session_id: "+word),
+		"with underscores":      lines2(session, "x_mcp_cluster: mcp-server-a", "mcp_session_id: "+word),
 		"credentials in pieces": lines2(session, "cookie: a="+word, "cookie: b="+word, "authorization: Bearer "+word),
 		"the host as well":      lines2(session, "host: localhost"),
 		"another host behind":   lines2(session, "host: evil.example"), // RFC 9113 section 8.3.1
@@ -158,7 +158,7 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 	}
 	t.Run("in trailers", func(t *testing.T) {
 		w.forget()
-		status, text := send(lines2(session), "x-mcp-server: a", "authorization: Bearer "+word, "x-mcp-claims: e30")
+		status, text := send(lines2(session), "x-mcp-cluster: mcp-server-a", "authorization: Bearer "+word, "x-mcp-claims: e30")
 		if status == "200" && strings.Contains(text, `"b:tool"`) {
 			w.clean(t, session)
 			return
@@ -166,7 +166,7 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		w.untouched(t)
 	})
 	refused := map[string][]string{
-		"capitals":                   lines2(session, "X-Mcp-Server: a"),
+		"capitals":                   lines2(session, "X-Mcp-Cluster: mcp-server-a"),
 		"another host first":         without(":authority", "host: evil.example", ":authority: localhost"),
 		"another host alone":         without(":authority", "host: evil.example"),
 		"two authorities":            lines2(session, ":authority: evil.example"),
@@ -176,14 +176,14 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		"pseudo header behind":       without(":path", ":path: /mcp"),
 		"no authority":               without(":authority"),
 		"userinfo":                   without(":authority", ":authority: localhost@evil.example"),
-		"connection":                 lines2(session, "connection: x-mcp-server"),
+		"connection":                 lines2(session, "connection: x-mcp-cluster"),
 		"transfer-encoding":          lines2(session, "transfer-encoding: chunked"),
 		"upgrade":                    lines2(session, "upgrade: h2c"),
-		"a line end in a value":      lines2(session, "x-custom: a\r\nx-mcp-server: a"),
-		"a line end in a name":       lines2(session, "x-custom\r\nx-mcp-server: a"),
+		"a line end in a value":      lines2(session, "x-custom: a\r\nx-mcp-cluster: mcp-server-a"),
+		"a line end in a name":       lines2(session, "x-custom\r\nx-mcp-cluster: mcp-server-a"),
 		"a NUL in a value":           lines2(session, "x-custom: a\x00b"),
-		"a space in a name":          lines2(session, "x-mcp-server : a"),
-		"a colon in a name":          lines2(session, "x-mcp-server:a: a"),
+		"a space in a name":          lines2(session, "x-mcp-cluster : mcp-server-a"),
+		"a colon in a name":          lines2(session, "x-mcp-cluster:a: a"),
 		"a length that is short":     lines2(session, fmt.Sprintf("content-length: %d", len(body)-1)),
 		"a length that is long":      lines2(session, fmt.Sprintf("content-length: %d", len(body)+1)),
 		"two lengths":                lines2(session, fmt.Sprintf("content-length: %d", len(body)), "content-length: 0"),

@@ -142,7 +142,8 @@ void broken_off(mcp_filter* f) {
   f->replied = true;
   note(f, bytes("held", 4), bytes(f->pending, f->pending_length));
   envoy_bytes server = bytes(NULL, 0);
-  CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-server", 12), &server, 0, NULL);
+  CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-cluster", 13), &server, 0, NULL);
+  if (server.length > 11) server = bytes(server.ptr + 11, server.length - 11);  // mcp-server-
   count(f, bytes("broken_off", 10), server);
 }
 
