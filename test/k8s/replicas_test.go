@@ -28,7 +28,7 @@ func (w *world) leader() string {
 func TestReplicas(t *testing.T) {
 	w := newWorld(t, "")
 	harness.Eventually(t, "a leader", func() bool { return w.leader() != "" })
-	add := func(name string) {
+	add := func(name string) (tool string) {
 		w.t.Helper()
 		name += "-" + unique()
 		w.serve("default", name, tools(name, "tool"))
@@ -39,8 +39,9 @@ func TestReplicas(t *testing.T) {
 		w.want(a, "Ready=True/Listed")
 		harness.Connect(t, w.URL).Tool(name+"_tool", "")
 		t.Logf("%s is ready and called after %v", name, time.Since(began).Round(time.Millisecond))
+		return name + "_tool"
 	}
-	add("first")
+	first, c := add("first"), harness.Connect(t, w.URL)
 	// Of two replicas the one that was there leads, until it ends.
 	for i, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		w.addControlPlane(w.Kubeconfig)
@@ -48,7 +49,11 @@ func TestReplicas(t *testing.T) {
 		leads.Signal(end)
 		<-leads.Ended()
 		began := time.Now()
-		harness.Eventually(t, "another leader", func() bool { now := w.leader(); return now != "" && now != before })
+		harness.Eventually(t, "another leader", func() bool {
+			c.Tool(first, "") // goes on meanwhile
+			now := w.leader()
+			return now != "" && now != before
+		})
 		t.Logf("after %v another leads: %v", end, time.Since(began).Round(time.Millisecond))
 		add([]string{"second", "third"}[i])
 	}
