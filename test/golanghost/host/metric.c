@@ -43,13 +43,18 @@ static uint32_t metric_of(uint32_t type, view name) {
   return i;
 }
 
-static void add(uint32_t id, int64_t by) {
-  atomic_fetch_add(&metrics[id].value, by);
+// Has Envoy follow a change of a value.
+static void changed(uint32_t id, int64_t by) {
   atomic_fetch_add(&metrics[id].pending, by);
   if (atomic_exchange(&following, true)) return;
   pthread_mutex_lock(&lock);
   if (scheduler != NULL) ENVOY(bootstrap_extension_config_scheduler_commit)(scheduler, 0);
   pthread_mutex_unlock(&lock);
+}
+
+static void add(uint32_t id, int64_t by) {
+  atomic_fetch_add(&metrics[id].value, by);
+  changed(id, by);
 }
 
 void count_panic(void) { add(metric_of(COUNTER, view_of("panic_error", 11)), 1); }
@@ -79,7 +84,9 @@ CAPIStatus envoyGoFilterHttpIncrementMetric(void* config, uint32_t id, int64_t b
 CAPIStatus envoyGoFilterHttpRecordMetric(void* config, uint32_t id, uint64_t value) {
   if (!has_plugin(__func__, config)) return CAPIFilterIsGone;
   id = known(__func__, id);
-  add(id, (int64_t)value - (metrics[id].type == GAUGE ? atomic_load(&metrics[id].value) : 0));
+  // In one step: two that set a gauge at the same time must not both take its old value away.
+  if (metrics[id].type == GAUGE) changed(id, (int64_t)value - atomic_exchange(&metrics[id].value, (int64_t)value));
+  else add(id, (int64_t)value);
   return CAPIOK;
 }
 
