@@ -16,6 +16,8 @@ typedef struct {
   bytes name;
   _Atomic(int64_t) value;    // as the plugin reads it
   _Atomic(int64_t) pending;  // what Envoy has not been shown of it
+  atomic_bool used;          // as in Envoy, one that was never set is not shown
+  bool shown;                // to Envoy; main thread only
 } metric;
 
 // Number 0 is contrib's own.
@@ -46,6 +48,7 @@ static uint32_t metric_of(uint32_t type, view name) {
 // Has Envoy follow a change of a value.
 static void changed(uint32_t id, int64_t by) {
   atomic_fetch_add(&metrics[id].pending, by);
+  atomic_store(&metrics[id].used, true);
   if (atomic_exchange(&following, true)) return;
   pthread_mutex_lock(&lock);
   if (scheduler != NULL) ENVOY(bootstrap_extension_config_scheduler_commit)(scheduler, 0);
@@ -121,12 +124,14 @@ void ON(bootstrap_extension_config_scheduled)(void* envoy, const void* module, u
   uint32_t n = atomic_load(&count);
   for (uint32_t i = 0; i < n; i++) {
     metric* m = &metrics[i];
+    bool used = atomic_load(&m->used);
     int64_t by = atomic_exchange(&m->pending, 0);
     view name = view_of(m->name.p, m->name.n);
     size_t id = labelled[m->type];
-    if (by == 0) continue;
+    if (by == 0 && (m->shown || !used)) continue;  // the first value may be 0
+    m->shown = true;
     if (m->type == COUNTER) ENVOY(bootstrap_extension_config_increment_counter)(envoy, id, &name, 1, (uint64_t)by);
-    else if (by > 0) ENVOY(bootstrap_extension_config_increment_gauge)(envoy, id, &name, 1, (uint64_t)by);
+    else if (by >= 0) ENVOY(bootstrap_extension_config_increment_gauge)(envoy, id, &name, 1, (uint64_t)by);
     else ENVOY(bootstrap_extension_config_decrement_gauge)(envoy, id, &name, 1, (uint64_t)-by);
   }
 }
