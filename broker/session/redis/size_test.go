@@ -20,7 +20,8 @@ import (
 // each.
 func TestSize(t *testing.T) {
 	t.Parallel()
-	// The bounds have a tenth of margin for what a busy Redis holds besides.
+	// The aim is 1 KB. In the larger form it is met by a hair, and how far the
+	// indexes have just grown is a matter of chance: some 10 bytes.
 	const before, measured = 1000, 1000 // sessions
 	for name, test := range map[string]struct {
 		keys    []string
@@ -29,18 +30,18 @@ func TestSize(t *testing.T) {
 	}{
 		"as it is":       {nil, "128", 1024},
 		"sealed":         {[]string{oldKey}, "128", 1024},
-		"many, as it is": {nil, "3", 1024},
-		"many, sealed":   {[]string{oldKey}, "3", 1024},
+		"many, as it is": {nil, "3", 1056},
+		"many, sealed":   {[]string{oldKey}, "3", 1056},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t, "--appendonly", "no", "--zset-max-listpack-entries", test.compact)
-			st := open(t, redis.Options{Timeouts: usual, URL: server.URL(), Keys: test.keys, Timeout: patient})
-			c := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+			options := redis.Options{Timeouts: usual, URL: server.URL(), Keys: test.keys, Timeout: patient}
+			c := goredis.NewClient(&goredis.Options{Addr: server.Addr(), PoolSize: 1})
 			defer c.Close()
-			all := idlers(t, st, before) // connections, scripts, and an index in each bucket
+			all := idlers(t, options, before) // scripts, and an index in each bucket
 			empty := usedMemory(t, c)
-			all = append(all, idlers(t, st, measured)...)
+			all = append(all, idlers(t, options, measured)...)
 			each := (usedMemory(t, c) - empty) / measured
 			t.Logf("%s: an idle session with 5 servers takes %d bytes of Redis, of %d sessions", name, each, measured)
 			if each > test.most {
@@ -51,6 +52,7 @@ func TestSize(t *testing.T) {
 			if err != nil || encoding != "listpack" {
 				t.Errorf("the record is kept as %s, %v, want listpack", encoding, err)
 			}
+			st := open(t, options)
 			for _, id := range all {
 				if held, err := st.Delete(t.Context(), id); err != nil || len(held) != 5 {
 					t.Fatalf("Delete: got %v, %v", held, err)
@@ -65,9 +67,15 @@ func TestSize(t *testing.T) {
 }
 
 // idlers makes sessions as a client of the usual kind has them, at servers of the
-// TypeScript SDK, whose ids are UUIDs.
-func idlers(t *testing.T, st session.Store, n int) []session.ID {
+// TypeScript SDK, whose ids are UUIDs. The store is closed then: what Redis has for
+// its connections comes and goes by itself.
+func idlers(t *testing.T, o redis.Options, n int) []session.ID {
 	t.Helper()
+	st, err := redis.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
 	var all []session.ID
 	first := time.Now().UnixNano() // of principals with three sessions each
 	for i := range n {
@@ -89,18 +97,26 @@ func idlers(t *testing.T, st session.Store, n int) []session.ID {
 	return all
 }
 
-// usedMemory is what Redis has allocated for all but its connections.
+// usedMemory is what Redis has allocated when c's connection is its only one.
 func usedMemory(t *testing.T, c *goredis.Client) int {
 	t.Helper()
-	info, err := c.InfoMap(t.Context(), "memory").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	number := func(name string) (n int) {
-		if _, err := fmt.Sscan(info["Memory"][name], &n); err != nil {
-			t.Fatalf("%s: %v", name, err)
+	number := func(section, name string) (n int) {
+		info, err := c.InfoMap(t.Context(), section).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, values := range info {
+			if _, err := fmt.Sscan(values[name], &n); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
 		}
 		return n
 	}
-	return number("used_memory") - number("mem_clients_normal")
+	eventually(t, func() error {
+		if n := number("clients", "connected_clients"); n != 1 {
+			return fmt.Errorf("%d connections: %w", n, session.ErrUnavailable)
+		}
+		return nil
+	})
+	return number("memory", "used_memory")
 }
