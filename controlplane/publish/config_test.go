@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcp-gateway/controlplane/metrics"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -29,7 +30,7 @@ func question(ctx context.Context, c *Config, tag, prefer string) <-chan *httpte
 
 func published(t *testing.T, c *Config, name string) {
 	t.Helper()
-	if _, err := c.Publish(gatewayconfig.Broker{Name: name}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: name}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,7 +53,7 @@ func TestConfigWaitsAsLongAsAsked(t *testing.T) {
 		"wait=9999999999999999999": 0,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := NewConfig("")
+			c := NewConfig("", metrics.New())
 			published(t, c, "one")
 			tag := (<-question(t.Context(), c, "", "")).Header().Get("ETag")
 			began := time.Now()
@@ -67,7 +68,7 @@ func TestConfigWaitsAsLongAsAsked(t *testing.T) {
 func TestConfigAnswersWithTheChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := NewConfig("")
+		c := NewConfig("", metrics.New())
 		first := question(t.Context(), c, "", "wait=60") // a broker that is up before the control plane
 		if !open(first) {
 			t.Fatal("answered without a configuration")
@@ -90,7 +91,7 @@ func TestConfigAnswersWithTheChange(t *testing.T) {
 func TestConfigForgetsBrokersThatWentAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := NewConfig("")
+		c := NewConfig("", metrics.New())
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := question(ctx, c, "", "wait=60")
 		if !open(answer) {
@@ -105,7 +106,7 @@ func TestConfigForgetsBrokersThatWentAway(t *testing.T) {
 
 func TestConfigRefusesOtherMethodsAndPaths(t *testing.T) {
 	t.Parallel()
-	c := NewConfig("")
+	c := NewConfig("", metrics.New())
 	published(t, c, "one")
 	for _, test := range []struct {
 		method, path string

@@ -19,6 +19,7 @@ import (
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/envoytest"
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/metrics"
 )
 
 // plane is a control plane with one Envoy that has our resources, the stand-in
@@ -34,7 +35,7 @@ type plane struct {
 func start(t *testing.T, binary string, first *gateway.Gateway) *plane {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	p := &plane{t: t, server: NewServer(zap.New(core)), logs: logs}
+	p := &plane{t: t, server: NewServer(zap.New(core), metrics.New()), logs: logs}
 	broker, xds := envoytest.Socket(t, "broker"), envoytest.Socket(t, "xds")
 	p.params = envoyconfig.Params{BrokerPublic: "unix:" + broker, BrokerInternal: "unix:" + broker, ControlPlane: "unix:" + xds}
 	l, err := net.Listen("unix", xds)

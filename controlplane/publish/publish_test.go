@@ -15,6 +15,7 @@ import (
 
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/metrics"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -75,7 +76,7 @@ func ask(t *testing.T, stream discoveryv3.AggregatedDiscoveryService_StreamAggre
 
 func TestServesEveryType(t *testing.T) {
 	t.Parallel()
-	s := NewServer(zap.NewNop())
+	s := NewServer(zap.NewNop(), metrics.New())
 	if err := s.Publish(resources(t, "a", "b")); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestServesEveryType(t *testing.T) {
 // A server comes: its cluster is pushed and nothing else, so that nothing drains.
 func TestAServersChangeIsItsCluster(t *testing.T) {
 	t.Parallel()
-	s := NewServer(zap.NewNop())
+	s := NewServer(zap.NewNop(), metrics.New())
 	versions := func(r *envoyconfig.Resources) map[string]string {
 		if err := s.Publish(r); err != nil {
 			t.Fatal(err)
@@ -124,7 +125,7 @@ func TestAServersChangeIsItsCluster(t *testing.T) {
 
 func TestChangesArePushed(t *testing.T) {
 	t.Parallel()
-	s := NewServer(zap.NewNop())
+	s := NewServer(zap.NewNop(), metrics.New())
 	if err := s.Publish(resources(t, "a")); err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +158,12 @@ func get(c *Config, header ...string) *httptest.ResponseRecorder {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	c := NewConfig("s3cret")
+	c := NewConfig("s3cret", metrics.New())
 	auth := []string{"Authorization", "Bearer s3cret"}
 	if w := get(c, auth...); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("before the first: %d", w.Code)
 	}
-	if _, err := c.Publish(gatewayconfig.Broker{Name: "one"}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: "one"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range [][]string{nil, {"Authorization", "Bearer other"}, {"Authorization", "s3cret"}} {
@@ -181,7 +182,7 @@ func TestConfig(t *testing.T) {
 	}
 	answered := make(chan *httptest.ResponseRecorder)
 	go func() { answered <- get(c, append([]string{"Prefer", "wait=20"}, same...)...) }()
-	if _, err := c.Publish(gatewayconfig.Broker{Name: "two"}); err != nil {
+	if _, err := c.Publish(gatewayconfig.Broker{Name: "two"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if w := <-answered; w.Code != http.StatusOK || gatewayconfig.Decode(w.Body.Bytes(), &b) != nil || b.Name != "two" {

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"mcp-gateway/controlplane/envoyconfig"
+	"mcp-gateway/controlplane/metrics"
 )
 
 // everyone is the one group of Envoys: all of a gateway get the same.
@@ -34,13 +35,14 @@ func (oneGroup) ID(*corev3.Node) string { return everyone }
 // Server serves Envoy's resources by ADS, state of the world and delta. Envoys
 // that connect before the first Publish wait for it.
 type Server struct {
-	log   *zap.Logger
-	cache cachev3.SnapshotCache
+	log     *zap.Logger
+	metrics *metrics.Metrics
+	cache   cachev3.SnapshotCache
 }
 
 // NewServer returns a Server that has nothing to serve yet.
-func NewServer(log *zap.Logger) *Server {
-	return &Server{log: log, cache: cachev3.NewSnapshotCache(true, oneGroup{}, nil)}
+func NewServer(log *zap.Logger, m *metrics.Metrics) *Server {
+	return &Server{log: log, metrics: m, cache: cachev3.NewSnapshotCache(true, oneGroup{}, nil)}
 }
 
 // Publish replaces all resources. The version of each type is its content's
@@ -104,14 +106,31 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// callbacks log what Envoy refuses: otherwise nobody would see that a new
+// kinds are what metrics call the types of resources.
+var kinds = map[string]string{
+	envoyconfig.TypeListener: "listener", envoyconfig.TypeRoute: "route", envoyconfig.TypeCluster: "cluster",
+	envoyconfig.TypeEndpoint: "endpoint", envoyconfig.TypeExtension: "extension",
+}
+
+// callbacks tell what Envoy refuses: otherwise nobody would see that a new
 // configuration is not in use.
 func (s *Server) callbacks() serverv3.Callbacks {
 	refused := func(url, detail string) {
+		kind := kinds[url]
+		if kind == "" {
+			kind = metrics.Other
+		}
+		s.metrics.Refused(kind)
 		s.log.Error("envoy refused its new configuration and keeps the old one",
 			zap.String("type", url), zap.String("reason", detail))
 	}
+	came := func(context.Context, int64, string) error {
+		s.metrics.EnvoyCame()
+		return nil
+	}
+	left := func(int64, *corev3.Node) { s.metrics.EnvoyLeft() }
 	return serverv3.CallbackFuncs{
+		StreamOpenFunc: came, StreamClosedFunc: left, DeltaStreamOpenFunc: came, DeltaStreamClosedFunc: left,
 		StreamRequestFunc: func(_ int64, r *discoveryv3.DiscoveryRequest) error {
 			if r.GetErrorDetail() != nil {
 				refused(r.GetTypeUrl(), r.GetErrorDetail().GetMessage())

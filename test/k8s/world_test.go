@@ -30,6 +30,7 @@ type world struct {
 	// Broker and Envoy are processes, ControlPlanes replicas.
 	Broker, Envoy *harness.Process
 	ControlPlanes []*harness.Process
+	port          string // of URL
 	// The names by which they find each other, and the addresses of the replicas.
 	controlPlane, broker string
 	replicas             []string
@@ -49,17 +50,31 @@ func newWorld(t *testing.T, spec string) *world {
 // arguments besides.
 func newWorldAs(t *testing.T, spec string, kubeconfig func(*world) string, args ...string) *world {
 	t.Helper()
-	_, port, _ := strings.Cut(harness.FreeAddr(t), ":")
-	w := &world{Cluster: newCluster(t), t: t, URL: "http://127.0.0.1:" + port + "/mcp", Admin: harness.FreeAddr(t)}
-	w.controlPlane, w.broker = "controlplane-"+unique()+".default.svc.cluster.local", "broker-"+unique()+".default.svc.cluster.local"
-	w.Apply(object("MCPGateway mcp {port: " + port + spec + "}"))
+	w := newEmptyWorld(t)
+	w.Apply(object("MCPGateway mcp {port: " + w.port + spec + "}"))
 	w.addControlPlane(kubeconfig(w), args...)
+	w.startParts()
+	return w
+}
+
+// newEmptyWorld is a cluster with names for what a gateway has; nothing of it runs.
+func newEmptyWorld(t *testing.T) *world {
+	t.Helper()
+	_, port, _ := strings.Cut(harness.FreeAddr(t), ":")
+	return &world{
+		Cluster: newCluster(t), t: t, port: port, URL: "http://127.0.0.1:" + port + "/mcp", Admin: harness.FreeAddr(t),
+		controlPlane: "controlplane-" + unique() + ".default.svc.cluster.local", broker: "broker-" + unique() + ".default.svc.cluster.local",
+	}
+}
+
+// startParts runs a broker and an Envoy.
+func (w *world) startParts() {
+	w.t.Helper()
 	at := podAddress()
 	netns.Name(w.broker, at)
-	w.Broker = harness.Start(t, "broker", harness.Built(t, "mcp-gateway"),
+	w.Broker = harness.Start(w.t, "broker", harness.Built(w.t, "mcp-gateway"),
 		[]string{"broker", "--control-plane", "http://" + w.controlPlane + ":18001", "--listen", at + ":8890", "--internal-listen", at + ":8891"}, internalSecret)
 	w.startEnvoy()
-	return w
 }
 
 // addControlPlane starts a replica of the control plane, which is who the kubeconfig
@@ -69,7 +84,7 @@ func (w *world) addControlPlane(kubeconfig string, args ...string) {
 	at := podAddress()
 	w.replicas = append(w.replicas, at)
 	p := harness.Start(w.t, fmt.Sprintf("controlplane-%d", len(w.replicas)), harness.Built(w.t, "mcp-gateway"), append([]string{"controlplane",
-		"--kubernetes", "--gateway", "default/mcp", "--kubeconfig", kubeconfig, "--xds-listen", at + ":18000", "--config-listen", at + ":18001",
+		"--kubernetes", "--gateway", "default/mcp", "--kubeconfig", kubeconfig, "--xds-listen", at + ":18000", "--config-listen", at + ":18001", "--metrics-listen", at + ":18002",
 		"--broker", w.broker + ":8890", "--broker-internal", w.broker + ":8891"}, args...), internalSecret)
 	w.ControlPlanes = append(w.ControlPlanes, p)
 	netns.Name(w.controlPlane, w.replicas...)

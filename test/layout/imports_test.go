@@ -96,8 +96,9 @@ var rules = []rule{
 		"google.golang.org/protobuf/...", "go.yaml.in/yaml/v3",
 	}, not: []string{"net/http", "os", "os/exec"}},
 	{of: "controlplane/keys", may: []string{"go.uber.org/zap"}, not: []string{"os", "os/exec"}},
+	{of: "controlplane/metrics", may: []string{"github.com/prometheus/client_golang/..."}, not: []string{"net", "os"}},
 	{of: "controlplane/publish", may: []string{
-		"controlplane/gateway", "controlplane/envoyconfig", "internal/...", "go.uber.org/zap", "google.golang.org/grpc/...",
+		"controlplane/gateway", "controlplane/envoyconfig", "controlplane/metrics", "internal/...", "go.uber.org/zap", "google.golang.org/grpc/...",
 		"google.golang.org/protobuf/...", "github.com/envoyproxy/go-control-plane/...",
 	}},
 	{of: "controlplane/envoytest", may: []string{

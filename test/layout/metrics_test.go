@@ -14,8 +14,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mcp-gateway/broker/metrics"
+	controlplane "mcp-gateway/controlplane/metrics"
 )
 
 // document returns the rows of the tables of docs/metrics.md: the first cell of
@@ -37,12 +39,13 @@ func document(t *testing.T) (rows map[string]string) {
 }
 
 // TestMetricsAreDocumented holds docs/metrics.md to what there is, in both
-// directions: the broker's metrics with their labels, those of the filter, and the
-// values of the labels limit and reason.
+// directions: the metrics of broker and control plane with their labels, those of the
+// filter, and the values of the labels limit and reason.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
 	maps.Copy(want, ofBroker(t))
+	maps.Copy(want, ofControlPlane(t))
 	maps.Copy(want, ofFilter(t))
 	for _, limit := range limits(t) {
 		want[`limit="`+limit+`"`] = ""
@@ -73,7 +76,20 @@ func ofBroker(t *testing.T) map[string]string {
 	})
 	m.Listed("tools", 1)
 	m.TokenAsked("a", metrics.TokenIssued)
-	families, err := m.Gatherer().Gather()
+	return labelled(t, m.Gatherer())
+}
+
+func ofControlPlane(t *testing.T) map[string]string {
+	t.Helper()
+	m := controlplane.New()
+	m.Published("a")
+	return labelled(t, m.Gatherer())
+}
+
+// labelled are the metrics with the names of their labels.
+func labelled(t *testing.T, g prometheus.Gatherer) map[string]string {
+	t.Helper()
+	families, err := g.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,9 @@ import (
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/keys"
+	"mcp-gateway/controlplane/metrics"
 	"mcp-gateway/controlplane/publish"
+	"mcp-gateway/controlplane/source/kubernetes"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -24,10 +26,11 @@ type ControlPlaneConfig struct {
 	// the two.
 	File       string
 	Kubernetes *KubernetesConfig
-	// XDSListen is for Envoys, ConfigListen for brokers and health checks:
-	// "host:port" or "unix:/path".
-	XDSListen    string
-	ConfigListen string
+	// XDSListen is for Envoys, ConfigListen for brokers and health checks,
+	// MetricsListen for /metrics, empty for none: "host:port" or "unix:/path".
+	XDSListen     string
+	ConfigListen  string
+	MetricsListen string
 	// Params tell where Envoys reach the broker. Its other fields may be empty.
 	Params envoyconfig.Params
 	// Secret guards the brokers' configuration; empty is allowed only where
@@ -43,42 +46,42 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 		return fmt.Errorf("control plane: the brokers' configuration on %s would be open to the network: set %s, or use a loopback address or a socket",
 			c.ConfigListen, gatewayconfig.SecretEnv)
 	}
-	xds, err := listen(c.XDSListen)
+	l, err := c.listen()
 	if err != nil {
-		return fmt.Errorf("control plane: --xds-listen: %w", err)
+		return err
 	}
-	configs, err := listen(c.ConfigListen)
-	if err != nil {
-		_ = xds.Close()
-		return fmt.Errorf("control plane: --config-listen: %w", err)
-	}
-	services := newGroup()
-	cp := newControlPlane(c.Log, services, c.Params, xds)
-	configuration := publish.NewConfig(c.Secret)
+	services, counted := newGroup(), metrics.New()
+	cp := newControlPlane(c.Log, services, counted, c.Params, l.xds)
+	configuration := publish.NewConfig(c.Secret, counted)
 	services.start("brokers' configuration", func(ctx context.Context) error {
 		// A broker's question may wait for long; it is asked again elsewhere.
-		return serveHTTP(ctx, c.Log, configs, configuration, 0)
+		return serveHTTP(ctx, c.Log, l.config, configuration, 0)
 	})
-	apply := func(g *gateway.Gateway) (digest string, err error) {
+	if l.metrics != nil {
+		services.start("metrics", func(ctx context.Context) error {
+			return serveHTTP(ctx, c.Log, l.metrics, counted.Handler(kubernetes.Metrics()), 0)
+		})
+	}
+	apply := func(g *gateway.Gateway, changed time.Time) (digest string, err error) {
 		// Envoy before the brokers: a name that they list must have its route.
 		if err := cp.apply(g); err != nil {
 			return "", err
 		}
-		return configuration.Publish(g.Broker(c.Version))
+		return configuration.Publish(g.Broker(c.Version), changed)
 	}
 	if c.Kubernetes != nil {
 		services.start("kubernetes watch", func(ctx context.Context) error {
-			return c.Kubernetes.run(ctx, c.Log, brokers.Watch{Address: c.Params.BrokerInternal, Secret: c.Secret}, apply)
+			return c.Kubernetes.run(ctx, c.Log, brokers.Watch{Address: c.Params.BrokerInternal, Secret: c.Secret}, apply, configuration.Lack)
 		})
 	} else {
 		services.start("file watch", func(ctx context.Context) error {
 			return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error {
-				_, err := apply(g)
+				_, err := apply(g, time.Now())
 				return err
 			})
 		})
 	}
-	c.Log.Info("control plane listens", zap.Stringer("xds", xds.Addr()), zap.Stringer("config", configs.Addr()))
+	c.Log.Info("control plane listens", zap.Stringer("xds", l.xds.Addr()), zap.Stringer("config", l.config.Addr()))
 	select {
 	case <-ctx.Done():
 		err = nil
@@ -88,6 +91,30 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 		c.Log.Warn("the end took too long, leaving")
 	}
 	return err
+}
+
+// listeners are those of a control plane; metrics may be nil.
+type listeners struct{ xds, config, metrics net.Listener }
+
+// listen opens all of them or none.
+func (c *ControlPlaneConfig) listen() (l listeners, err error) {
+	var opened []net.Listener
+	for _, place := range []struct {
+		flag, address string
+		to            *net.Listener
+	}{{"--xds-listen", c.XDSListen, &l.xds}, {"--config-listen", c.ConfigListen, &l.config}, {"--metrics-listen", c.MetricsListen, &l.metrics}} {
+		if place.address == "" && place.to == &l.metrics {
+			continue
+		}
+		if *place.to, err = listen(place.address); err != nil {
+			for _, o := range opened {
+				_ = o.Close()
+			}
+			return listeners{}, fmt.Errorf("control plane: %s: %w", place.flag, err)
+		}
+		opened = append(opened, *place.to)
+	}
+	return l, nil
 }
 
 // controlPlane is gateway -> envoyconfig -> publish for Envoys.
@@ -101,9 +128,9 @@ type controlPlane struct {
 	gateway *gateway.Gateway // what was applied last
 }
 
-func newControlPlane(log *zap.Logger, services *group, p envoyconfig.Params, xds net.Listener) *controlPlane {
+func newControlPlane(log *zap.Logger, services *group, m *metrics.Metrics, p envoyconfig.Params, xds net.Listener) *controlPlane {
 	log = log.Named("controlplane")
-	cp := &controlPlane{params: p, server: publish.NewServer(log), log: log}
+	cp := &controlPlane{params: p, server: publish.NewServer(log, m), log: log}
 	cp.keys = keys.New(log, cp.renew)
 	services.start("xDS server", func(ctx context.Context) error { return cp.server.Serve(ctx, xds) })
 	services.start("watch of issuers' keys", cp.keys.Run)

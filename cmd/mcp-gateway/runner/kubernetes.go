@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,14 +30,13 @@ type KubernetesConfig struct {
 	// LeaseNamespace, by default the gateway's.
 	Single         bool
 	LeaseNamespace string
-	// MetricsListen is host:port of the controller's metrics; empty for none.
-	MetricsListen string
 	// ClusterDomain ends the names of Services; empty means cluster.local.
 	ClusterDomain string
 }
 
-// run watches the cluster and hands its gateway to apply.
-func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch brokers.Watch, apply func(*gateway.Gateway) (digest string, err error)) error {
+// run watches the cluster and hands its gateway to apply; lack gets why there is none.
+func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch brokers.Watch,
+	apply func(g *gateway.Gateway, changed time.Time) (digest string, err error), lack func(why string)) error {
 	namespace, name, ok := strings.Cut(k.Gateway, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 		return fmt.Errorf("control plane: --gateway %q: want the MCPGateway as namespace/name", k.Gateway)
@@ -61,9 +61,9 @@ func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch broke
 		},
 		REST:           rest,
 		Apply:          apply,
+		Lack:           lack,
 		Brokers:        func(ctx context.Context, changed func([]gatewayconfig.Report)) { watch.Run(ctx, changed) },
 		LeaseNamespace: lease,
-		MetricsListen:  k.MetricsListen,
 		Log:            log.Named("kubernetes"),
 	})
 }

@@ -19,6 +19,7 @@ import (
 
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/controlplane/metrics"
 )
 
 // Config says how to run the whole gateway.
@@ -195,7 +196,7 @@ func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	cp := newControlPlane(c.Log, services, p, xds)
+	cp := newControlPlane(c.Log, services, metrics.New(), p, xds)
 	b := newBrokerService(c.Log, services, public, internal, "")
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-logr/zapr"
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -55,15 +57,16 @@ type Config struct {
 	// REST is how the API server is reached.
 	REST *rest.Config
 	// Apply makes a gateway what is served, and returns the digest of the brokers'
-	// configuration. It is called with what is valid and differs from before.
-	Apply func(*gateway.Gateway) (digest string, err error)
+	// configuration. It is called with what is valid and differs from before, and with
+	// when the first change came that led to it.
+	Apply func(g *gateway.Gateway, changed time.Time) (digest string, err error)
+	// Lack is told why there is no gateway to apply.
+	Lack func(why string)
 	// Brokers calls changed with what the brokers report, until its context ends.
 	Brokers func(ctx context.Context, changed func([]gatewayconfig.Report))
 	// LeaseNamespace is where replicas agree on who writes; empty for a single one.
 	LeaseNamespace string
-	// MetricsListen is host:port of /metrics; empty for none.
-	MetricsListen string
-	Log           *zap.Logger
+	Log            *zap.Logger
 }
 
 // scheme has the kinds that are read.
@@ -105,7 +108,7 @@ func Run(ctx context.Context, c Config) error {
 				&corev1.ConfigMap{}: {Namespaces: readable},
 			},
 		},
-		Metrics:                       server.Options{BindAddress: orOff(c.MetricsListen)},
+		Metrics:                       server.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
 		LeaderElection:                c.LeaseNamespace != "",
 		LeaderElectionNamespace:       c.LeaseNamespace,
@@ -122,6 +125,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := m.Add(t); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
+	c.Lack("the cluster's objects are not read yet")
 	if err := watch(m, again, &syncer{Config: c, reader: m.GetCache(), tell: t.translated}); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
@@ -131,13 +135,16 @@ func Run(ctx context.Context, c Config) error {
 	return nil
 }
 
-func orOff(address string) string { return or(address, "0") }
+// Metrics are those of the controller's library, and of the process: rounds, their
+// time and errors, the queue, who leads.
+func Metrics() metrics.RegistererGatherer { return metrics.Registry }
 
 // watch has every change of any object lead to one and the same request: the
 // gateway is made anew as a whole, and what changes together is made once.
-func watch(m manager.Manager, again chan event.GenericEvent, r reconcile.Reconciler) error {
+func watch(m manager.Manager, again chan event.GenericEvent, s *syncer) error {
 	everybody := false
 	enqueue := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		s.changed.note(time.Now())
 		return []reconcile.Request{{}}
 	})
 	b := ctrl.NewControllerManagedBy(m).Named(name).WithOptions(controller.Options{NeedLeaderElection: &everybody})
@@ -153,7 +160,7 @@ func watch(m manager.Manager, again chan event.GenericEvent, r reconcile.Reconci
 	}
 	// Once at the start, also where there is no object at all.
 	again <- anEvent()
-	return b.WatchesRawSource(source.Channel(again, enqueue)).Complete(r)
+	return b.WatchesRawSource(source.Channel(again, enqueue)).Complete(s)
 }
 
 func anEvent() event.GenericEvent {
@@ -166,10 +173,37 @@ type syncer struct {
 	reader client.Reader
 	tell   func(*Translation, record)
 
-	at     time.Time        // of the last round
-	last   *gateway.Gateway // applied
-	digest string
-	lacks  bool // that there is no MCPGateway is logged
+	changed firstChange
+	at      time.Time        // of the last round
+	last    *gateway.Gateway // applied
+	digest  string
+	lacks   bool // that there is no MCPGateway is logged
+}
+
+// firstChange is when the first of some changes came.
+type firstChange struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (f *firstChange) note(at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at.IsZero() {
+		f.at = at
+	}
+}
+
+// take returns it, and begins anew; now if there was none.
+func (f *firstChange) take(now time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := f.at
+	if at.IsZero() {
+		at = now
+	}
+	f.at = time.Time{}
+	return at
 }
 
 // Reconcile implements reconcile.Reconciler. One runs at a time.
@@ -179,6 +213,7 @@ func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 		return reconcile.Result{RequeueAfter: early}, nil
 	}
 	s.at = began
+	changed := s.changed.take(began)
 	objects, err := s.read(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -186,7 +221,7 @@ func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	t := Translate(objects, s.Options)
 	s.logLack(t)
 	if t.Gateway != nil && !same(t.Gateway, s.last) {
-		digest, err := s.Apply(t.Gateway)
+		digest, err := s.Apply(t.Gateway, changed)
 		if err != nil {
 			return reconcile.Result{}, err // kept: what was served before
 		}
@@ -199,6 +234,12 @@ func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 }
 
 func (s *syncer) logLack(t *Translation) {
+	switch {
+	case t.Object == nil:
+		s.Lack("there is no MCPGateway " + s.Gateway.String())
+	case t.Gateway == nil:
+		s.Lack("the MCPGateway " + s.Gateway.String() + " cannot be served, its status says why")
+	}
 	switch lacks := t.Object == nil; {
 	case lacks && !s.lacks:
 		s.Log.Warn("there is no such MCPGateway, so nothing is served anew", zap.Stringer("gateway", s.Gateway))
