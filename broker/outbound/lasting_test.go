@@ -151,7 +151,7 @@ func TestAwaitOfOthers(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
 	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
-	if Await(strings.NewReader("x"), func() {}) || AwaitConn(near, func() {}) {
+	if Await(strings.NewReader("x"), func() {}) || awaitConn(near, func() {}) {
 		t.Error("awaited")
 	}
 }

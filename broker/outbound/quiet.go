@@ -16,11 +16,11 @@ func Await(body io.Reader, ready func()) bool {
 	if !ok || b.in.Buffered() > 0 {
 		return false
 	}
-	return AwaitConn(b.conn, ready)
+	return awaitConn(b.conn, ready)
 }
 
-// AwaitConn is Await for a connection of which nothing is buffered.
-func AwaitConn(conn net.Conn, ready func()) bool {
+// awaitConn is Await for a connection of which nothing is buffered.
+func awaitConn(conn net.Conn, ready func()) bool {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
 		return false

@@ -67,7 +67,7 @@ var rules = []rule{
 	{of: "broker/catalog", may: []string{"internal/..."}, not: []string{"net", "net/http", "os"}},
 	{of: "broker/integrity", may: []string{"broker/backoff", "broker/catalog", "internal/...", "go.uber.org/zap"}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/tolegacy", may: []string{"internal/..."}, not: []string{"net", "net/http", "os", "time"}},
-	{of: "broker/requeststate", may: []string{}, not: []string{"net", "net/http", "os"}},
+	{of: "broker/requeststate", may: []string{"github.com/go-json-experiment/json/..."}, not: []string{"net", "net/http", "os"}},
 	{of: "broker/pool", may: []string{"broker/credential", "broker/upstream", "internal/...", "go.uber.org/zap"}, not: []string{"net/http", "os"}},
 	{of: "broker/bridge/stdio", may: []string{"internal/...", "go.uber.org/zap/..."}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/bridge/httpsse", may: []string{"broker/credential", "broker/outbound", "internal/..."}, not: []string{"os", "os/exec"}},
