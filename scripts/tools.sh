@@ -32,8 +32,9 @@ usage: scripts/tools.sh COMMAND
   shellcheck       shellcheck ${SHELLCHECK_VERSION}
   kubeapi          a Kubernetes API server with its etcd, as tools/kubeapi pins them; minutes the first time
   helm             Helm, as tools/helm pins it; minutes the first time
+  istiod           Istio's control plane, as tools/istiod pins it, and its CRDs as crds.yaml beside it; minutes the first time
   versions         print the pinned Envoy versions
-  all              everything above but kubeapi and helm
+  all              everything above but kubeapi, helm and istiod
 USAGE
 }
 
@@ -385,6 +386,23 @@ get_helm() {
   echo "$target/helm"
 }
 
+# copy_istio_crds TARGET takes the definitions of the same source.
+copy_istio_crds() {
+  local target=$1 source
+  [[ -f $target/crds.yaml ]] && return
+  source=$(go list -C "$root/tools/istiod" -m -f '{{.Dir}}' istio.io/istio)
+  install -m 644 "$source/manifests/charts/base/files/crd-all.gen.yaml" "$target/crds.yaml.new"
+  mv "$target/crds.yaml.new" "$target/crds.yaml"
+}
+
+get_istiod() {
+  local target
+  target=$(module_folder istiod)
+  with_lock istiod build_module istiod "$target" istio.io/istio/pilot/cmd/pilot-discovery
+  with_lock istiod copy_istio_crds "$target"
+  echo "$target/istiod"
+}
+
 get_envoys() {
   for version in "${ENVOY_VERSIONS[@]}"; do get_envoy "$version"; done
 }
@@ -402,6 +420,7 @@ conformance) get_conformance ;;
 shellcheck) get_shellcheck ;;
 kubeapi) get_kubeapi ;;
 helm) get_helm ;;
+istiod) get_istiod ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 all)
   get_envoys >/dev/null
