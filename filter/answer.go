@@ -44,6 +44,10 @@ type answerState struct {
 // event stream may hold requests of the server, so each is looked into
 // (internal/fromserver); a JSON answer only if its server has resources.
 func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
+	return s.bare(s.decideAnswer(headers, end))
+}
+
+func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
 	var a answerHeaders
@@ -173,7 +177,7 @@ func (s *Stream) words() fromserver.Words {
 // mayLeave tells the host which answers are none of the core's business.
 func (s *Stream) mayLeave() {
 	// A large copy is let go of as soon as the answer begins.
-	if s.oneWay || s.resume || len(s.body) > keptBody {
+	if s.oneWay || s.resume || len(s.body) > keptBody || s.g.shared != nil {
 		return
 	}
 	s.d.PlainUnless = s.words()
@@ -237,6 +241,10 @@ func (s *Stream) failStatus(status int) *Decision {
 // ResponseBody takes the whole body after NeedBody, or else one chunk. end
 // tells that nothing follows.
 func (s *Stream) ResponseBody(body []byte, end bool) *Decision {
+	return s.bare(s.decideAnswerBody(body, end))
+}
+
+func (s *Stream) decideAnswerBody(body []byte, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
 	switch s.answer.mode {
@@ -277,7 +285,7 @@ func (s *Stream) AnswerTooLarge() *Decision {
 	}
 	s.answer.mode = answerPlain
 	s.d.Action, s.d.Done = Pass, true
-	return &s.d
+	return s.bare(&s.d)
 }
 
 // rewrite replaces a whole answer by what the client may see of it, if that

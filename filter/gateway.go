@@ -39,7 +39,8 @@ type Gateway struct {
 	cfg       gatewayconfig.Filter
 	hostnames map[string]bool
 	origins   map[string]bool
-	auth      *auth // nil lets in everybody
+	auth      *auth   // nil lets in everybody
+	shared    *shared // nil where all traffic is the endpoint's
 
 	table   atomic.Pointer[table]
 	fetched atomic.Int64 // when a fetch of the table was last begun
@@ -87,6 +88,9 @@ func New(cfg gatewayconfig.Filter) (*Gateway, error) {
 		errs = append(errs, err)
 	}
 	g.auth = a
+	if g.shared, err = newShared(&cfg); err != nil {
+		errs = append(errs, err)
+	}
 	if cfg.Table != nil {
 		t, err := newTable(cfg.Table, nil)
 		if err != nil {
@@ -142,6 +146,9 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 		return fmt.Errorf("routing table: the broker answered %d", status)
 	}
 }
+
+// Shared reports whether Envoy has traffic of others, too, and routes of others.
+func (g *Gateway) Shared() bool { return g.shared != nil }
 
 // CachedSessions is the number of client sessions that the Gateway knows.
 func (g *Gateway) CachedSessions() int { return g.sessions.size() }

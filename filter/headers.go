@@ -79,6 +79,11 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 	if i := bytes.IndexByte(s.path, '?'); i >= 0 {
 		s.path, s.hasQuery = s.path[:i], true
 	}
+	if s.g.shared != nil && !twoHosts {
+		if d := s.others(authority); d != nil {
+			return d
+		}
+	}
 	switch {
 	case twoHosts || !s.g.hostAllowed(authority):
 		return s.refuse(403, mcp.CodeInvalidRequest, "Host not allowed", "host")

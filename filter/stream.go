@@ -75,6 +75,8 @@ type Stream struct {
 	entered  int64 // when the host last entered: an Ask is that old
 	resume   bool  // a GET for a server
 	denied   bool  // see Denied
+	// Of the answer of a server, see bare: its headers have been seen, or are held back.
+	began, held bool
 	// Of a stateless revision: nothing is done for a session of its client.
 	stateless    bool
 	capabilities []byte // its client's, raw
@@ -110,6 +112,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
 	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
+	s.began, s.held = false, false
 	s.target, s.label, s.tool, s.tasks, s.backend = target{}, "", "", "", backend{}
 	s.access.decided, s.access.arguments = false, nil
 	s.answer.mode = answerPlain
@@ -327,7 +330,9 @@ func (s *Stream) address() {
 	s.dropOwned()
 	s.dress()
 	s.d.Reroute = true
-	s.set(mcp.HeaderCluster, srv.cluster)
+	if s.g.shared == nil { // else Envoy finds the route by authority and path
+		s.set(mcp.HeaderCluster, srv.cluster)
+	}
 	s.set(":authority", srv.authority)
 	if s.hasQuery || string(s.path) != string(srv.path) {
 		s.set(":path", srv.path)

@@ -49,6 +49,9 @@ func (s *Stream) carryRequest(d *filter.Decision) api.StatusType {
 // lets all pass if it does not find the plugin, so the routes refuse what has no
 // mark. One to a server has the server's name.
 func (s *Stream) mark(d *filter.Decision) bool {
+	if s.config.Shared() {
+		return false // those routes are not the gateway's
+	}
 	for i := range d.Edits {
 		if e := &d.Edits[i]; e.Name == mcp.HeaderCluster && !e.Remove {
 			return false

@@ -230,8 +230,19 @@ type Filter struct {
 	// router: an answer of theirs is told from one of a server, and a request on
 	// its way to the broker carries the name of the server that it is for.
 	Policies bool `json:"policies,omitempty"`
+	// Shared is set in an Envoy that has traffic of others, too.
+	Shared *Shared `json:"shared,omitempty"`
 	// Table is a routing table for a gateway without broker questions.
 	Table *Table `json:"table,omitempty"`
+}
+
+// Shared says how to tell the endpoint's traffic from that of others: what is for
+// another hostname than the Filter's, or another path, stays as it is. In such an
+// Envoy the routes of servers are found by their hostnames.
+type Shared struct {
+	// InternalHostnames are hostnames of servers' routes, or all below one as
+	// "*.mcp.local": a client that names one is refused.
+	InternalHostnames []string `json:"internalHostnames,omitempty"`
 }
 
 // ResolveRequest asks for the backend session of (client session, server),

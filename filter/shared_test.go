@@ -1,0 +1,169 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+
+	"mcp-gateway/internal/gatewayconfig"
+)
+
+func sharedConfig() gatewayconfig.Filter {
+	c := testConfig()
+	c.SSEPath = "/events"
+	c.Shared = &gatewayconfig.Shared{InternalHostnames: []string{"*.mcp.local", "Weather.Internal"}}
+	return c
+}
+
+func newShare(t *testing.T, cfg gatewayconfig.Filter) *Gateway {
+	t.Helper()
+	g, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := testTable()
+	table.Servers[0].Authority = "weather.mcp.local"
+	putTable(t, g, table)
+	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
+	justFetched(g)
+	return g
+}
+
+// What is not for the endpoint goes on as it came, whatever it is; the hosts of
+// servers are nobody's.
+func TestOthersTraffic(t *testing.T) {
+	t.Parallel()
+	withKeys := sharedConfig()
+	withKeys.Auth = &gatewayconfig.Auth{
+		Resource: "https://gw.example/mcp", KeyHeader: "x-api-key",
+		Keys: []gatewayconfig.Key{{Client: "a", Digest: strings.Repeat("ab", 32)}},
+	}
+	open, guarded := newShare(t, sharedConfig()), newShare(t, withKeys)
+	empty, err := New(sharedConfig()) // no table has come yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	const passes = "passes"
+	for _, test := range []struct{ method, host, path, want string }{
+		{"GET", "shop.example", "/", passes},
+		{"PUT", "shop.example:8443", "/mcp", passes},
+		{"POST", "shop.example", "/mcp/team?x=/mcp", passes},
+		{"OPTIONS", "GW.example", "/shop", passes},
+		{"GET", "gw.example", "/mcpx", passes},
+		{"GET", "gw.example", "/eventsx", passes},
+		{"GET", "gw.example", "", passes},
+		{"GET", "", "/", passes},
+		{"GET", "mcp.local", "/", passes},
+		{"GET", "notmcp.local", "/", passes},
+		{"GET", "weather.internal.example", "/", passes},
+		{"GET", "[::1]:80", "/mcp", passes},
+		{"PUT", "gw.example", "/mcp", "method"},
+		{"PUT", "gw.example:80", "/mcp/", "path"},
+		{"PUT", "GW.example", "/mcp?x", "method"},
+		{"POST", "weather.mcp.local", "/mcp", "internal_host"},
+		{"GET", "weather.mcp.local", "/anything", "internal_host"},
+		{"GET", "WEATHER.MCP.local:8080", "/", "internal_host"},
+		{"GET", "a.b.mcp.local.", "/", "internal_host"},
+		{"GET", "weather.mcp.local..:80", "/", "internal_host"},
+		{"CONNECT", "weather.internal", "", "internal_host"},
+		{"GET", "weather.internal:", "/", "internal_host"},
+		{"GET", "weather.mcp.local:80:80", "/", "host"},
+		{"GET", "weather.mcp.loc\u0430l", "/", "host"},
+	} {
+		for name, g := range map[string]*Gateway{"open": open, "guarded": guarded, "without a table": empty} {
+			s := new(Stream)
+			s.Reset(g)
+			headers := postHeaders(":method", test.method, ":authority", test.host, ":path", test.path, "x-mcp-cluster", "theirs",
+				"origin", "https://elsewhere.example", "cookie", "theirs=1", "content-type", "text/plain", "mcp-session-id", "theirs")
+			d := s.RequestHeaders(headers, test.method == "GET", second)
+			if test.want == passes {
+				if d.Action != Pass || !d.Done || len(d.Edits)+len(d.Notes) > 0 || d.Reroute || d.Reason != "" {
+					t.Errorf("%s: %s %s%s: action %v, edits %v, reason %q; want it left alone", name, test.method, test.host, test.path, d.Action, edits(d), d.Reason)
+				}
+				continue
+			}
+			// An endpoint's request is refused for its origin, or its key, before its method.
+			ours := test.want == "method" || test.want == "path"
+			if d.Action != Reply || !ours && d.Reason != test.want || ours && d.Status != 403 {
+				t.Errorf("%s: %s %s%s: action %v, status %d for %q, want %q", name, test.method, test.host, test.path, d.Action, d.Status, d.Reason, test.want)
+			}
+		}
+	}
+}
+
+// Two different hosts in one request are no way around.
+func TestTwoHostsInSharedEnvoy(t *testing.T) {
+	t.Parallel()
+	g := newShare(t, sharedConfig())
+	for _, hosts := range [][2]string{{"weather.mcp.local", "shop.example"}, {"shop.example", "weather.mcp.local"}} {
+		s := new(Stream)
+		s.Reset(g)
+		if d := s.RequestHeaders(append(postHeaders(":authority", hosts[0]), Header{"host", hosts[1]}), false, second); d.Action != Reply || d.Status != 403 {
+			t.Errorf("%v: action %v, status %d", hosts, d.Action, d.Status)
+		}
+	}
+}
+
+// A call is aimed by authority and path alone, and what is the gateway's of an answer
+// does not leave.
+func TestServersBehindSharedRoutes(t *testing.T) {
+	t.Parallel()
+	g := newShare(t, sharedConfig())
+	s, d := post(g, call("weather_get_weather"), "x-mcp-cluster", "forged")
+	if e := edits(d); d.Action != Pass || !d.Reroute || e[":authority"] != "weather.mcp.local" || e["x-mcp-cluster"] != "(removed)" {
+		t.Fatalf("action %v, reroute %v, edits %v", d.Action, d.Reroute, e)
+	}
+	if d.Plain || d.PlainJSON || d.PlainUnless != 0 {
+		t.Error("answers leave without their headers being looked at")
+	}
+	bare := func(d *Decision) bool {
+		e := edits(d)
+		return d.Action == Pass && e["mcp-session-id"] == "(removed)" && e["set-cookie"] == "(removed)" && e["www-authenticate"] == "(removed)"
+	}
+	if d := s.ResponseHeaders(headersOf("200", "application/json"), false); !bare(d) {
+		t.Errorf("an answer in JSON: action %v, edits %v", d.Action, edits(d))
+	}
+
+	s, _ = post(g, call("weather_get_weather"))
+	if d := s.ResponseHeaders(headersOf("200", "text/event-stream"), false); !bare(d) {
+		t.Errorf("events: action %v, edits %v", d.Action, edits(d))
+	}
+	if d := s.ResponseBody([]byte("data: {}\n\n"), false); len(d.Edits) > 0 {
+		t.Errorf("events: edits %v of headers that have gone", edits(d))
+	}
+
+	s, _ = post(g, call("weather_get_weather"))
+	if d := s.ResponseHeaders(headersOf("500", "application/json"), false); d.Action != NeedBody {
+		t.Fatalf("an error with a body: action %v", d.Action)
+	}
+	if d := s.ResponseBody([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}`), true); !bare(d) {
+		t.Errorf("what was held back: action %v, edits %v", d.Action, edits(d))
+	}
+
+	// The broker's own session is the client's.
+	s, d = post(g, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	if d.Action != Pass || !d.Plain {
+		t.Fatalf("for the broker: action %v", d.Action)
+	}
+	if d := s.ResponseHeaders(headersOf("200", "text/html"), false); len(d.Edits) > 0 {
+		t.Errorf("an answer of the broker: edits %v", edits(d))
+	}
+}
+
+func TestSharedConfiguration(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*gatewayconfig.Filter){
+		"want hostnames":         func(c *gatewayconfig.Filter) { c.Hostnames = nil },
+		"no tokens of issuers":   func(c *gatewayconfig.Filter) { c.Auth = testAuthOfIssuer() },
+		"the first label may be": func(c *gatewayconfig.Filter) { c.Shared.InternalHostnames = []string{"*"} },
+	} {
+		c := sharedConfig()
+		change(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func testAuthOfIssuer() *gatewayconfig.Auth {
+	return &gatewayconfig.Auth{Resource: "https://gw.example/mcp", Issuers: []gatewayconfig.Issuer{{Issuer: "https://idp.example"}}}
+}
