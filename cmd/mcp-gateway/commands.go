@@ -142,5 +142,6 @@ func addKubernetesFlags(c *cobra.Command, on *bool, k *runner.KubernetesConfig) 
 	c.Flags().StringSliceVar(&k.SecretNamespaces, "secret-namespaces", nil, "namespaces, besides the gateway's, whose Secrets and ConfigMaps are read")
 	c.Flags().BoolVar(&k.Single, "single", false, "there is one replica: hold no lease")
 	c.Flags().StringVar(&k.LeaseNamespace, "lease-namespace", "", "where replicas hold the lease of who writes; the gateway's if empty")
+	c.Flags().BoolVar(&k.Attach, "attach", false, "bring the filter into the Envoys of the Gateway that the MCPGateway names as targetRef")
 	c.Flags().StringVar(&k.ClusterDomain, "cluster-domain", "cluster.local", "what the names of Services end with")
 }

@@ -84,9 +84,10 @@ var rules = []rule{
 		"controlplane/gateway", "controlplane/httpfilter", "internal/...", "go.uber.org/zap", "github.com/fsnotify/fsnotify", "go.yaml.in/yaml/v3",
 	}},
 	{of: "controlplane/api/v1alpha1", may: []string{"k8s.io/apimachinery/..."}},
+	{of: "controlplane/attach", may: []string{"controlplane/gateway", "internal/..."}, not: []string{"net/http", "os"}},
 	{of: "controlplane/brokers", may: []string{"internal/..."}, not: []string{"os", "os/exec"}},
 	{of: "controlplane/source/kubernetes", may: []string{
-		"controlplane/api/v1alpha1", "controlplane/gateway", "internal/...", "go.uber.org/zap", "github.com/go-logr/zapr",
+		"controlplane/api/v1alpha1", "controlplane/attach", "controlplane/gateway", "internal/...", "go.uber.org/zap", "github.com/go-logr/zapr",
 		"k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/client-go/...", "k8s.io/klog/v2",
 		"sigs.k8s.io/controller-runtime/...", "sigs.k8s.io/gateway-api/...",
 	}, not: []string{"net/http", "os", "os/exec"}},

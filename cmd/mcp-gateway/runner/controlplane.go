@@ -71,7 +71,7 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 	}
 	if c.Kubernetes != nil {
 		services.start("kubernetes watch", func(ctx context.Context) error {
-			return c.Kubernetes.run(ctx, c.Log, brokers.Watch{Address: c.Params.BrokerInternal, Secret: c.Secret}, apply, configuration.Lack)
+			return c.Kubernetes.run(ctx, c.Log, c.Params, brokers.Watch{Address: c.Params.BrokerInternal, Secret: c.Secret}, apply, configuration.Lack)
 		})
 	} else {
 		services.start("file watch", func(ctx context.Context) error {

@@ -10,7 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"mcp-gateway/controlplane/attach"
 	"mcp-gateway/controlplane/brokers"
+	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/source/kubernetes"
 	"mcp-gateway/internal/gatewayconfig"
@@ -32,10 +34,29 @@ type KubernetesConfig struct {
 	LeaseNamespace string
 	// ClusterDomain ends the names of Services; empty means cluster.local.
 	ClusterDomain string
+	// Attach has the filter brought into the Envoys of the Gateway that the MCPGateway
+	// is at.
+	Attach bool
+}
+
+// attach says where Gateways find the brokers.
+func (k *KubernetesConfig) attach(p envoyconfig.Params) (*kubernetes.AttachOptions, error) {
+	if !k.Attach {
+		return nil, nil
+	}
+	broker, err := attach.ParseService(p.BrokerPublic, k.ClusterDomain)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: --broker %w", err)
+	}
+	internal, err := attach.ParseService(p.BrokerInternal, k.ClusterDomain)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: --broker-internal %w", err)
+	}
+	return &kubernetes.AttachOptions{Broker: broker, Internal: internal}, nil
 }
 
 // run watches the cluster and hands its gateway to apply; lack gets why there is none.
-func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch brokers.Watch,
+func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, p envoyconfig.Params, watch brokers.Watch,
 	apply func(g *gateway.Gateway, changed time.Time) (digest string, err error), lack func(why string)) error {
 	namespace, name, ok := strings.Cut(k.Gateway, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
@@ -46,6 +67,10 @@ func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch broke
 	rest, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
 		return fmt.Errorf("control plane: how to reach the API server: %w", err)
+	}
+	attached, err := k.attach(p)
+	if err != nil {
+		return err
 	}
 	lease := k.LeaseNamespace
 	switch {
@@ -58,6 +83,7 @@ func (k *KubernetesConfig) run(ctx context.Context, log *zap.Logger, watch broke
 		Options: kubernetes.Options{
 			Gateway:          types.NamespacedName{Namespace: namespace, Name: name},
 			SecretNamespaces: k.SecretNamespaces, ClusterDomain: k.ClusterDomain,
+			Attach: attached,
 		},
 		REST:           rest,
 		Apply:          apply,

@@ -45,13 +45,15 @@ const (
 
 // Reasons of Programmed and Ready besides those above.
 const (
-	ReasonPending          = "Pending"     // not yet
-	ReasonNotServed        = "NotServed"   // not accepted, or references are not resolved
-	ReasonDisabled         = "Disabled"    // spec.state
-	ReasonInvalid          = "Invalid"     // the gateway as a whole cannot be served
-	ReasonNoBroker         = "NoBroker"    // no broker tells
-	ReasonConnecting       = "Connecting"  // no answer yet
-	ReasonUnreachable      = "Unreachable" // no connection, no answer, or an answer of HTTP
+	ReasonPending          = "Pending"       // not yet
+	ReasonNotServed        = "NotServed"     // not accepted, or references are not resolved
+	ReasonDisabled         = "Disabled"      // spec.state
+	ReasonInvalid          = "Invalid"       // the gateway as a whole cannot be served
+	ReasonNoBroker         = "NoBroker"      // no broker tells
+	ReasonModuleMissing    = "ModuleMissing" // the Gateway's pods do not say that they have the filter
+	ReasonNotAttached      = "NotAttached"   // the filter is not in the Gateway's Envoys
+	ReasonConnecting       = "Connecting"    // no answer yet
+	ReasonUnreachable      = "Unreachable"   // no connection, no answer, or an answer of HTTP
 	ReasonUnauthorized     = "Unauthorized"
 	ReasonProtocolMismatch = "ProtocolMismatch"
 	ReasonNotTrusted       = "NotTrusted" // blocked by what was trusted of it before

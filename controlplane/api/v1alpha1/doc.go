@@ -25,6 +25,10 @@ const (
 	KindVirtualServer = "MCPVirtualServer"
 )
 
+// AnnotationFilter is on pods of a Gateway that have the filter's library: which one,
+// "module" or "golang".
+const AnnotationFilter = "mcp-gateway.dev/filter"
+
 // AddToScheme makes the kinds known to s.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,

@@ -37,6 +37,7 @@ type MCPGatewayList struct {
 // MCPGatewaySpec is what is declared of the endpoint. What is left out is as in a
 // configuration file.
 //
+// +kubebuilder:validation:XValidation:rule="has(self.targetRef) || !has(self.internalHostnames) && !has(self.exposedHostnames)",message="internalHostnames and exposedHostnames belong to targetRef"
 // +kubebuilder:validation:XValidation:rule="!has(self.port) || !has(self.targetRef)",message="port belongs to a gateway with an Envoy of its own; a listener has one"
 type MCPGatewaySpec struct {
 	// TargetRef is the Gateway that clients come in by, in the same namespace: routes
@@ -44,6 +45,20 @@ type MCPGatewaySpec struct {
 	// of its own, whose routes the control plane makes of the HTTPRoutes' rules.
 	// +optional
 	TargetRef *ListenerReference `json:"targetRef,omitempty"`
+	// InternalHostnames are those that routes of servers have at the Gateway of
+	// targetRef, *.mcp.local for all below mcp.local: a client that names one is refused,
+	// as it would pass the gateway by. Left out, *.mcp.local.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
+	// +optional
+	InternalHostnames []HostnamePattern `json:"internalHostnames,omitempty"`
+	// ExposedHostnames are those that routes of servers may have besides, though clients
+	// reach the servers by them past the gateway. Left out, none.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
+	// +optional
+	ExposedHostnames []HostnamePattern `json:"exposedHostnames,omitempty"`
 	// Port that an Envoy of its own listens on; left out, 8888.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

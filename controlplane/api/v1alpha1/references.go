@@ -114,6 +114,12 @@ type ConfigMapKeyReference struct {
 // +kubebuilder:validation:Pattern=`^([0-9]{1,5}(h|m|s|ms)){1,4}$`
 type Duration string
 
+// HostnamePattern is a hostname in lower case, or all below one, as *.mcp.local.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:Pattern=`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+type HostnamePattern string
+
 // Pattern is a name or a URI in which * is any run of characters.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=512

@@ -475,6 +475,16 @@ func (in *MCPGatewaySpec) DeepCopyInto(out *MCPGatewaySpec) {
 		*out = new(ListenerReference)
 		**out = **in
 	}
+	if in.InternalHostnames != nil {
+		in, out := &in.InternalHostnames, &out.InternalHostnames
+		*out = make([]HostnamePattern, len(*in))
+		copy(*out, *in)
+	}
+	if in.ExposedHostnames != nil {
+		in, out := &in.ExposedHostnames, &out.ExposedHostnames
+		*out = make([]HostnamePattern, len(*in))
+		copy(*out, *in)
+	}
 	if in.Port != nil {
 		in, out := &in.Port, &out.Port
 		*out = new(int32)

@@ -19,6 +19,8 @@ type View struct {
 	// Has reports whether the configuration with a digest has a server, or with an
 	// empty name the gateway itself, as it is now.
 	Has func(digest, server string) bool
+	// Detached is what keeps the endpoint from being at its Gateway; nil for nothing.
+	Detached *saying
 }
 
 // saying is one condition but for its time.
@@ -189,7 +191,11 @@ func (t *Translation) gatewayStatus(v *View, before []metav1.Condition) v1alpha1
 	if t.Gateway == nil {
 		says = append(says, both(no, v1alpha1.ReasonInvalid, "what was served before stays: see Accepted and ResolvedRefs")...)
 	} else {
-		says = append(says, v.programmed(""), v.serving())
+		programmed := v.programmed("")
+		if v.Detached != nil {
+			programmed = *v.Detached
+		}
+		says = append(says, programmed, v.serving())
 	}
 	out.Conditions = conditions(before, t.Object.Generation, says)
 	return out

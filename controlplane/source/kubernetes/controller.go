@@ -12,7 +12,9 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -98,15 +100,25 @@ func Run(ctx context.Context, c Config) error {
 	own.QPS, own.Burst = requestRate, requestBurst
 	// Two controllers in one process have one name in tests only.
 	twice := true
+	readers := map[client.Object]cache.ByObject{
+		&corev1.Secret{}:    {Namespaces: readable},
+		&corev1.ConfigMap{}: {Namespaces: readable},
+	}
+	if c.Attach != nil {
+		ofGateways, err := labels.NewRequirement(labelGateway, selection.Exists, nil)
+		if err != nil {
+			return fmt.Errorf("kubernetes: %w", err)
+		}
+		readers[&corev1.Pod{}] = cache.ByObject{
+			Namespaces: map[string]cache.Config{c.Gateway.Namespace: {}}, Label: labels.NewSelector().Add(*ofGateways),
+		}
+	}
 	m, err := ctrl.NewManager(own, manager.Options{
 		Scheme: s,
 		Logger: logger,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}:    {Namespaces: readable},
-				&corev1.ConfigMap{}: {Namespaces: readable},
-			},
+			ByObject:         readers,
 		},
 		Metrics:                       server.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
@@ -152,10 +164,14 @@ func watch(m manager.Manager, again chan event.GenericEvent, s *syncer) error {
 	for _, kind := range []client.Object{&v1alpha1.MCPGateway{}, &v1alpha1.MCPServer{}, &v1alpha1.MCPVirtualServer{}} {
 		b = b.Watches(kind, enqueue, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	}
-	for _, kind := range []client.Object{
+	kinds := []client.Object{
 		&gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1beta1.ReferenceGrant{},
 		&corev1.Namespace{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Secret{}, &corev1.ConfigMap{},
-	} {
+	}
+	if s.Attach != nil {
+		kinds = append(kinds, &gatewayv1.GatewayClass{}, &corev1.Pod{})
+	}
+	for _, kind := range kinds {
 		b = b.Watches(kind, enqueue)
 	}
 	// Once at the start, also where there is no object at all.
@@ -263,8 +279,14 @@ func (s *syncer) read(ctx context.Context) (*Objects, error) {
 		endpoints discoveryv1.EndpointSliceList
 		secrets   corev1.SecretList
 		maps      corev1.ConfigMapList
+		classes   gatewayv1.GatewayClassList
+		pods      corev1.PodList
 	)
-	for _, list := range []client.ObjectList{&gateways, &servers, &virtual, &parents, &routes, &grants, &spaces, &services, &endpoints, &secrets, &maps} {
+	lists := []client.ObjectList{&gateways, &servers, &virtual, &parents, &routes, &grants, &spaces, &services, &endpoints, &secrets, &maps}
+	if s.Attach != nil {
+		lists = append(lists, &classes, &pods)
+	}
+	for _, list := range lists {
 		if err := s.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("read the caches: %w", err)
 		}
@@ -273,6 +295,6 @@ func (s *syncer) read(ctx context.Context) (*Objects, error) {
 		MCPGateways: gateways.Items, MCPServers: servers.Items, MCPVirtualServers: virtual.Items,
 		Gateways: parents.Items, HTTPRoutes: routes.Items, ReferenceGrants: grants.Items,
 		Namespaces: spaces.Items, Services: services.Items, EndpointSlices: endpoints.Items,
-		Secrets: secrets.Items, ConfigMaps: maps.Items,
+		Secrets: secrets.Items, ConfigMaps: maps.Items, GatewayClasses: classes.Items, Pods: pods.Items,
 	}, nil
 }

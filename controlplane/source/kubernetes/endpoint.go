@@ -63,8 +63,35 @@ func (x *index) listener(m *v1alpha1.MCPGateway, g *gateway.Gateway) *finding {
 	if parent == nil {
 		return unresolved(v1alpha1.ReasonTargetNotFound, "there is no Gateway %s", at)
 	}
-	found := false
-	var hostnames []string
+	hostnames, found := hostnamesOf(parent, section)
+	if !found {
+		return unresolved(v1alpha1.ReasonTargetNotFound, "Gateway %s has no HTTP listener %s", at, section)
+	}
+	if len(g.Hostnames) == 0 {
+		g.Hostnames = hostnames
+	}
+	if len(g.Hostnames) == 0 {
+		return refused(v1alpha1.ReasonUnsupportedValue, "the listener has no hostname: name the endpoint's in spec.hostnames, as other hosts lead to the servers")
+	}
+	if a := m.Spec.Auth; a != nil && len(a.Issuers) > 0 {
+		return refused(v1alpha1.ReasonUnsupportedValue, "auth.issuers: tokens are verified in an Envoy of the gateway's own; at a Gateway of another implementation that is for its own means")
+	}
+	return nil
+}
+
+// endpointHostnames are those by which clients find the endpoint of m at its Gateway.
+func (x *index) endpointHostnames(m *v1alpha1.MCPGateway) []string {
+	parent := x.gateways[key{Namespace: m.Namespace, Name: m.Spec.TargetRef.Name}]
+	if len(m.Spec.Hostnames) > 0 || parent == nil {
+		return m.Spec.Hostnames
+	}
+	hostnames, _ := hostnamesOf(parent, m.Spec.TargetRef.SectionName)
+	return hostnames
+}
+
+// hostnamesOf are those of the HTTP listeners of a Gateway, or of the one that section
+// names; found tells whether there is such a listener.
+func hostnamesOf(parent *gatewayv1.Gateway, section string) (hostnames []string, found bool) {
 	for i := range parent.Spec.Listeners {
 		l := &parent.Spec.Listeners[i]
 		if section != "" && string(l.Name) != section || l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType {
@@ -75,16 +102,7 @@ func (x *index) listener(m *v1alpha1.MCPGateway, g *gateway.Gateway) *finding {
 			hostnames = append(hostnames, string(*h))
 		}
 	}
-	if !found {
-		return unresolved(v1alpha1.ReasonTargetNotFound, "Gateway %s has no HTTP listener %s", at, section)
-	}
-	if len(g.Hostnames) == 0 {
-		g.Hostnames = hostnames
-	}
-	if len(g.Hostnames) == 0 {
-		return refused(v1alpha1.ReasonUnsupportedValue, "the listener has no hostname: name the endpoint's in spec.hostnames, as other hosts lead to the servers")
-	}
-	return nil
+	return hostnames, found
 }
 
 func (x *index) sessions(from *v1alpha1.Sessions, into *gateway.Sessions, who referrer) *finding {

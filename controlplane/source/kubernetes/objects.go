@@ -19,12 +19,15 @@ type Objects struct {
 	MCPVirtualServers []v1alpha1.MCPVirtualServer
 
 	Gateways        []gatewayv1.Gateway
+	GatewayClasses  []gatewayv1.GatewayClass // empty where nothing is attached to Gateways
 	HTTPRoutes      []gatewayv1.HTTPRoute
 	ReferenceGrants []gatewayv1beta1.ReferenceGrant
 
 	Namespaces     []corev1.Namespace
 	Services       []corev1.Service
 	EndpointSlices []discoveryv1.EndpointSlice
+	// Pods are those of Gateways in the MCPGateway's namespace; empty as GatewayClasses.
+	Pods []corev1.Pod
 	// Secrets and ConfigMaps are those of the readable namespaces.
 	Secrets    []corev1.Secret
 	ConfigMaps []corev1.ConfigMap

@@ -85,6 +85,9 @@ func (x *index) reach(s *v1alpha1.MCPServer, m *v1alpha1.MCPGateway, out *gatewa
 		if t.hostname == "" {
 			return refused(v1alpha1.ReasonUnsupportedValue, "HTTPRoute %s has no hostname: by it the Gateway finds the route", routeKey(s))
 		}
+		if wrong := hidden(x.routes[routeKey(s)], m, x.endpointHostnames(m)); wrong != nil {
+			return wrong
+		}
 		out.Route = &gateway.Route{Authority: t.hostname, Path: t.path}
 	} else {
 		out.Endpoints = spread(t.backends)

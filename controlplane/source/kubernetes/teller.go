@@ -49,8 +49,9 @@ type teller struct {
 	history     history
 
 	// Of the loop alone, told but for its workers.
-	settler settler
-	told    map[types.UID]told
+	attacher attacher
+	settler  settler
+	told     map[types.UID]told
 }
 
 // told is what was written into an object last. The object as the cache has it may
@@ -64,7 +65,7 @@ type told struct {
 func newTeller(m manager.Manager, c Config, again chan<- event.GenericEvent) *teller {
 	return &teller{
 		client: m.GetClient(), events: m.GetEventRecorder(name), log: c.Log, brokers: c.Brokers,
-		wake: make(chan struct{}, 1), again: again, told: map[types.UID]told{},
+		wake: make(chan struct{}, 1), again: again, told: map[types.UID]told{}, attacher: attacher{client: m.GetClient()},
 	}
 }
 
@@ -116,9 +117,11 @@ func (t *teller) Start(ctx context.Context) error {
 		case <-t.wake:
 		case <-again.C:
 		}
+		wait := reattach
 		if !t.tellAll(ctx) {
-			again.Reset(retell) // also a timer that runs: sooner is no harm
+			wait = retell
 		}
+		again.Reset(wait) // also a timer that runs: each round is a whole one
 	}
 }
 
@@ -141,15 +144,22 @@ func (t *teller) tellAll(ctx context.Context) bool {
 	tr, heard := t.translation, t.heard
 	reports, known := t.reports, append(history{}, t.history...)
 	t.mu.Unlock()
-	if tr == nil || !heard {
+	if tr == nil {
 		return true
 	}
+	detached, err := t.attacher.attach(ctx, tr.Attachment, tr.Object)
+	if err != nil && ctx.Err() == nil {
+		t.log.Warn("the filter is not brought to the Gateway, it is tried again", zap.Error(err))
+	}
+	if !heard {
+		return err == nil
+	}
 	reports, held := t.settler.settle(reports, time.Now())
-	statements := tr.statements(&View{Reports: reports, Has: known.has})
+	statements := tr.statements(&View{Reports: reports, Has: known.has, Detached: detached})
 	work := make(chan statement)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	good, live := true, map[types.UID]bool{}
+	good, live := err == nil, map[types.UID]bool{}
 	for range tellers {
 		wg.Go(func() {
 			for s := range work {

@@ -26,6 +26,9 @@ type Options struct {
 	SecretNamespaces []string
 	// ClusterDomain ends the names of Services; empty means "cluster.local".
 	ClusterDomain string
+	// Attach has the filter brought into the Envoys of a Gateway; nil leaves that to
+	// others.
+	Attach *AttachOptions
 }
 
 // Translation is what has become of the objects.
@@ -39,6 +42,8 @@ type Translation struct {
 	// tells, oldest first.
 	Servers        []ServerResult
 	VirtualServers []VirtualServerResult
+	// Attachment is nil where what is there is to stay as it is.
+	Attachment *Attachment
 }
 
 // ServerResult is what has become of an MCPServer.
@@ -87,6 +92,7 @@ func Translate(objects *Objects, o Options) *Translation {
 		t.bound()
 		t.assemble()
 	}
+	t.Attachment = x.attachment(t, o.Attach)
 	return t
 }
 

@@ -25,13 +25,17 @@ import (
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
 
 	"mcp-gateway/controlplane/api/v1alpha1"
+	"mcp-gateway/controlplane/attach"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/source/file"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-var options = Options{Gateway: key{Namespace: "infra", Name: "main"}, SecretNamespaces: []string{"infra", "team-a", "team-b"}}
+var options = Options{Gateway: key{Namespace: "infra", Name: "main"}, SecretNamespaces: []string{"infra", "team-a", "team-b"}, Attach: &AttachOptions{
+	Broker:   attach.Service{Name: "broker", Namespace: "infra", Port: 8890, Domain: "cluster.local"},
+	Internal: attach.Service{Name: "broker", Namespace: "infra", Port: 8891, Domain: "cluster.local"},
+}}
 
 // read decodes the objects of a file, strictly.
 func read(t *testing.T, path string) *Objects {
@@ -77,6 +81,10 @@ func (o *Objects) add(t *testing.T, object runtime.Object) {
 		o.MCPVirtualServers = append(o.MCPVirtualServers, *x)
 	case *gatewayv1.Gateway:
 		o.Gateways = append(o.Gateways, *x)
+	case *gatewayv1.GatewayClass:
+		o.GatewayClasses = append(o.GatewayClasses, *x)
+	case *corev1.Pod:
+		o.Pods = append(o.Pods, *x)
 	case *gatewayv1.HTTPRoute:
 		o.HTTPRoutes = append(o.HTTPRoutes, *x)
 	case *gatewayv1beta1.ReferenceGrant:
@@ -144,7 +152,17 @@ func text(t *testing.T, tr *Translation) string {
 	if encoded, err = json.MarshalIndent(b, "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	return out.String() + string(encoded) + "\n"
+	fmt.Fprintf(&out, "%s\n", encoded)
+	if a := tr.Attachment; a != nil && (len(a.Objects) > 0 || a.Impossible != "") {
+		fmt.Fprintf(&out, "\nmissing: %s\nimpossible: %s\n", a.Missing, a.Impossible)
+		for _, object := range a.Objects {
+			if encoded, err = json.MarshalIndent(object, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&out, "%s\n", encoded)
+		}
+	}
+	return strings.ReplaceAll(out.String(), ": \n", ":\n")
 }
 
 // A case is a file testdata/NAME.in.yaml of objects; NAME.out.txt is what becomes of

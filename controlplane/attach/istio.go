@@ -1,0 +1,103 @@
+package attach
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// IstioController implements the GatewayClasses of Istio's.
+const IstioController = "istio.io/gateway-controller"
+
+// What of Istio has which filter: all have contrib's for Go until 1.30, and dynamic
+// modules from then on. One object serves them all, as proxies say their version.
+const (
+	istioModule = `^1\.(3[1-9]|[4-9][0-9])\b`
+	istioGolang = `^1\.(1[89]|2[0-9]|30)\b`
+)
+
+// filterName is the filter's in Envoy, and its configuration's.
+const filterName = "mcp-gateway"
+
+const (
+	typePrefix = "type.googleapis.com/"
+	typeModule = typePrefix + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+	typeGolang = typePrefix + "envoy.extensions.filters.http.golang.v3alpha.Config"
+	typeStruct = typePrefix + "google.protobuf.Struct"
+	typeTyped  = typePrefix + "xds.type.v3.TypedStruct"
+)
+
+// What the libraries are called, and where contrib's filter finds its one.
+const (
+	module  = "mcp_gateway"
+	library = "/usr/local/lib/mcp-gateway/libmcp_gateway_golang.so"
+)
+
+// Istio is what attaches the endpoint to a Gateway of Istio's: one EnvoyFilter.
+//
+// The filter is in all of the Gateway's listeners, as servers' routes are at others, too,
+// and clients are kept from those in all of them. It stands right before Envoy's router:
+// what Istio verifies and permits is what the client has sent, and what is attached to
+// servers' routes comes after. Its configuration is a resource of its own: listeners stay
+// as they are when it changes, and the streams with them.
+//
+// Its question cluster is the one that Istio makes of the broker's Service: its endpoints,
+// its mutual TLS, and what a DestinationRule says of it, are Istio's.
+func Istio(t *Target) (Object, error) {
+	forModule, err := t.filterConfig(istioCluster(&t.Internal), "")
+	if err != nil {
+		return nil, err
+	}
+	forGolang, err := t.filterConfig("", net.JoinHostPort(t.Internal.Host(), strconv.Itoa(t.Internal.Port)))
+	if err != nil {
+		return nil, err
+	}
+	patches := append(istioPatches(istioModule, typeModule, Object{
+		"dynamic_module_config": Object{"name": module, "do_not_close": true, "metrics_namespace": module},
+		"filter_name":           module,
+		"filter_config":         Object{"@type": typeStruct, "value": forModule},
+	}), istioPatches(istioGolang, typeGolang, Object{
+		"library_id": module, "library_path": library, "plugin_name": module,
+		"plugin_config": Object{"@type": typeTyped, "type_url": typePrefix + module, "value": forGolang},
+	})...)
+	return Object{
+		"apiVersion": "networking.istio.io/v1alpha3",
+		"kind":       "EnvoyFilter",
+		"metadata":   Object{"name": t.Name, "namespace": t.Namespace},
+		"spec": Object{
+			"targetRefs":    []any{Object{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": t.Gateway}},
+			"configPatches": patches,
+		},
+	}, nil
+}
+
+// istioCluster is the name of Istio's cluster of a Service.
+func istioCluster(s *Service) string { return fmt.Sprintf("outbound|%d||%s", s.Port, s.Host()) }
+
+// istioPatches put the filter into proxies of some versions.
+func istioPatches(versions, typeURL string, config Object) []any {
+	proxy := Object{"proxyVersion": versions}
+	config["@type"] = typeURL
+	return []any{
+		Object{
+			"applyTo": "HTTP_FILTER",
+			"match": Object{"context": "GATEWAY", "proxy": proxy, "listener": Object{"filterChain": Object{"filter": Object{
+				"name":      "envoy.filters.network.http_connection_manager",
+				"subFilter": Object{"name": "envoy.filters.http.router"},
+			}}}},
+			"patch": Object{"operation": "INSERT_BEFORE", "value": Object{
+				"name": filterName,
+				// Until it has come a listener does not listen: nothing passes without the filter.
+				"config_discovery": Object{
+					"config_source": Object{"ads": Object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+					"type_urls":     []any{typeURL},
+				},
+			}},
+		},
+		Object{
+			"applyTo": "EXTENSION_CONFIG",
+			"match":   Object{"context": "GATEWAY", "proxy": proxy},
+			"patch":   Object{"operation": "ADD", "value": Object{"name": filterName, "typed_config": config}},
+		},
+	}
+}

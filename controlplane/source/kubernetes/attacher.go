@@ -1,0 +1,139 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mcp-gateway/controlplane/api/v1alpha1"
+)
+
+// reattach is after how long what is there is written again: who has changed it, or
+// removed it, has opened the servers' routes.
+const reattach = 30 * time.Second
+
+// attachedKinds are those of all objects that an attachment may have.
+var attachedKinds = []schema.GroupVersionKind{
+	{Group: "networking.istio.io", Version: "v1alpha3", Kind: "EnvoyFilter"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
+}
+
+// attacher writes attachments, as the leader.
+type attacher struct {
+	client client.Client
+
+	last *Attachment // as it was written
+	at   time.Time
+	said *saying
+}
+
+// attach makes the objects be there, or be gone, and returns what keeps the endpoint
+// from being at its Gateway; nil for nothing.
+func (a *attacher) attach(ctx context.Context, want *Attachment, m *v1alpha1.MCPGateway) (*saying, error) {
+	if want == nil || m == nil || reflect.DeepEqual(want, a.last) && time.Since(a.at) < reattach {
+		return a.said, nil
+	}
+	said, err := a.write(ctx, want, m)
+	if err != nil {
+		a.last = nil
+		fault := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonNotAttached, "the filter could not be brought to the Gateway: "+short(err))
+		return &fault, err
+	}
+	a.last, a.at, a.said = want, time.Now(), said
+	return said, nil
+}
+
+// short is an error without what is of no interest in a status.
+func short(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+func (a *attacher) write(ctx context.Context, want *Attachment, m *v1alpha1.MCPGateway) (*saying, error) {
+	if len(want.Objects) == 0 {
+		if err := a.remove(ctx, m); err != nil {
+			return nil, err
+		}
+		if want.Impossible == "" {
+			return nil, nil
+		}
+		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonNotAttached, want.Impossible)
+		return &s, nil
+	}
+	for i, object := range want.Objects {
+		u := &unstructured.Unstructured{Object: object}
+		there, err := a.there(ctx, u.GroupVersionKind(), keyOf(u), m.UID)
+		if err != nil {
+			return nil, err
+		}
+		if want.Missing != "" && i == 0 && !there {
+			s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, want.Missing)
+			return &s, nil
+		}
+		if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u.DeepCopy()), client.FieldOwner(name), client.ForceOwnership); err != nil {
+			return nil, fmt.Errorf("apply %s %s: %w", u.GetKind(), keyOf(u), err)
+		}
+	}
+	if want.Missing != "" {
+		// Clients would reach the servers past the gateway if it were taken away.
+		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, want.Missing+"; what was attached before stays")
+		return &s, nil
+	}
+	return nil, nil
+}
+
+// remove takes away what is there of m.
+func (a *attacher) remove(ctx context.Context, m *v1alpha1.MCPGateway) error {
+	var errs []error
+	for _, kind := range attachedKinds {
+		at := key{Namespace: m.Namespace, Name: attachedName(m.Name)}
+		there, err := a.there(ctx, kind, at, m.UID)
+		switch {
+		case errors.Is(err, errForeign), apierrors.IsForbidden(err): // what may not be read was never written
+		case err != nil:
+			errs = append(errs, err)
+		case there:
+			u := &unstructured.Unstructured{}
+			u.SetGroupVersionKind(kind)
+			u.SetNamespace(at.Namespace)
+			u.SetName(at.Name)
+			if err := a.client.Delete(ctx, u); client.IgnoreNotFound(err) != nil {
+				errs = append(errs, fmt.Errorf("delete %s %s: %w", kind.Kind, at, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var errForeign = errors.New("there is one of somebody else's")
+
+// there reports whether there is such an object; it is an error if it belongs to
+// somebody else than owner.
+func (a *attacher) there(ctx context.Context, kind schema.GroupVersionKind, at key, owner types.UID) (bool, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
+	switch err := a.client.Get(ctx, at, u); {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case meta.IsNoMatchError(err):
+		return false, nil // to write it is another matter
+	case err != nil:
+		return false, fmt.Errorf("get %s %s: %w", kind.Kind, at, err)
+	}
+	for _, o := range u.GetOwnerReferences() {
+		if o.UID == owner {
+			return true, nil
+		}
+	}
+	return false, fmt.Errorf("%s %s: %w", kind.Kind, at, errForeign)
+}
