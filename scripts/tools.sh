@@ -33,8 +33,9 @@ usage: scripts/tools.sh COMMAND
   kubeapi          a Kubernetes API server with its etcd, as tools/kubeapi pins them; minutes the first time
   helm             Helm, as tools/helm pins it; minutes the first time
   istiod           Istio's control plane, as tools/istiod pins it, and its CRDs as crds.yaml beside it; minutes the first time
+  envoygateway     Envoy Gateway, as tools/envoygateway pins it, and its CRDs in crds/ beside it; minutes the first time
   versions         print the pinned Envoy versions
-  all              everything above but kubeapi, helm and istiod
+  all              everything above but kubeapi, helm, istiod and envoygateway
 USAGE
 }
 
@@ -403,6 +404,24 @@ get_istiod() {
   echo "$target/istiod"
 }
 
+# copy_envoygateway_crds TARGET takes the definitions of the same source.
+copy_envoygateway_crds() {
+  local target=$1 source
+  [[ -d $target/crds ]] && return
+  source=$(go list -C "$root/tools/envoygateway" -m -f '{{.Dir}}' github.com/envoyproxy/gateway)
+  mkdir -p "$target/crds.new"
+  install -m 644 "$source"/charts/gateway-helm/charts/crds/crds/generated/*.yaml "$target/crds.new/"
+  mv "$target/crds.new" "$target/crds"
+}
+
+get_envoygateway() {
+  local target
+  target=$(module_folder envoygateway)
+  with_lock envoygateway build_module envoygateway "$target" github.com/envoyproxy/gateway/cmd/envoy-gateway
+  with_lock envoygateway copy_envoygateway_crds "$target"
+  echo "$target/envoygateway"
+}
+
 get_envoys() {
   for version in "${ENVOY_VERSIONS[@]}"; do get_envoy "$version"; done
 }
@@ -421,6 +440,7 @@ shellcheck) get_shellcheck ;;
 kubeapi) get_kubeapi ;;
 helm) get_helm ;;
 istiod) get_istiod ;;
+envoygateway) get_envoygateway ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 all)
   get_envoys >/dev/null
