@@ -95,6 +95,8 @@ func Route(t *Target) Object {
 			"hostnames":  list(t.Endpoint.Hostnames),
 			"rules": []any{Object{
 				"matches": matches,
+				// Streams last as long as they do; the brokers bound all else.
+				"timeouts": Object{"request": "0s"},
 				// Whom the request is from, as Envoy sees it.
 				"filters": []any{Object{"type": "RequestHeaderModifier", "requestHeaderModifier": Object{
 					"set": []any{Object{"name": mcp.HeaderAddress, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}},

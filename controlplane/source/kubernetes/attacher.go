@@ -25,6 +25,7 @@ const reattach = 30 * time.Second
 // attachedKinds are those of all objects that an attachment may have.
 var attachedKinds = []schema.GroupVersionKind{
 	{Group: "networking.istio.io", Version: "v1alpha3", Kind: "EnvoyFilter"},
+	kindExtensionPolicy,
 	{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
 }
 
@@ -35,14 +36,17 @@ type attacher struct {
 	last *Attachment // as it was written
 	at   time.Time
 	said *saying
+	// waits for what is not watched: it is to be called again soon.
+	waits bool
 }
 
 // attach makes the objects be there, or be gone, and returns what keeps the endpoint
 // from being at its Gateway; nil for nothing.
 func (a *attacher) attach(ctx context.Context, want *Attachment, m *v1alpha1.MCPGateway) (*saying, error) {
-	if want == nil || m == nil || reflect.DeepEqual(want, a.last) && time.Since(a.at) < reattach {
+	if want == nil || m == nil || reflect.DeepEqual(want, a.last) && !a.waits && time.Since(a.at) < reattach {
 		return a.said, nil
 	}
+	a.waits = false
 	said, err := a.write(ctx, want, m)
 	if err != nil {
 		a.last = nil
@@ -70,26 +74,39 @@ func (a *attacher) write(ctx context.Context, want *Attachment, m *v1alpha1.MCPG
 		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonNotAttached, want.Impossible)
 		return &s, nil
 	}
+	missing := want.Missing
+	if missing == "" {
+		var err error
+		if missing, err = a.lack(ctx, want.Proxies); err != nil {
+			return nil, err
+		}
+		a.waits = missing != ""
+	}
+	var said *saying
 	for i, object := range want.Objects {
 		u := &unstructured.Unstructured{Object: object}
 		there, err := a.there(ctx, u.GroupVersionKind(), keyOf(u), m.UID)
 		if err != nil {
 			return nil, err
 		}
-		if want.Missing != "" && i == 0 && !there {
-			s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, want.Missing)
+		if missing != "" && i == 0 && !there {
+			s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, missing)
 			return &s, nil
 		}
-		if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u.DeepCopy()), client.FieldOwner(name), client.ForceOwnership); err != nil {
-			return nil, fmt.Errorf("apply %s %s: %w", u.GetKind(), keyOf(u), err)
+		u = u.DeepCopy()
+		if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(name), client.ForceOwnership); err != nil {
+			return nil, fmt.Errorf("apply %s %s: %w", object["kind"], keyOf(u), err)
+		}
+		if u.GroupVersionKind() == kindExtensionPolicy {
+			said = a.heard(u)
 		}
 	}
-	if want.Missing != "" {
+	if missing != "" {
 		// Clients would reach the servers past the gateway if it were taken away.
-		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, want.Missing+"; what was attached before stays")
+		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, missing+"; what was attached before stays")
 		return &s, nil
 	}
-	return nil, nil
+	return said, nil
 }
 
 // remove takes away what is there of m.

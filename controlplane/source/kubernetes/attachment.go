@@ -25,13 +25,16 @@ type Attachment struct {
 	Objects []attach.Object
 	// Missing is why the Envoys would refuse them; empty if they would not.
 	Missing string
+	// Proxies tell the same where the implementation is Envoy Gateway; nil elsewhere.
+	Proxies *Proxies
 	// Impossible is why there are none, though there is a Gateway.
 	Impossible string
 }
 
 // An implementation makes the objects for Gateways of the classes of one controller.
 var implementations = map[gatewayv1.GatewayController]func(*attach.Target) (attach.Object, error){
-	attach.IstioController: attach.Istio,
+	attach.IstioController:        attach.Istio,
+	attach.EnvoyGatewayController: attach.EnvoyGateway,
 }
 
 // attachment says what is to be there for t; nil to leave it as it is.
@@ -45,16 +48,16 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 		return nil
 	}
 	at := key{Namespace: t.Object.Namespace, Name: t.Object.Spec.TargetRef.Name}
-	class := string(x.gateways[at].Spec.GatewayClassName)
-	var controller gatewayv1.GatewayController
+	className := string(x.gateways[at].Spec.GatewayClassName)
+	class := &gatewayv1.GatewayClass{}
 	for i := range x.GatewayClasses {
-		if x.GatewayClasses[i].Name == class {
-			controller = x.GatewayClasses[i].Spec.ControllerName
+		if x.GatewayClasses[i].Name == className {
+			class = &x.GatewayClasses[i]
 		}
 	}
-	implementation := implementations[controller]
+	implementation := implementations[class.Spec.ControllerName]
 	if implementation == nil {
-		return &Attachment{Impossible: fmt.Sprintf("GatewayClass %s is of controller %q, whose Envoys the filter is not brought into", class, controller)}
+		return &Attachment{Impossible: fmt.Sprintf("GatewayClass %s is of controller %q, whose Envoys the filter is not brought into", className, class.Spec.ControllerName)}
 	}
 	target := &attach.Target{
 		Name: attachedName(t.Object.Name), Namespace: at.Namespace, Gateway: at.Name, Listener: t.Object.Spec.TargetRef.SectionName,
@@ -72,6 +75,9 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 			"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.KindGateway,
 			"name": t.Object.Name, "uid": string(t.Object.UID), "controller": true,
 		}}
+	}
+	if class.Spec.ControllerName == attach.EnvoyGatewayController {
+		return &Attachment{Objects: objects, Proxies: proxies(x.gateways[at], class, &o.Internal)}
 	}
 	return &Attachment{Objects: objects, Missing: x.missing(at)}
 }

@@ -151,15 +151,16 @@ func (t *teller) tellAll(ctx context.Context) bool {
 	if err != nil && ctx.Err() == nil {
 		t.log.Warn("the filter is not brought to the Gateway, it is tried again", zap.Error(err))
 	}
+	attached := err == nil && !t.attacher.waits
 	if !heard {
-		return err == nil
+		return attached
 	}
 	reports, held := t.settler.settle(reports, time.Now())
 	statements := tr.statements(&View{Reports: reports, Has: known.has, Detached: detached})
 	work := make(chan statement)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	good, live := err == nil, map[types.UID]bool{}
+	good, live := attached, map[types.UID]bool{}
 	for range tellers {
 		wg.Go(func() {
 			for s := range work {

@@ -155,6 +155,9 @@ func text(t *testing.T, tr *Translation) string {
 	fmt.Fprintf(&out, "%s\n", encoded)
 	if a := tr.Attachment; a != nil && (len(a.Objects) > 0 || a.Impossible != "") {
 		fmt.Fprintf(&out, "\nmissing: %s\nimpossible: %s\n", a.Missing, a.Impossible)
+		if a.Proxies != nil {
+			fmt.Fprintf(&out, "proxies: %v with %s\n", a.Proxies.Keys, a.Proxies.Cluster)
+		}
 		for _, object := range a.Objects {
 			if encoded, err = json.MarshalIndent(object, "", "  "); err != nil {
 				t.Fatal(err)
