@@ -20,7 +20,7 @@ SUFFIX := $(if $(filter golang,$(HOST)),-golang)
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/lib$$
+NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/test/envoygateway$$|/lib$$
 # The tests of test/e2e/once, as go test's -skip wants them.
 ONCE = ^($$(grep -v '^\#' test/e2e/once | paste -sd '|'))\$$$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
@@ -120,6 +120,11 @@ golanghost: ## the stand-in for contrib's golang filter does as contrib does, an
 e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minutes to build the first time
 	@KUBEAPI="$$(scripts/tools.sh kubeapi)" HELM="$$(scripts/tools.sh helm)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-k8s -count=1 -timeout 14m ./test/k8s/...
+
+.PHONY: e2e-envoygateway
+e2e-envoygateway: build ## behind Envoy Gateway, the real one, which takes minutes to build the first time
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOYGATEWAY="$$(scripts/tools.sh envoygateway)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	  scripts/gotest.sh e2e-envoygateway -count=1 -timeout 5m ./test/envoygateway
 
 .PHONY: security
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt

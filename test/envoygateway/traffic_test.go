@@ -1,0 +1,334 @@
+package envoygateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
+)
+
+// soon is within what an added server's tools are to be called, as a rule.
+const soon = 2 * time.Second
+
+// Behind a Gateway of Envoy Gateway's the endpoint is what it is elsewhere. The steps
+// share one cluster, as to start one takes most of the time.
+func TestEndpoint(t *testing.T) {
+	w := newWorld(t)
+	w.shop = newShop(w)
+	for _, step := range []struct {
+		name string
+		run  func(*world, *testing.T)
+	}{
+		{"module missing", moduleMissing},
+		{"both eras, two backends", bothEras},
+		{"servers come while calls go on", serversCome},
+		{"sessions, bodies and hosts", bounds},
+		{"traffic of others", othersTraffic},
+		{"gone", gone},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { w.t = t; step.run(w, t) }) {
+			break
+		}
+	}
+	w.t = t
+}
+
+// moduleMissing tells what keeps the endpoint from being at the Gateway, and leaves
+// Envoy as it is until that is gone.
+func moduleMissing(w *world, t *testing.T) {
+	got := w.want(gateway(""), "Programmed=False/ModuleMissing")
+	if !strings.Contains(got.Message, "does not list the module mcp-gateway") {
+		t.Errorf("the message does not say which: %s", got.Message)
+	}
+	if w.Get(policy) != nil || w.Get(endpoint) != nil {
+		t.Error("something was written that Envoy Gateway would refuse, and all routes of the Gateway with it")
+	}
+	// Of two policies for a Gateway the older counts: then nothing runs the filter.
+	const other = `
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata: {name: older, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  lua: [{type: Inline, inline: "function envoy_on_request(handle) end"}]
+`
+	w.Apply(other)
+	w.nextSecond()
+	w.Apply(proxy(w.module()))
+	if got := w.want(gateway(""), "Programmed=False/NotAttached"); !strings.Contains(got.Message, "Conflicted") {
+		t.Errorf("the message does not say why: %s", got.Message)
+	}
+	if r := w.client().Post(initialize); r.Status == http.StatusOK {
+		t.Errorf("the broker opens a session for who has not passed the filter: %s", r)
+	}
+	w.Delete(other)
+	began := time.Now()
+	w.want(gateway(""), "Programmed=True/Programmed")
+	c := w.client()
+	harness.Eventually(t, "first session", func() bool {
+		r, err := c.Try(t.Context(), http.MethodPost, initialize)
+		return err == nil && r.Status == http.StatusOK
+	})
+	t.Logf("the endpoint was there %v after nothing stood against it", time.Since(began).Round(time.Millisecond))
+}
+
+const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"` + harness.Revision +
+	`","capabilities":{},"clientInfo":{"name":"eg","version":"1"}}}`
+
+// gone is the endpoint with the targetRef, and nothing else.
+func gone(w *world, t *testing.T) {
+	w.Apply(gateway(", targetRef: {name: eg}, limits: {sessionsPerAddress: 1}"))
+	w.client().Post(initialize)
+	harness.Eventually(t, "no more sessions for one address", func() bool { return w.client().Post(initialize).Status != http.StatusOK })
+	before := w.Get(policy)
+	w.Apply(gateway(", targetRef: {name: eg}"))
+	w.want(gateway(""), "Programmed=True/Programmed")
+	if after := w.Get(policy); after.GetResourceVersion() != before.GetResourceVersion() {
+		t.Errorf("the policy was written anew with nothing changed: %v, now %v", before.Object, after.Object)
+	}
+	w.Apply(gateway(""))
+	harness.Eventually(t, "no policy", func() bool { return w.Get(policy) == nil && w.Get(endpoint) == nil })
+	for range 50 {
+		if r := w.shop.client.Post("{"); r.Status != http.StatusTeapot {
+			t.Fatalf("the shop answers %s", r)
+		}
+	}
+	harness.Eventually(t, "no endpoint", func() bool { return w.client().Post(initialize).Status == http.StatusNotFound })
+}
+
+// both is a server that speaks all revisions, and shares no session with others.
+func both(name string, names ...string) mcpserver.Script {
+	s := tools(name, names...)
+	s.Era, s.Stateless = mcpserver.Dual, true
+	return s
+}
+
+// bothEras calls through a route with two backends, which get what their weights say.
+func bothEras(w *world, t *testing.T) {
+	most, few := w.serve("default", "mostly", both("split", "which")), w.serve("default", "rarely", both("split", "which"))
+	w.Apply(route("split", "split.mcp.local", "mostly=4", "rarely=1"))
+	a := server("split")
+	w.Apply(a)
+	w.want(a, "Ready=True/Listed")
+	c := w.connect()
+	if got := c.Names("tools/list"); !slices.Equal(got, []string{"split_which"}) {
+		t.Errorf("tools %v", got)
+	}
+	modern := w.client().With(harness.HeaderRevision+": 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: split_which")
+	const calls = 100
+	for era, call := range map[string]func() string{
+		"sessions": func() string { return c.Tool("split_which", "") },
+		"2026-07-28": func() string {
+			r := modern.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"split_which","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`)
+			if r.Status != http.StatusOK {
+				t.Fatalf("call of 2026-07-28: %s", r)
+			}
+			return r.Message()
+		},
+	} {
+		most.Forget()
+		few.Forget()
+		for range calls {
+			if got := call(); !strings.Contains(got, "split:which") {
+				t.Fatalf("%s: answer %s", era, got)
+			}
+		}
+		got, other := len(most.Received("tools/call")), len(few.Received("tools/call"))
+		if got+other != calls || other < calls/20 || other > calls/2 {
+			t.Errorf("%s: of %d calls %d and %d came, want four to one", era, calls, got, other)
+		}
+	}
+}
+
+// serversCome adds servers while calls go on and streams are open: none of these
+// notices, and no listener is replaced.
+func serversCome(w *world, t *testing.T) {
+	s := w.serve("default", "old", tools("old", "tool", "long"))
+	release := make(chan struct{})
+	s.Handle("tools/call", "long", func(x *mcpserver.Exchange) {
+		stream := x.Stream()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-tick.C:
+				stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}`, n))
+			case <-release:
+				stream.Send(x.ResultMessage(fmt.Sprintf(`{"content":[],"_meta":{"sent":%d}}`, n)))
+				return
+			case <-x.Context().Done():
+				return
+			}
+		}
+	})
+	w.Apply(route("old", "old.mcp.local", "old"))
+	first := server("old")
+	w.Apply(first)
+	w.want(first, "Ready=True/Listed")
+
+	c := w.connect()
+	events := c.Listen()
+	before := w.listeners()
+	long := w.connect().Open(http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"old_long","arguments":{}}}`)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var calls atomic.Int64
+	done := make(chan error, 1)
+	go func() { done <- callOn(ctx, w.connect(), "old_tool", &calls) }()
+
+	const servers = 5
+	var took []time.Duration
+	for i := range servers {
+		name := fmt.Sprintf("new%d", i)
+		w.serve("default", name, tools(name, "tool"))
+		a := server(name)
+		began := time.Now()
+		w.Apply(route(name, name+".mcp.local", name))
+		w.Apply(a)
+		harness.Eventually(t, "a call of the added server", func() bool {
+			r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + name + `_tool","arguments":{}}}`)
+			return strings.Contains(r.Message(), `"result"`)
+		})
+		took = append(took, time.Since(began).Round(time.Millisecond))
+		events.Until("notifications/tools/list_changed")
+	}
+	slices.Sort(took)
+	t.Logf("servers added: %v until the first call", took)
+	if middle := took[servers/2]; middle > soon {
+		t.Errorf("an added server was called after %v, want %v", middle, soon)
+	}
+	stop()
+	if err := <-done; err != nil || calls.Load() < 20 {
+		t.Errorf("of the calls meanwhile %d were answered, then: %v", calls.Load(), err)
+	}
+	t.Logf("calls meanwhile: %d, all answered", calls.Load())
+	close(release)
+	sent := long.End()
+	if len(sent) < 10 || !strings.Contains(sent[len(sent)-1], fmt.Sprintf(`"sent":%d`, len(sent)-1)) {
+		t.Errorf("of the long call's events %d came, the last of them %s", len(sent), sent[len(sent)-1])
+	}
+	if after := w.listeners(); after != before {
+		t.Errorf("listeners were %s, and are %s", before, after)
+	}
+}
+
+// callOn calls a tool until ctx ends, and reports the first call that is not answered.
+func callOn(ctx context.Context, c *harness.Client, tool string, calls *atomic.Int64) error {
+	for ctx.Err() == nil {
+		r, err := c.Try(context.WithoutCancel(ctx), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":{}}}`)
+		if err != nil || !strings.Contains(r.Message(), `"result"`) {
+			return fmt.Errorf("call %d: %v %s", calls.Load(), err, r)
+		}
+		calls.Add(1)
+	}
+	return nil
+}
+
+// listeners is how often Envoy's listeners came, changed, and are draining.
+func (w *world) listeners() string {
+	w.t.Helper()
+	resp, err := http.Get("http://" + admin + "/stats?filter=" + regexp.QuoteMeta("listener_manager.") + "(listener_(added|modified|removed|in_place_updated|stopped)|total_listeners_draining|total_filter_chains_draining)$")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(text), "listener_modified") {
+		w.t.Fatalf("listeners: %v: %s", err, text)
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", ", ")
+}
+
+// bounds of the endpoint are the gateway's, not Envoy Gateway's.
+func bounds(w *world, t *testing.T) {
+	s := w.serve("default", "echo", tools("echo", "big"))
+	w.Apply(route("echo", "echo.mcp.local", "echo"))
+	a := server("echo")
+	w.Apply(a)
+	w.want(a, "Ready=True/Listed")
+	c := w.connect()
+	// A listener of Envoy Gateway's buffers 32 KiB.
+	c.Tool("echo_big", `{"text":"`+strings.Repeat("a", 1<<20)+`"}`)
+	if got := len(s.Last("tools/call").Body); got < 1<<20 {
+		t.Errorf("of a large call %d bytes came", got)
+	}
+	r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo_big","arguments":{"text":"` + strings.Repeat("a", 4<<20) + `"}}}`)
+	if r.Status != http.StatusRequestEntityTooLarge || !strings.Contains(r.Body, `"jsonrpc"`) {
+		t.Errorf("a call that is too large: %s", r)
+	}
+	r = c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo_big","arguments":{}}}`)
+	if got := r.Header.Get(harness.HeaderSession); got != "" && got != c.Session() {
+		t.Errorf("the client was told of session %q, its own is %q", got, c.Session())
+	}
+	// By the hostnames of servers nobody comes in.
+	for _, name := range []string{"echo.mcp.local", "ECHO.mcp.local:8888", "other.mcp.local"} {
+		s.Forget()
+		r := c.With("Host: " + name).Post(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		if r.Status != http.StatusForbidden && r.Status != http.StatusNotFound || len(s.Requests()) != 0 {
+			t.Errorf("host %s: %s", name, r)
+		}
+	}
+}
+
+// shop is what else is behind the Gateway, without MCP.
+type shop struct {
+	client *harness.Client
+	last   atomic.Pointer[http.Request]
+	sent   atomic.Pointer[[]byte]
+}
+
+func newShop(w *world) *shop {
+	w.t.Helper()
+	address := podAddress()
+	l, err := net.Listen("tcp", address+":9001")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &shop{client: harness.NewClient(w.t, w.URL+"?q=1").With("Host: shop.example", "X-Mcp-Own: kept", "Mcp-Session-Id: of-the-shop", "Cookie: c=d")}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s}}
+	server.Start()
+	w.t.Cleanup(server.Close)
+	w.service("default", "shop", "{name: http, port: 9001}", address)
+	w.Apply(route("shop", "shop.example", "shop"))
+	harness.Eventually(w.t, "the shop's route", func() bool {
+		r, err := s.client.Try(w.t.Context(), http.MethodPost, "{")
+		return err == nil && r.Status == http.StatusTeapot
+	})
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // what is missing is seen
+	s.sent.Store(&body)
+	s.last.Store(r)
+	w.Header().Set("Set-Cookie", "a=b")
+	w.Header().Set("Mcp-Session-Id", "shop's")
+	w.WriteHeader(http.StatusTeapot)
+	_, _ = io.WriteString(w, "no tea") // whoever left misses nothing
+}
+
+// othersTraffic goes through the same listener as it came.
+func othersTraffic(w *world, t *testing.T) {
+	const body = "{ \"method\" : \"tools/call\",\t\"x\": [ 1,1 ] "
+	r := w.shop.client.Post(body)
+	if r.Status != http.StatusTeapot || r.Body != "no tea" || r.Header.Get("Set-Cookie") != "a=b" || r.Header.Get("Mcp-Session-Id") != "shop's" {
+		t.Errorf("the answer came as %s with %v", r, r.Header)
+	}
+	got := w.shop.last.Load()
+	if string(*w.shop.sent.Load()) != body || got.URL.String() != "/mcp?q=1" || got.Host != "shop.example" || got.Header.Get("X-Mcp-Own") != "kept" ||
+		got.Header.Get("Mcp-Session-Id") != "of-the-shop" || got.Header.Get("Cookie") != "c=d" {
+		t.Errorf("the request came as %s%s %q with %v", got.Host, got.URL, *w.shop.sent.Load(), got.Header)
+	}
+}

@@ -1,0 +1,233 @@
+package envoygateway
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"mcp-gateway/internal/gatewayconfig"
+	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/cluster"
+	"mcp-gateway/test/k8s/netns"
+	"mcp-gateway/test/mcpserver"
+)
+
+// world is a cluster with Envoy Gateway, a Gateway of its, default/eg, and an MCPGateway
+// at it, default/mcp: all that an installation runs, as processes, each at the address
+// of a pod.
+type world struct {
+	*cluster.Cluster
+	t *testing.T
+	// URL is that of the Gateway's listener, with the endpoint's path.
+	URL                         string
+	EnvoyGateway, Broker, Envoy *harness.Process
+	shop                        *shop
+}
+
+const (
+	host           = "mcp.example"
+	listener       = "127.0.0.1:8888"
+	admin          = "127.0.0.1:19000"
+	internalSecret = "only-for-tests"
+)
+
+// manifests of the operator of Envoy Gateway; %s is the library's path.
+const manifests = `
+apiVersion: v1
+kind: Secret
+metadata: {name: mcp-internal, namespace: envoy-gateway-system}
+stringData: {secret: only-for-tests}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: eg}
+spec:
+  controllerName: gateway.envoyproxy.io/gatewayclass-controller
+  parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: mcp, namespace: envoy-gateway-system}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: eg, namespace: default}
+spec:
+  gatewayClassName: eg
+  listeners: [{name: http, port: 8888, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+`
+
+// proxy is the EnvoyProxy; modules are those that it lists.
+func proxy(modules string) string {
+	return `
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyProxy
+metadata: {name: mcp, namespace: envoy-gateway-system}
+spec:
+  concurrency: 2
+  dynamicModules: [` + modules + `]
+  provider:
+    type: Kubernetes
+    kubernetes:
+      envoyService: {type: ClusterIP}
+      envoyDeployment:
+        container:
+          env:
+            - {name: GODEBUG, value: cgocheck=0}
+            - {name: MCP_GATEWAY_INTERNAL_SECRET, valueFrom: {secretKeyRef: {name: mcp-internal, key: secret}}}
+  bootstrap:
+    type: Merge
+    value: |
+      static_resources:
+        clusters:
+          - name: mcp-broker.default.svc.cluster.local
+            type: STRICT_DNS
+            connect_timeout: 1s
+            load_assignment:
+              cluster_name: mcp-broker.default.svc.cluster.local
+              endpoints:
+                - lb_endpoints:
+                    - endpoint: {address: {socket_address: {address: mcp-broker.default.svc.cluster.local, port_value: 8891}}}
+`
+}
+
+func (w *world) module() string {
+	return "{name: mcp-gateway, doNotClose: true, source: {type: Local, local: {path: " + harness.Built(w.t, "libmcp_gateway.so") + "}}}"
+}
+
+// gateway is the MCPGateway; spec is what it has besides hostnames.
+func gateway(spec string) string {
+	return "{apiVersion: mcp-gateway.dev/v1alpha1, kind: MCPGateway, metadata: {name: mcp, namespace: default}, spec: {hostnames: [" + host + "]" + spec + "}}"
+}
+
+// What the controller writes for it.
+const (
+	policy   = "{apiVersion: gateway.envoyproxy.io/v1alpha1, kind: EnvoyExtensionPolicy, metadata: {name: mcp-gateway-mcp, namespace: default}}"
+	endpoint = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: mcp-gateway-mcp, namespace: default}}"
+)
+
+// newWorld is a Gateway whose Envoy has no endpoint yet, as its EnvoyProxy lists no
+// module.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Cluster: cluster.Start(t), t: t, URL: "http://" + listener + "/mcp"}
+	w.InstallCRDs(cluster.GatewayAPI(t))
+	w.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
+	w.InstallCRDs(filepath.Join(filepath.Dir(program(t)), "crds/*.yaml"))
+	w.startEnvoyGateway()
+	w.Apply(manifests + "---" + proxy(""))
+	w.Apply(gateway(", targetRef: {name: eg}"))
+
+	at, secret := podAddress(), gatewayconfig.SecretEnv+"="+internalSecret
+	netns.Name("mcp-controlplane.default.svc.cluster.local", at)
+	broker := podAddress()
+	w.service("default", "mcp-broker", "{name: http, port: 8890}, {name: http-internal, port: 8891}", broker)
+	harness.Start(t, "controlplane", harness.Built(t, "mcp-gateway"), []string{"controlplane", "--kubernetes", "--gateway", "default/mcp", "--attach",
+		"--kubeconfig", w.Kubeconfig, "--xds-listen", at + ":18100", "--config-listen", at + ":18101",
+		"--broker", "mcp-broker.default.svc.cluster.local:8890", "--broker-internal", "mcp-broker.default.svc.cluster.local:8891"}, secret)
+	w.Broker = harness.Start(t, "broker", harness.Built(t, "mcp-gateway"), []string{"broker",
+		"--control-plane", "http://mcp-controlplane.default.svc.cluster.local:18101", "--listen", broker + ":8890", "--internal-listen", broker + ":8891"}, secret)
+	w.startProxy("eg")
+	return w
+}
+
+// client is one of the endpoint, without a session.
+func (w *world) client() *harness.Client {
+	w.t.Helper()
+	return harness.NewClient(w.t, w.URL).With("Host: " + host)
+}
+
+// connect is a client with a session.
+func (w *world) connect() *harness.Client {
+	w.t.Helper()
+	c := w.client()
+	c.Initialize()
+	return c
+}
+
+// pods counts the addresses that pods were given.
+var pods atomic.Int32
+
+// podAddress is one that no other pod of the tests has.
+func podAddress() string {
+	n := pods.Add(1)
+	return fmt.Sprintf("10.250.%d.%d", 1+n/250, 1+n%250)
+}
+
+// serve runs an MCP server as the only pod of a Service, on port 9001.
+func (w *world) serve(namespace, name string, script mcpserver.Script) *mcpserver.Server {
+	w.t.Helper()
+	address := podAddress()
+	s := mcpserver.StartAt(w.t, address+":9001", script)
+	w.service(namespace, name, "{name: http, port: 9001}", address)
+	return s
+}
+
+// service makes a Service with one endpoint, as the controllers of a cluster would.
+func (w *world) service(namespace, name, ports, address string) {
+	w.t.Helper()
+	netns.Name(name+"."+namespace+".svc.cluster.local", address)
+	w.Apply(fmt.Sprintf(`
+{apiVersion: v1, kind: Service, metadata: {name: %[1]s, namespace: %[2]s}, spec: {ports: [%[3]s]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: %[1]s-1, namespace: %[2]s, labels: {kubernetes.io/service-name: %[1]s}}
+addressType: IPv4
+ports: [%[3]s]
+endpoints: [{addresses: [%[4]s], conditions: {ready: true}}]
+`, name, namespace, ports, address))
+}
+
+// route is an HTTPRoute of the Gateway, to Services as "name" or "name=weight".
+func route(name, hostname string, backends ...string) string {
+	var refs []string
+	for _, b := range backends {
+		service, weight, found := strings.Cut(b, "=")
+		if !found {
+			weight = "1"
+		}
+		refs = append(refs, "{name: "+service+", port: 9001, weight: "+weight+"}")
+	}
+	return fmt.Sprintf("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: %s, namespace: default}, spec: {parentRefs: [{name: eg}], hostnames: [%s], rules: [{backendRefs: [%s]}]}}",
+		name, hostname, strings.Join(refs, ", "))
+}
+
+// server is an MCPServer whose tools have the server's name as their prefix.
+func server(name string) string {
+	return fmt.Sprintf("{apiVersion: mcp-gateway.dev/v1alpha1, kind: MCPServer, metadata: {name: %[1]s, namespace: default}, spec: {gatewayRef: {name: mcp}, targetRef: {name: %[1]s}, prefix: %[1]s_}}", name)
+}
+
+// want waits until the object has the condition, "Ready=True/Listed", and returns it.
+func (w *world) want(manifest, condition string) metav1.Condition {
+	w.t.Helper()
+	kind, wanted, _ := strings.Cut(condition, "=")
+	var got metav1.Condition
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("instead of %s there is %s=%s/%s: %s", condition, kind, got.Status, got.Reason, got.Message)
+		}
+	}()
+	harness.Eventually(w.t, condition, func() bool {
+		got = w.Condition(manifest, kind)
+		return string(got.Status)+"/"+got.Reason == wanted
+	})
+	return got
+}
+
+// nextSecond waits until objects are younger than those there are: the server's clock
+// has seconds.
+func (w *world) nextSecond() {
+	began := time.Now().Unix()
+	harness.Eventually(w.t, "the next second", func() bool { return time.Now().Unix() > began })
+}
+
+// tools is a server with these tools.
+func tools(name string, names ...string) mcpserver.Script {
+	items := make([]string, len(names))
+	for i, n := range names {
+		items[i] = fmt.Sprintf(`{"name":%q,"inputSchema":{"type":"object"}}`, n)
+	}
+	return mcpserver.Script{Name: name, Pages: map[string][]string{mcpserver.ToolsList: {strings.Join(items, ",")}}}
+}
