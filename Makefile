@@ -20,7 +20,7 @@ SUFFIX := $(if $(filter golang,$(HOST)),-golang)
 
 # End-to-end tests run what was built with a real Envoy: a stage of their own. The
 # library of the module is the only package with cgo.
-NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/test/envoygateway$$|/lib$$
+NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/test/envoygateway$$|/test/istio$$|/lib$$
 # The tests of test/e2e/once, as go test's -skip wants them.
 ONCE = ^($$(grep -v '^\#' test/e2e/once | paste -sd '|'))\$$$$
 PACKAGES = $(shell go list ./... | grep -Ev '$(NOT_UNIT)')
@@ -125,6 +125,11 @@ e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minute
 e2e-envoygateway: build ## behind Envoy Gateway, the real one, which takes minutes to build the first time
 	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOYGATEWAY="$$(scripts/tools.sh envoygateway)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-envoygateway -count=1 -timeout 5m ./test/envoygateway
+
+.PHONY: e2e-istio
+e2e-istio: build ## the gateway at a Gateway of Istio's, with the real istiod, which takes minutes to build the first time
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" HELM="$$(scripts/tools.sh helm)" ISTIOD="$$(scripts/tools.sh istiod)" ENVOY="$$(scripts/tools.sh envoy)" \
+	  FORMAT=testname scripts/gotest.sh e2e-istio -count=1 -timeout 5m ./test/istio
 
 .PHONY: security
 security: build ## the security requirements, one row each, and hostile input: dist/security.txt

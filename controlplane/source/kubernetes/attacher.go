@@ -18,9 +18,10 @@ import (
 	"mcp-gateway/controlplane/api/v1alpha1"
 )
 
-// reattach is after how long what is there is written again: who has changed it, or
-// removed it, has opened the servers' routes.
-const reattach = 30 * time.Second
+// reattach is after how long it is looked at again whether what was written is still
+// there: who has changed it, or removed it, has opened the servers' routes. No watch does
+// that: it would fail where nobody has defined the kind.
+const reattach = 5 * time.Second
 
 // attachedKinds are those of all objects that an attachment may have.
 var attachedKinds = []schema.GroupVersionKind{
@@ -38,6 +39,8 @@ type attacher struct {
 	said *saying
 	// waits for what is not watched: it is to be called again soon.
 	waits bool
+	// generations are those of the objects as they were written last, by kind.
+	generations map[string]int64
 }
 
 // attach makes the objects be there, or be gone, and returns what keeps the endpoint
@@ -47,6 +50,9 @@ func (a *attacher) attach(ctx context.Context, want *Attachment, m *v1alpha1.MCP
 		return a.said, nil
 	}
 	a.waits = false
+	if !reflect.DeepEqual(want, a.last) {
+		a.generations = map[string]int64{}
+	}
 	said, err := a.write(ctx, want, m)
 	if err != nil {
 		a.last = nil
@@ -84,21 +90,25 @@ func (a *attacher) write(ctx context.Context, want *Attachment, m *v1alpha1.MCPG
 	}
 	var said *saying
 	for i, object := range want.Objects {
-		u := &unstructured.Unstructured{Object: object}
+		u := (&unstructured.Unstructured{Object: object}).DeepCopy()
+		kind := u.GetKind()
 		there, err := a.there(ctx, u.GroupVersionKind(), keyOf(u), m.UID)
 		if err != nil {
 			return nil, err
 		}
-		if missing != "" && i == 0 && !there {
+		if missing != "" && i == 0 && there == nil {
 			s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, missing)
 			return &s, nil
 		}
-		u = u.DeepCopy()
-		if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(name), client.ForceOwnership); err != nil {
-			return nil, fmt.Errorf("apply %s %s: %w", object["kind"], keyOf(u), err)
+		if there == nil || there.GetGeneration() != a.generations[kind] {
+			there = u // as the server has it, once it was written
+			if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(name), client.ForceOwnership); err != nil {
+				return nil, fmt.Errorf("apply %s %s: %w", kind, keyOf(u), err)
+			}
+			a.generations[kind] = u.GetGeneration()
 		}
-		if u.GroupVersionKind() == kindExtensionPolicy {
-			said = a.heard(u)
+		if there.GroupVersionKind() == kindExtensionPolicy {
+			said = a.heard(there)
 		}
 	}
 	if missing != "" {
@@ -119,12 +129,8 @@ func (a *attacher) remove(ctx context.Context, m *v1alpha1.MCPGateway) error {
 		case errors.Is(err, errForeign), apierrors.IsForbidden(err): // what may not be read was never written
 		case err != nil:
 			errs = append(errs, err)
-		case there:
-			u := &unstructured.Unstructured{}
-			u.SetGroupVersionKind(kind)
-			u.SetNamespace(at.Namespace)
-			u.SetName(at.Name)
-			if err := a.client.Delete(ctx, u); client.IgnoreNotFound(err) != nil {
+		case there != nil:
+			if err := a.client.Delete(ctx, there); client.IgnoreNotFound(err) != nil {
 				errs = append(errs, fmt.Errorf("delete %s %s: %w", kind.Kind, at, err))
 			}
 		}
@@ -134,23 +140,23 @@ func (a *attacher) remove(ctx context.Context, m *v1alpha1.MCPGateway) error {
 
 var errForeign = errors.New("there is one of somebody else's")
 
-// there reports whether there is such an object; it is an error if it belongs to
-// somebody else than owner.
-func (a *attacher) there(ctx context.Context, kind schema.GroupVersionKind, at key, owner types.UID) (bool, error) {
+// there is the object that there is; nil if there is none. One that belongs to somebody
+// else than owner is an error.
+func (a *attacher) there(ctx context.Context, kind schema.GroupVersionKind, at key, owner types.UID) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(kind)
 	switch err := a.client.Get(ctx, at, u); {
 	case apierrors.IsNotFound(err):
-		return false, nil
+		return nil, nil
 	case meta.IsNoMatchError(err):
-		return false, nil // to write it is another matter
+		return nil, nil // to write it is another matter
 	case err != nil:
-		return false, fmt.Errorf("get %s %s: %w", kind.Kind, at, err)
+		return nil, fmt.Errorf("get %s %s: %w", kind.Kind, at, err)
 	}
 	for _, o := range u.GetOwnerReferences() {
 		if o.UID == owner {
-			return true, nil
+			return u, nil
 		}
 	}
-	return false, fmt.Errorf("%s %s: %w", kind.Kind, at, errForeign)
+	return nil, fmt.Errorf("%s %s: %w", kind.Kind, at, errForeign)
 }

@@ -117,11 +117,12 @@ func (t *teller) Start(ctx context.Context) error {
 		case <-t.wake:
 		case <-again.C:
 		}
-		wait := reattach
-		if !t.tellAll(ctx) {
-			wait = retell
+		switch good := t.tellAll(ctx); { // a timer that runs is set anew, too: sooner is no harm
+		case !good:
+			again.Reset(retell)
+		case t.attacher.last != nil:
+			again.Reset(reattach)
 		}
-		again.Reset(wait) // also a timer that runs: each round is a whole one
 	}
 }
 

@@ -1,0 +1,387 @@
+package istio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
+)
+
+// TestGateway is the life of a gateway at a Gateway of Istio's, from before its proxies
+// have the filter to its end.
+func TestGateway(t *testing.T) {
+	w := newWorld(t)
+	stages := []struct {
+		name string
+		run  func(*world)
+	}{
+		{"NothingIsWrittenWithoutTheFilter", (*world).nothingWithout},
+		{"FilterIsInTheProxy", (*world).filterIsThere},
+		{"CallsTakeTheRoute", (*world).callsTakeTheRoute},
+		{"ServersComeWhileCallsGoOn", (*world).serversCome},
+		{"ServersAreNotReachedPastIt", (*world).notPast},
+		{"OthersTrafficIsTheirs", (*world).others},
+		{"OlderProxiesGetTheOtherFilter", (*world).older},
+		{"WhatIsRemovedComesAgain", (*world).comesAgain},
+		{"ItGoesWithTheTarget", (*world).goes},
+	}
+	for _, s := range stages {
+		if !t.Run(s.name, func(t *testing.T) {
+			stage := *w
+			stage.t = t
+			s.run(&stage)
+		}) {
+			return // what follows rests on it
+		}
+	}
+}
+
+const pod = `{apiVersion: v1, kind: Pod, metadata: {name: edge-0, namespace: gw, labels: {app: edge, gateway.networking.k8s.io/gateway-name: edge}%s},
+	spec: {serviceAccountName: default, nodeName: node-0, containers: [{name: istio-proxy, image: none, ports: [{containerPort: 8080}]}]}}`
+
+func (w *world) nothingWithout() {
+	w.want(gatewayObject, "Programmed=False/ModuleMissing")
+	w.Apply(fmt.Sprintf(pod, ""))
+	w.Status(strings.Replace(fmt.Sprintf(pod, ""), "spec:", `status: {phase: Running, podIP: 10.250.0.10, podIPs: [{ip: 10.250.0.10}], conditions: [{type: Ready, status: "True"}]}, spec:`, 1))
+	harness.Eventually(w.t, "the pod's lack is told", func() bool {
+		c := w.Condition(gatewayObject, "Programmed")
+		return c.Reason == "ModuleMissing" && strings.Contains(c.Message, "1 of 1 pods")
+	})
+	account := w.As("system:serviceaccount:gw:mcp-controlplane", "system:serviceaccounts", "system:serviceaccounts:gw")
+	for _, object := range []string{filterObject, routeObject} {
+		if err := account.DryRun(strings.Replace(object, "mcp-gateway-mcp", "another", 1)); !apierrors.IsForbidden(err) {
+			w.t.Errorf("the control plane may write any name: %v", err)
+		}
+		if w.Get(object) != nil {
+			w.t.Errorf("there is %s, and the proxy has no filter", object)
+		}
+	}
+}
+
+func (w *world) filterIsThere() {
+	began := time.Now()
+	w.Apply(fmt.Sprintf(pod, ", annotations: {mcp-gateway.dev/filter: module}"))
+	w.want(gatewayObject, "Programmed=True/Programmed")
+	c := harness.NewClient(w.t, endpoint)
+	harness.Eventually(w.t, "the first session", func() bool {
+		r, err := c.Try(w.t.Context(), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+
+			harness.Revision+`","capabilities":{},"clientInfo":{"name":"istio","version":"1"}}}`)
+		return err == nil && r.Status == http.StatusOK && r.Header.Get(harness.HeaderSession) != ""
+	})
+	w.t.Logf("from the pod's annotation to the first session: %v", time.Since(began))
+	dump := get("http://" + admin + "/config_dump").Body
+	var all struct {
+		Configs []struct {
+			Type      string            `json:"@type"`
+			Listeners []json.RawMessage `json:"dynamic_listeners"`
+			Filters   []json.RawMessage `json:"ecds_filters"`
+		}
+	}
+	if err := json.Unmarshal([]byte(dump), &all); err != nil {
+		w.t.Fatal(err)
+	}
+	listeners, filters := 0, 0
+	for _, c := range all.Configs {
+		for _, l := range c.Listeners {
+			if strings.Contains(string(l), `"config_discovery"`) {
+				listeners++
+			}
+		}
+		for _, f := range c.Filters {
+			if strings.Contains(string(f), "DynamicModuleFilter") {
+				filters++
+			}
+		}
+	}
+	if listeners != 1 || filters != 1 {
+		w.t.Errorf("%d listeners with the filter, %d configurations of it; want 1 of each", listeners, filters)
+	}
+	if n := w.stat("listener_manager.total_listeners_active"); n != 1 {
+		w.t.Errorf("%d listeners", n)
+	}
+}
+
+// callsTakeTheRoute calls a tool behind two backends of an HTTPRoute, in both eras.
+func (w *world) callsTakeTheRoute() {
+	a, b := w.serve("weather-a", tools("weather", "now")), w.serve("weather-b", tools("weather", "now"))
+	for _, s := range []*mcpserver.Server{a, b} {
+		s.Handle("tools/call", "now", func(x *mcpserver.Exchange) {
+			for name, value := range map[string]string{"mcp-session-id": "theirs", "set-cookie": "theirs=1", "www-authenticate": "theirs"} {
+				x.Header().Set(name, value)
+			}
+			x.Result(`{"content":[{"type":"text","text":"dry"}]}`)
+		})
+	}
+	w.Apply(route("weather", "weather.mcp.local", `{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-route, value: weather}]}}], backendRefs: [{name: weather-a, port: 9000, weight: 3}, {name: weather-b, port: 9000, weight: 1}]}`))
+	w.Apply(server("weather"))
+	w.want(server("weather"), "Ready=True/Listed")
+
+	c := harness.Connect(w.t, endpoint)
+	if names := c.Names("tools/list"); !slices.Equal(names, []string{"weather_now"}) {
+		w.t.Fatalf("tools %v", names)
+	}
+	modern := c.With(harness.HeaderSession+":", harness.HeaderRevision+": 2026-07-28")
+	if r := modern.With("Mcp-Method: tools/list").Post(modernBody("tools/list", "")); r.Status != http.StatusOK || !strings.Contains(r.Message(), `"weather_now"`) {
+		w.t.Fatalf("tools/list of 2026-07-28: %s", r)
+	}
+	eras := map[string]func() harness.Response{
+		"with a session": func() harness.Response {
+			return c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"weather_now","arguments":{}}}`)
+		},
+		"2026-07-28": func() harness.Response {
+			return modern.With("Mcp-Method: tools/call", "Mcp-Name: weather_now").Post(modernBody("tools/call", `"name":"weather_now","arguments":{},`))
+		},
+	}
+	for era, call := range eras {
+		a.Forget()
+		b.Forget()
+		const calls = 200
+		for range calls {
+			r := call()
+			if r.Status != http.StatusOK || !strings.Contains(r.Message(), `"dry"`) {
+				w.t.Fatalf("%s: %s", era, r)
+			}
+			for _, name := range []string{harness.HeaderSession, "Set-Cookie", "Www-Authenticate"} {
+				if r.Header.Get(name) != "" {
+					w.t.Fatalf("%s: the client got the server's %s", era, name)
+				}
+			}
+		}
+		of, rest := len(a.Received("tools/call")), len(b.Received("tools/call"))
+		// Three of four, within five times the deviation of a fair die.
+		if of+rest != calls || of < 120 || of > 180 {
+			w.t.Errorf("%s: %d calls at the backend of weight 3, %d at that of weight 1", era, of, rest)
+		}
+		h := a.Last("tools/call").Header
+		if h.Get("X-Route") != "weather" {
+			w.t.Errorf("%s: the HTTPRoute's header is %q", era, h.Get("X-Route"))
+		}
+		for name := range h {
+			if strings.HasPrefix(name, "X-Mcp-") {
+				w.t.Errorf("%s: the server got %s", era, name)
+			}
+		}
+	}
+}
+
+// modernBody is a request of 2026-07-28; params, which end with a comma, but for _meta.
+func modernBody(method, params string) string {
+	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
+}
+
+// soon is within what an added server's tools are to be called.
+const soon = 2 * time.Second
+
+// serversCome adds servers while calls go on and streams are open: none of these
+// notices, and no listener is replaced.
+func (w *world) serversCome() {
+	release := make(chan struct{})
+	s := w.serve("long", tools("long", "stream"))
+	s.Handle("tools/call", "stream", func(x *mcpserver.Exchange) {
+		stream := x.Stream()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-tick.C:
+				stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}`, n))
+			case <-release:
+				stream.Send(x.ResultMessage(fmt.Sprintf(`{"content":[],"_meta":{"sent":%d}}`, n)))
+				return
+			case <-x.Context().Done():
+				return
+			}
+		}
+	})
+	w.Apply(route("long", "long.mcp.local", "{backendRefs: [{name: long, port: 9000}]}"))
+	w.Apply(server("long"))
+	w.want(server("long"), "Ready=True/Listed")
+	c := harness.Connect(w.t, endpoint)
+	listener := c.Listen()
+	stream := harness.Connect(w.t, endpoint).Open(http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"long_stream","arguments":{}}}`)
+	counters := []string{"listener_manager.listener_added", "listener_manager.listener_modified", "listener_manager.listener_removed", "listener_manager.listener_in_place_updated", "listener_manager.total_listeners_draining"}
+	before := map[string]int{}
+	for _, name := range counters {
+		before[name] = w.stat(name)
+	}
+	ctx, stop := context.WithCancel(w.t.Context())
+	defer stop()
+	var calls atomic.Int64
+	done := make(chan error, 1)
+	go func() { done <- callOn(ctx, harness.Connect(w.t, endpoint), "weather_now", &calls) }()
+
+	const servers = 5
+	var took []time.Duration
+	for n := range servers {
+		name := fmt.Sprintf("new-%d", n)
+		w.serve(name, tools(name, "tool"))
+		began := time.Now()
+		w.Apply(route(name, name+".mcp.local", "{backendRefs: [{name: "+name+", port: 9000}]}"))
+		w.Apply(server(name))
+		harness.Eventually(w.t, "a call of the added server", func() bool {
+			r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + name + `_tool","arguments":{}}}`)
+			return strings.Contains(r.Message(), `"result"`)
+		})
+		took = append(took, time.Since(began))
+		listener.Until("notifications/tools/list_changed")
+	}
+	slices.Sort(took)
+	w.t.Logf("servers added, with their routes: %v until the first call", took)
+	if middle := took[servers/2]; middle > soon {
+		w.t.Errorf("an added server was called after %v, want %v", middle, soon)
+	}
+	// A setting is another configuration of the filter, under the same streams.
+	w.Apply(strings.Replace(w.gateway(), "hostnames:", "limits: {body: 1Mi}, hostnames:", 1))
+	large := harness.Connect(w.t, endpoint)
+	harness.Eventually(w.t, "the new limit", func() bool {
+		r := large.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"weather_now","arguments":{"a":"` + strings.Repeat("a", 2<<20) + `"}}}`)
+		return r.Status == http.StatusRequestEntityTooLarge
+	})
+	stop()
+	if err := <-done; err != nil || calls.Load() < 20 {
+		w.t.Errorf("of the calls meanwhile %d were answered, then: %v", calls.Load(), err)
+	}
+	close(release)
+	events := stream.End()
+	if len(events) < 10 || !strings.Contains(events[len(events)-1], fmt.Sprintf(`"sent":%d`, len(events)-1)) {
+		w.t.Errorf("of the long call's events %d came, the last of them %s", len(events), events[len(events)-1])
+	}
+	w.t.Logf("meanwhile %d calls were answered, and a stream had %d events", calls.Load(), len(events))
+	for _, name := range counters {
+		if got := w.stat(name); got != before[name] {
+			w.t.Errorf("Envoy's %s is %d, it was %d", name, got, before[name])
+		}
+	}
+}
+
+// callOn calls a tool until ctx ends, and reports the first call that is not answered.
+func callOn(ctx context.Context, c *harness.Client, tool string, calls *atomic.Int64) error {
+	for ctx.Err() == nil {
+		r, err := c.Try(context.WithoutCancel(ctx), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":{}}}`)
+		if err != nil || !strings.Contains(r.Message(), `"result"`) {
+			return fmt.Errorf("call %d: %v %s", calls.Load(), err, r)
+		}
+		calls.Add(1)
+	}
+	return nil
+}
+
+// gateway is the MCPGateway as the chart makes it.
+func (w *world) gateway() string {
+	return strings.Replace(gatewayObject, "namespace: gw}", `namespace: gw}, spec: {targetRef: {name: edge, sectionName: http}, hostnames: [mcp.example.com],
+		allowedServers: {namespaces: {from: All}}, sessions: {store: Memory}}`, 1)
+}
+
+// stat is one of the proxy's statistics; 0 if it has none of that name.
+func (w *world) stat(name string) int {
+	w.t.Helper()
+	n := 0
+	_, text, found := strings.Cut(get("http://"+admin+"/stats?filter=^"+regexp.QuoteMeta(name)+"$").Body, ": ")
+	if _, err := fmt.Sscan(text, &n); found && err != nil {
+		w.t.Fatalf("%s: %q: %v", name, text, err)
+	}
+	return n
+}
+
+func (w *world) notPast() {
+	before := harness.Stats(w.t, admin)[`mcp_gateway_errors{reason="internal_host",server="-"}`]
+	for _, host := range []string{"weather.mcp.local", "WEATHER.mcp.local:8080", "weather.mcp.local.", "nobody.mcp.local"} {
+		c := harness.NewClient(w.t, endpoint).With("Host: "+host, "X-Mcp-Cluster: mcp-server-team-a.weather", "Mcp-Session-Id: s")
+		if r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"now","arguments":{}}}`); r.Status != http.StatusForbidden || !strings.Contains(r.Body, "Host not allowed") {
+			w.t.Errorf("%s: %s", host, r)
+		}
+	}
+	if after := harness.Stats(w.t, admin)[`mcp_gateway_errors{reason="internal_host",server="-"}`]; after < before+4 {
+		w.t.Errorf("refusals counted: %d, before %d", after, before)
+	}
+}
+
+// others calls what is not the gateway's, through the same listener.
+func (w *world) others() {
+	seen := make(chan *http.Request, 1)
+	address := podAddress()
+	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		seen <- r
+		rw.Header().Set("set-cookie", "shop=1")
+		rw.WriteHeader(http.StatusTeapot)
+		_, _ = rw.Write(body)
+	})
+	w.service("shop", address)
+	w.Apply(route("shop", "shop.example.com", "{backendRefs: [{name: shop, port: 9000}]}"))
+	w.Apply(route("shop-too", "mcp.example.com", "{matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 9000}]}"))
+	for _, url := range []string{"http://shop.example.com:8080/mcp", "http://mcp.example.com:8080/shop"} {
+		harness.Eventually(w.t, url, func() bool {
+			r := get(url)
+			if r.Status == http.StatusTeapot {
+				<-seen
+			}
+			return r.Status == http.StatusTeapot
+		})
+		c := harness.NewClient(w.t, url).With("X-Mcp-Thing: theirs", "Cookie: a=b", "Authorization: Bearer theirs", "Origin: https://elsewhere.example", "Content-Type: text/plain")
+		r := c.Do(http.MethodPut, strings.Repeat("no JSON ", 1<<20))
+		if r.Status != http.StatusTeapot || len(r.Body) != 8<<20 || r.Header.Get("Set-Cookie") != "shop=1" {
+			w.t.Errorf("%s: status %d, %d bytes, %v", url, r.Status, len(r.Body), r.Header)
+			continue
+		}
+		h := (<-seen).Header
+		for name, want := range map[string]string{"X-Mcp-Thing": "theirs", "Cookie": "a=b", "Authorization": "Bearer theirs", "Origin": "https://elsewhere.example"} {
+			if h.Get(name) != want {
+				w.t.Errorf("%s: %s is %q", url, name, h.Get(name))
+			}
+		}
+	}
+}
+
+func serveHTTP(t *testing.T, address string, handler http.HandlerFunc) {
+	t.Helper()
+	s := &http.Server{Addr: address, Handler: handler}
+	ended := make(chan error, 1)
+	go func() { ended <- s.ListenAndServe() }()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-ended
+	})
+}
+
+// older starts a proxy that calls itself one of Istio 1.28: it gets the filter for Go,
+// which a stock Envoy does not have.
+func (w *world) older() {
+	p := w.startEnvoy("edge-1", oldAddress, "1.28.0", "127.0.0.1:15001")
+	p.WaitLine(p.Stderr(), "envoy.extensions.filters.http.golang.v3alpha.Config")
+	p.Stop(harness.Patience)
+}
+
+// comesAgain has the controller write anew what somebody has taken away: else servers
+// would be open.
+func (w *world) comesAgain() {
+	w.Delete(filterObject)
+	c := harness.NewClient(w.t, endpoint).With("Host: weather.mcp.local")
+	harness.Eventually(w.t, "the filter again", func() bool { return w.Get(filterObject) != nil })
+	harness.Eventually(w.t, "the refusal again", func() bool { return c.Post("{}").Status == http.StatusForbidden })
+	before := w.Get(filterObject).GetResourceVersion()
+	w.Apply(route("more", "more.mcp.local", "{backendRefs: [{name: long, port: 9000}]}"))
+	w.Apply(server("more"))
+	w.want(server("more"), "Ready=True/Listed")
+	if after := w.Get(filterObject).GetResourceVersion(); after != before {
+		w.t.Errorf("a server has changed the EnvoyFilter: version %s, before %s", after, before)
+	}
+}
+
+func (w *world) goes() {
+	w.Apply(strings.Replace(w.gateway(), "targetRef: {name: edge, sectionName: http}, ", "", 1))
+	harness.Eventually(w.t, "the end of what was written", func() bool { return w.Get(filterObject) == nil && w.Get(routeObject) == nil })
+}
