@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/envoyproxy/envoy/contrib/golang/common/go/api"
@@ -19,8 +17,8 @@ import (
 )
 
 const (
-	// connections is how many to the broker there may be at one time. More questions
-	// wait for one; gatewayconfig.Filter's Questions bounds how many.
+	// connections is how many to one address of the broker there may be at one time.
+	// More questions wait for one; gatewayconfig.Filter's Questions bounds how many.
 	connections = 64
 	// idleTime closes a connection before the broker does.
 	idleTime    = 20 * time.Second
@@ -42,27 +40,15 @@ func newBroker(c *host.Config) (*broker, error) {
 	if f.Table != nil {
 		return &broker{}, nil
 	}
-	network, address := "tcp", f.InternalAddress
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	} else if _, _, err := net.SplitHostPort(address); err != nil {
-		return nil, fmt.Errorf("internalAddress %q is neither unix:/path nor host:port", address)
+	transport, err := transportTo(f.InternalAddress)
+	if err != nil {
+		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &broker{
 		authorization: c.Authorization,
 		timeout:       time.Duration(f.AskTimeout),
 		client: &http.Client{
-			Transport: &http.Transport{
-				// No Proxy: what Envoy's environment says is not for the broker.
-				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					return dialer.DialContext(ctx, network, address)
-				},
-				MaxConnsPerHost:     connections,
-				MaxIdleConnsPerHost: connections,
-				IdleConnTimeout:     idleTime,
-				DisableCompression:  true,
-			},
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
