@@ -108,7 +108,7 @@ func (w *world) gateway(config harness.Config) {
 	}
 	t.Cleanup(names.Close)
 	built, secret := harness.Built(t, "mcp-gateway"), "MCP_GATEWAY_INTERNAL_SECRET=chaos-keeps-it"
-	dir := t.TempDir()
+	dir, resolves := t.TempDir(), w.clocks.resolve(t, brokersName, replicas)
 	for i := range 2 {
 		n := i + 1
 		listen, xds, configs := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
@@ -148,7 +148,7 @@ func (w *world) gateway(config harness.Config) {
 			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{
 				"-c", bootstrap, "--log-level", "warning", "--concurrency", "2", "--base-id", fmt.Sprint(base),
 				"--restart-epoch", fmt.Sprint(w.epochs[envoy]), "--drain-time-s", "5", "--parent-shutdown-time-s", "7",
-			}, w.clocks.env(envoy), secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Library(t)))
+			}, append(resolves, w.clocks.env(envoy), secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Library(t)))...)
 		})
 	}
 	for _, e := range w.env.Envoys {
@@ -215,7 +215,16 @@ func (w *world) up(name string) {
 			w.t.Fatal(err)
 		}
 	}
-	w.who.Add(p.process.PID(), name)
+	w.who.Add(p.pid(), name)
+}
+
+// pid is the process that does a part's work: an Envoy is a child where something
+// else stands before it (test/golanghost/contrib).
+func (p *part) pid() int {
+	if harness.Golang() && strings.HasPrefix(p.name, "envoy") {
+		return p.process.Child("envoy").PID
+	}
+	return p.process.PID()
 }
 
 // kill ends a part as a crash does.
@@ -243,8 +252,15 @@ func (w *world) linksTo(name string) []*link.Link {
 }
 
 // hang stops a part's process; resume lets it go on.
-func (w *world) hang(name string)   { w.parts[name].process.Signal(syscall.SIGSTOP) }
-func (w *world) resume(name string) { w.parts[name].process.Signal(syscall.SIGCONT) }
+func (w *world) hang(name string)   { w.signal(name, syscall.SIGSTOP) }
+func (w *world) resume(name string) { w.signal(name, syscall.SIGCONT) }
+
+func (w *world) signal(name string, sig syscall.Signal) {
+	w.t.Helper()
+	if err := syscall.Kill(w.parts[name].pid(), sig); err != nil {
+		w.t.Fatalf("%s: signal %v: %v", name, sig, err)
+	}
+}
 
 // lost notes that a server has lost its sessions.
 func (w *world) lost(name string) {
