@@ -53,7 +53,7 @@ generate: ## write generated files anew
 	go generate ./...
 
 # Whatever else is changed in the tree is of no interest.
-GENERATED = controlplane/api/crds/mcp-gateway.dev_*.yaml $(shell git ls-files '*/zz_generated.*.go' '*.gen.go')
+GENERATED = controlplane/api/crds/mcp-gateway.dev_*.yaml $(shell git ls-files '*/zz_generated.*.go' '*.gen.go' '*.pb.go')
 
 .PHONY: generated
 generated: ## that no generated file is out of date

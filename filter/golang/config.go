@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"mcp-gateway/filter/golang/configpb"
 	"mcp-gateway/filter/host"
 	"mcp-gateway/internal/fault"
 )
@@ -34,7 +35,7 @@ type Config struct {
 var _ api.Config = (*Config)(nil)
 
 // Parse reads the configuration gatewayconfig.Filter as a Struct, bare or in a
-// TypedStruct. callbacks are nil for that of a route.
+// TypedStruct, or as the message configpb.Filter. callbacks are nil for that of a route.
 func (p *Plugin) Parse(message *anypb.Any, callbacks api.ConfigCallbackHandler) (config any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -80,7 +81,7 @@ func (p *Plugin) parse(message *anypb.Any) (*Config, error) {
 func jsonOf(message *anypb.Any) ([]byte, error) {
 	m, err := message.UnmarshalNew()
 	if err != nil {
-		return nil, fmt.Errorf("configuration of type %q: want xds.type.v3.TypedStruct or google.protobuf.Struct", message.GetTypeUrl())
+		return nil, otherType(message)
 	}
 	var value proto.Message
 	switch m := m.(type) {
@@ -88,10 +89,19 @@ func jsonOf(message *anypb.Any) ([]byte, error) {
 		value = m.GetValue()
 	case *structpb.Struct:
 		value = m
+	case *configpb.Filter:
+		if len(m.ProtoReflect().GetUnknown()) > 0 {
+			return nil, errors.New("configuration with fields that this version does not know")
+		}
+		value = m
 	default:
-		return nil, fmt.Errorf("configuration of type %q: want xds.type.v3.TypedStruct or google.protobuf.Struct", message.GetTypeUrl())
+		return nil, otherType(message)
 	}
 	return protojson.Marshal(value)
+}
+
+func otherType(message *anypb.Any) error {
+	return fmt.Errorf("configuration of type %q: want xds.type.v3.TypedStruct, google.protobuf.Struct or mcp_gateway.v1.Filter", message.GetTypeUrl())
 }
 
 // raiseThreads gives Go as many threads as Envoy has workers, and two: a worker

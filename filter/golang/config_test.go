@@ -1,16 +1,22 @@
 package golang
 
 import (
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/filter"
+	"mcp-gateway/filter/golang/configpb"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 func packed(t *testing.T, m proto.Message) *anypb.Any {
@@ -20,6 +26,63 @@ func packed(t *testing.T, m proto.Message) *anypb.Any {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// ownMessage is a configuration in the message of the project's own.
+func ownMessage(t *testing.T, text string) *configpb.Filter {
+	t.Helper()
+	m := &configpb.Filter{}
+	if err := protojson.Unmarshal([]byte(text), m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// newer is one of a later version.
+func newer(t *testing.T, text string) *anypb.Any {
+	t.Helper()
+	m := ownMessage(t, text)
+	m.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
+	return packed(t, m)
+}
+
+// The message has what a TypedStruct may have, and means the same by it.
+func TestMessageIsTheWholeConfiguration(t *testing.T) {
+	t.Parallel()
+	has := map[string]bool{"internalCluster": true} // that only the module has
+	fields := (&configpb.Filter{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		has[fields.Get(i).JSONName()] = true
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[gatewayconfig.Filter]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if !has[name] {
+			t.Errorf("the message has no %q", name)
+		}
+		delete(has, name)
+	}
+	if len(has) > 0 {
+		t.Errorf("the message has more: %v", has)
+	}
+
+	text := `{"path":"/mcp","ssePath":"/sse","hostnames":["a.example"],"allowedOrigins":["https://b.example"],"bodyLimit":4194304,` +
+		`"responseLimit":16777216,"eventLimit":1000,"depth":10,"questions":7,"internalAddress":"unix:/b","askTimeout":"1.500s",` +
+		`"sessionless":true,"metadata":true,"policies":true,"shared":{"internalHostnames":["*.mcp.local"]}}`
+	want, err := jsonOf(typed(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := jsonOf(packed(t, ownMessage(t, text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b gatewayconfig.Filter
+	if err := errors.Join(gatewayconfig.Decode(want, &a), gatewayconfig.Decode(got, &b)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestParse(t *testing.T) {
@@ -32,6 +95,7 @@ func TestParse(t *testing.T) {
 	}{
 		"TypedStruct": {typed(t, good), ""},
 		"Struct":      {packed(t, inStruct(t, good)), ""},
+		"Message":     {packed(t, ownMessage(t, good)), ""},
 		"OtherType":   {packed(t, wrapperspb.String(good)), `configuration of type "type.googleapis.com/google.protobuf.StringValue"`},
 		"UnknownType": {&anypb.Any{TypeUrl: "type.googleapis.com/none.Such"}, `configuration of type "type.googleapis.com/none.Such"`},
 		"Broken":      {&anypb.Any{TypeUrl: "type.googleapis.com/google.protobuf.Struct", Value: []byte{0xff}}, "configuration of type"},
@@ -39,6 +103,8 @@ func TestParse(t *testing.T) {
 		"UnknownKey":  {typed(t, settings(b, `,"bodyLimits":3`)), `unknown field "bodyLimits"`},
 		"NoAddress":   {typed(t, strings.Replace(good, "internalAddress", "internalCluster", 1)), "internalAddress"},
 		"NoPort":      {typed(t, strings.Replace(good, b.Listener.Addr().String(), "broker", 1)), `internalAddress "broker" is neither unix:/path nor host:port`},
+		"NewerField":  {newer(t, good), "fields that this version does not know"},
+		"NoTimeout":   {packed(t, ownMessage(t, strings.Replace(good, `"askTimeout":"5s",`, "", 1))), "askTimeout"},
 		"NoPath":      {typed(t, strings.Replace(good, "/mcp", "mcp", 1)), `path "mcp"`},
 	} {
 		c, err := new(Plugin).Parse(tt.message, &stats{values: map[string]uint64{}})

@@ -43,9 +43,10 @@ var rules = []rule{
 	{of: "filter", may: []string{"internal/..."}, not: []string{"net", "net/http", "os", "os/exec", "log", "log/slog"}},
 	{of: "filter/host", may: []string{"filter", "internal/..."}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "filter/golang", may: []string{
-		"filter", "filter/host", "internal/...", "github.com/cncf/xds/go/xds/type/v3",
+		"filter", "filter/golang/configpb", "filter/host", "internal/...", "github.com/cncf/xds/go/xds/type/v3",
 		"github.com/envoyproxy/envoy/contrib/golang/common/go/api", "google.golang.org/protobuf/...",
 	}, not: []string{"os", "os/exec"}},
+	{of: "filter/golang/configpb", may: []string{"google.golang.org/protobuf/..."}},
 	{of: "filter/golang/lib", may: []string{
 		"filter/golang", "internal/...", "github.com/envoyproxy/envoy/contrib/golang/filters/http/source/go/pkg/http",
 	}, not: []string{"net", "net/http"}},
