@@ -124,14 +124,26 @@ func (h Host) validateClusters() *wrapperspb.BoolValue {
 	return wrapperspb.Bool(false)
 }
 
-// refusals are what Envoy answers in place of the filter where that does not run.
+// refusals are what Envoy answers in place of the filter where that does not run: a
+// request has come to no cluster without a mark of the filter's. With one it is a
+// cluster that Envoy does not have, or not any more, which is another matter.
 func (h Host) refusals() []*hcmv3.ResponseMapper {
 	if h != HostGolang {
 		return nil
 	}
+	conditions := []*accesslogv3.AccessLogFilter{{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NC"}}, // no such cluster
+	}}}
+	for _, name := range []string{mcp.HeaderCluster, mcp.HeaderFilter} {
+		conditions = append(conditions, &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+			HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
+				Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false},
+			}},
+		}})
+	}
 	return []*hcmv3.ResponseMapper{{
-		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NC"}}, // no such cluster
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+			AndFilter: &accesslogv3.AndFilter{Filters: conditions},
 		}},
 		BodyFormatOverride: errorBody(mcp.CodeInternalError, "the gateway's filter does not run in this Envoy"),
 	}}

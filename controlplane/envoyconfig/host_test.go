@@ -85,7 +85,7 @@ func TestEnvoyWithoutThePluginRefuses(t *testing.T) {
 			"server": {"X-Mcp-Cluster", "mcp-server-a"},
 		} {
 			resp, body := r.post(http.DefaultClient, "{}", headers...)
-			if resp.StatusCode != 503 || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"code":-32603`) {
+			if resp.StatusCode != 503 || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"code":-32603,"message":"the gateway's filter does not run`) {
 				t.Errorf("%s: %d %v %s", name, resp.StatusCode, resp.Header, body)
 			}
 		}
@@ -97,6 +97,9 @@ func TestEnvoyWithoutThePluginRefuses(t *testing.T) {
 		}
 		if resp, body := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, "a"); resp.StatusCode != 200 || body != "server" {
 			t.Errorf("with a server: %d %s", resp.StatusCode, body)
+		}
+		if resp, body := r.post(http.DefaultClient, "{}", envoytest.HeaderServer, "gone"); resp.StatusCode != 404 || strings.Contains(body, "filter") {
+			t.Errorf("with a server that Envoy does not know: %d %s", resp.StatusCode, body)
 		}
 	})
 }
