@@ -67,9 +67,9 @@ func (s *Stream) DecodeHeaders(headers api.RequestHeaderMap, end bool) (status a
 	t := now()
 	s.plugin.yield(s.callbacks.StreamInfo().WorkerID(), t)
 	d := s.core.RequestHeaders(s.list, end, t)
-	if d.Action == filter.Pass && !end && announced(s.list) > uint64(s.config.bodyLimit) {
+	if d.Action == filter.Pass && !d.Done && !end && announced(s.list) > uint64(s.config.bodyLimit) {
 		// Whatever the headers alone would have led to, a GET with a body too: this
-		// body goes nowhere.
+		// body goes nowhere. What is done is not for the endpoint.
 		d = s.core.BodyTooLarge()
 	}
 	return s.carryRequest(d)

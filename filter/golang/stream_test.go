@@ -288,3 +288,28 @@ func TestDenied(t *testing.T) {
 		e.destroy()
 	}
 }
+
+// In an Envoy that has other traffic that stays as it is, whatever its size.
+func TestTrafficOfOthersStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	b := newFakeBroker(t)
+	p, c, _ := newPlugin(t, b, `,"hostnames":["gw.example"],"shared":{}`)
+	e := newEnvoy(t, p, c)
+	e.sendHeaders(false, ":method", "POST", ":path", "/mcp", ":authority", "other.example", "content-length", "3000")
+	if h := e.request.headers; e.request.open || len(h.pairs) != 4 || e.cleared != 0 {
+		t.Errorf("headers %v, cleared %d times", h.pairs, e.cleared)
+	}
+	text := strings.Repeat("x", 1500)
+	e.request.body(text, false)
+	e.request.body(text, true)
+	e.answerHeaders(false, ":status", "200", "content-type", "application/json", "mcp-session-id", "theirs")
+	e.response.body(text, false)
+	e.response.body(text, true)
+	if h := e.response.headers; string(e.request.out) != text+text || string(e.response.out) != text+text || len(h.pairs) != 3 {
+		t.Errorf("%d bytes of the request and %d of the answer have gone on, %v", len(e.request.out), len(e.response.out), h.pairs)
+	}
+	e.destroy()
+	if n := p.streams.Load(); n != 0 || e.reply != nil {
+		t.Errorf("%d streams are left, %+v", n, e.reply)
+	}
+}
