@@ -1,15 +1,12 @@
 package istio
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +32,7 @@ func TestGateway(t *testing.T) {
 		{"OthersTrafficIsTheirs", (*world).others},
 		{"OlderProxiesGetTheOtherFilter", (*world).older},
 		{"WhatIsRemovedComesAgain", (*world).comesAgain},
+		{"ItStaysWhenAPodLacksTheFilter", (*world).stays},
 		{"ItGoesWithTheTarget", (*world).goes},
 	}
 	for _, s := range stages {
@@ -53,7 +51,12 @@ const pod = `{apiVersion: v1, kind: Pod, metadata: {name: edge-0, namespace: gw,
 
 func (w *world) nothingWithout() {
 	w.want(gatewayObject, "Programmed=False/ModuleMissing")
+	// One of the same name that is somebody else's is left to them.
+	foreign := strings.Replace(filterObject, "}}", "}, spec: {configPatches: []}}", 1)
+	w.Apply(foreign)
 	w.Apply(fmt.Sprintf(pod, ""))
+	w.want(gatewayObject, "Programmed=False/NotAttached")
+	w.Delete(foreign)
 	w.Status(strings.Replace(fmt.Sprintf(pod, ""), "spec:", `status: {phase: Running, podIP: 10.250.0.10, podIPs: [{ip: 10.250.0.10}], conditions: [{type: Ready, status: "True"}]}, spec:`, 1))
 	harness.Eventually(w.t, "the pod's lack is told", func() bool {
 		c := w.Condition(gatewayObject, "Programmed")
@@ -181,103 +184,6 @@ func modernBody(method, params string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
 }
 
-// soon is within what an added server's tools are to be called.
-const soon = 2 * time.Second
-
-// serversCome adds servers while calls go on and streams are open: none of these
-// notices, and no listener is replaced.
-func (w *world) serversCome() {
-	release := make(chan struct{})
-	s := w.serve("long", tools("long", "stream"))
-	s.Handle("tools/call", "stream", func(x *mcpserver.Exchange) {
-		stream := x.Stream()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-tick.C:
-				stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}`, n))
-			case <-release:
-				stream.Send(x.ResultMessage(fmt.Sprintf(`{"content":[],"_meta":{"sent":%d}}`, n)))
-				return
-			case <-x.Context().Done():
-				return
-			}
-		}
-	})
-	w.Apply(route("long", "long.mcp.local", "{backendRefs: [{name: long, port: 9000}]}"))
-	w.Apply(server("long"))
-	w.want(server("long"), "Ready=True/Listed")
-	c := harness.Connect(w.t, endpoint)
-	listener := c.Listen()
-	stream := harness.Connect(w.t, endpoint).Open(http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"long_stream","arguments":{}}}`)
-	counters := []string{"listener_manager.listener_added", "listener_manager.listener_modified", "listener_manager.listener_removed", "listener_manager.listener_in_place_updated", "listener_manager.total_listeners_draining"}
-	before := map[string]int{}
-	for _, name := range counters {
-		before[name] = w.stat(name)
-	}
-	ctx, stop := context.WithCancel(w.t.Context())
-	defer stop()
-	var calls atomic.Int64
-	done := make(chan error, 1)
-	go func() { done <- callOn(ctx, harness.Connect(w.t, endpoint), "weather_now", &calls) }()
-
-	const servers = 5
-	var took []time.Duration
-	for n := range servers {
-		name := fmt.Sprintf("new-%d", n)
-		w.serve(name, tools(name, "tool"))
-		began := time.Now()
-		w.Apply(route(name, name+".mcp.local", "{backendRefs: [{name: "+name+", port: 9000}]}"))
-		w.Apply(server(name))
-		harness.Eventually(w.t, "a call of the added server", func() bool {
-			r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + name + `_tool","arguments":{}}}`)
-			return strings.Contains(r.Message(), `"result"`)
-		})
-		took = append(took, time.Since(began))
-		listener.Until("notifications/tools/list_changed")
-	}
-	slices.Sort(took)
-	w.t.Logf("servers added, with their routes: %v until the first call", took)
-	if middle := took[servers/2]; middle > soon {
-		w.t.Errorf("an added server was called after %v, want %v", middle, soon)
-	}
-	// A setting is another configuration of the filter, under the same streams.
-	w.Apply(strings.Replace(w.gateway(), "hostnames:", "limits: {body: 1Mi}, hostnames:", 1))
-	large := harness.Connect(w.t, endpoint)
-	harness.Eventually(w.t, "the new limit", func() bool {
-		r := large.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"weather_now","arguments":{"a":"` + strings.Repeat("a", 2<<20) + `"}}}`)
-		return r.Status == http.StatusRequestEntityTooLarge
-	})
-	stop()
-	if err := <-done; err != nil || calls.Load() < 20 {
-		w.t.Errorf("of the calls meanwhile %d were answered, then: %v", calls.Load(), err)
-	}
-	close(release)
-	events := stream.End()
-	if len(events) < 10 || !strings.Contains(events[len(events)-1], fmt.Sprintf(`"sent":%d`, len(events)-1)) {
-		w.t.Errorf("of the long call's events %d came, the last of them %s", len(events), events[len(events)-1])
-	}
-	w.t.Logf("meanwhile %d calls were answered, and a stream had %d events", calls.Load(), len(events))
-	for _, name := range counters {
-		if got := w.stat(name); got != before[name] {
-			w.t.Errorf("Envoy's %s is %d, it was %d", name, got, before[name])
-		}
-	}
-}
-
-// callOn calls a tool until ctx ends, and reports the first call that is not answered.
-func callOn(ctx context.Context, c *harness.Client, tool string, calls *atomic.Int64) error {
-	for ctx.Err() == nil {
-		r, err := c.Try(context.WithoutCancel(ctx), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":{}}}`)
-		if err != nil || !strings.Contains(r.Message(), `"result"`) {
-			return fmt.Errorf("call %d: %v %s", calls.Load(), err, r)
-		}
-		calls.Add(1)
-	}
-	return nil
-}
-
 // gateway is the MCPGateway as the chart makes it.
 func (w *world) gateway() string {
 	return strings.Replace(gatewayObject, "namespace: gw}", `namespace: gw}, spec: {targetRef: {name: edge, sectionName: http}, hostnames: [mcp.example.com],
@@ -308,55 +214,6 @@ func (w *world) notPast() {
 	}
 }
 
-// others calls what is not the gateway's, through the same listener.
-func (w *world) others() {
-	seen := make(chan *http.Request, 1)
-	address := podAddress()
-	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		seen <- r
-		rw.Header().Set("set-cookie", "shop=1")
-		rw.WriteHeader(http.StatusTeapot)
-		_, _ = rw.Write(body)
-	})
-	w.service("shop", address)
-	w.Apply(route("shop", "shop.example.com", "{backendRefs: [{name: shop, port: 9000}]}"))
-	w.Apply(route("shop-too", "mcp.example.com", "{matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 9000}]}"))
-	for _, url := range []string{"http://shop.example.com:8080/mcp", "http://mcp.example.com:8080/shop"} {
-		harness.Eventually(w.t, url, func() bool {
-			r := get(url)
-			if r.Status == http.StatusTeapot {
-				<-seen
-			}
-			return r.Status == http.StatusTeapot
-		})
-		c := harness.NewClient(w.t, url).With("X-Mcp-Thing: theirs", "Cookie: a=b", "Authorization: Bearer theirs", "Origin: https://elsewhere.example", "Content-Type: text/plain")
-		r := c.Do(http.MethodPut, strings.Repeat("no JSON ", 1<<20))
-		if r.Status != http.StatusTeapot || len(r.Body) != 8<<20 || r.Header.Get("Set-Cookie") != "shop=1" {
-			w.t.Errorf("%s: status %d, %d bytes, %v", url, r.Status, len(r.Body), r.Header)
-			continue
-		}
-		h := (<-seen).Header
-		for name, want := range map[string]string{"X-Mcp-Thing": "theirs", "Cookie": "a=b", "Authorization": "Bearer theirs", "Origin": "https://elsewhere.example"} {
-			if h.Get(name) != want {
-				w.t.Errorf("%s: %s is %q", url, name, h.Get(name))
-			}
-		}
-	}
-}
-
-func serveHTTP(t *testing.T, address string, handler http.HandlerFunc) {
-	t.Helper()
-	s := &http.Server{Addr: address, Handler: handler}
-	ended := make(chan error, 1)
-	go func() { ended <- s.ListenAndServe() }()
-	t.Cleanup(func() {
-		_ = s.Close()
-		<-ended
-	})
-}
-
 // older starts a proxy that calls itself one of Istio 1.28: it gets the filter for Go,
 // which a stock Envoy does not have.
 func (w *world) older() {
@@ -379,6 +236,19 @@ func (w *world) comesAgain() {
 	if after := w.Get(filterObject).GetResourceVersion(); after != before {
 		w.t.Errorf("a server has changed the EnvoyFilter: version %s, before %s", after, before)
 	}
+}
+
+// stays has a pod come that lacks the filter: what keeps clients from the servers is
+// there nevertheless.
+func (w *world) stays() {
+	other := strings.Replace(fmt.Sprintf(pod, ""), "edge-0", "edge-2", 1)
+	w.Apply(other)
+	c := w.want(gatewayObject, "Programmed=False/ModuleMissing")
+	if !strings.Contains(c.Message, "1 of 2 pods") || !strings.Contains(c.Message, "stays") || w.Get(filterObject) == nil || w.Get(routeObject) == nil {
+		w.t.Errorf("%q, EnvoyFilter %v, HTTPRoute %v", c.Message, w.Get(filterObject), w.Get(routeObject))
+	}
+	w.Delete(other)
+	w.want(gatewayObject, "Programmed=True/Programmed")
 }
 
 func (w *world) goes() {

@@ -1,0 +1,69 @@
+package istio
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"mcp-gateway/test/e2e/harness"
+)
+
+// others calls what is not the gateway's, through the same listener.
+func (w *world) others() {
+	seen := make(chan *http.Request, 1)
+	address := podAddress()
+	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		seen <- r
+		rw.Header().Set("set-cookie", "shop=1")
+		rw.WriteHeader(http.StatusTeapot)
+		_, _ = rw.Write(body)
+	})
+	w.service("shop", address)
+	w.Apply(route("shop", "shop.example.com", "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-peer, value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}]}}], backendRefs: [{name: shop, port: 9000}]}"))
+	w.Apply(route("shop-too", "mcp.example.com", "{matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 9000}]}"))
+	for _, url := range []string{"http://shop.example.com:8080/mcp", "http://mcp.example.com:8080/shop"} {
+		harness.Eventually(w.t, url, func() bool {
+			r := get(url)
+			if r.Status == http.StatusTeapot {
+				<-seen
+			}
+			return r.Status == http.StatusTeapot
+		})
+		c := harness.NewClient(w.t, url).With("X-Mcp-Thing: theirs", "Cookie: a=b", "Authorization: Bearer theirs", "Origin: https://elsewhere.example", "Content-Type: text/plain")
+		r := c.Do(http.MethodPut, strings.Repeat("no JSON ", 1<<20))
+		if r.Status != http.StatusTeapot || len(r.Body) != 8<<20 || r.Header.Get("Set-Cookie") != "shop=1" {
+			w.t.Errorf("%s: status %d, %d bytes, %v", url, r.Status, len(r.Body), r.Header)
+			continue
+		}
+		h := (<-seen).Header
+		// As the endpoint's HTTPRoute tells the broker whom a request is from.
+		if peer := h.Get("X-Peer"); strings.Contains(url, "shop.") && !isAddress(peer) {
+			w.t.Errorf("%s: the peer is %q", url, peer)
+		}
+		for name, want := range map[string]string{"X-Mcp-Thing": "theirs", "Cookie": "a=b", "Authorization": "Bearer theirs", "Origin": "https://elsewhere.example"} {
+			if h.Get(name) != want {
+				w.t.Errorf("%s: %s is %q", url, name, h.Get(name))
+			}
+		}
+	}
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
+func serveHTTP(t *testing.T, address string, handler http.HandlerFunc) {
+	t.Helper()
+	s := &http.Server{Addr: address, Handler: handler}
+	ended := make(chan error, 1)
+	go func() { ended <- s.ListenAndServe() }()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-ended
+	})
+}
