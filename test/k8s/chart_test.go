@@ -39,49 +39,6 @@ func helm(t *testing.T, kubeconfig string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// The charts are well formed, and what they make of some settings the API server
-// takes, strictly; what cannot work is refused.
-func TestChart(t *testing.T) {
-	t.Parallel()
-	for _, chart := range []string{"mcp-gateway", "mcp-gateway-crds"} {
-		if out, err := helm(t, "", "lint", "--strict", chart); err != nil {
-			t.Errorf("lint %s: %v\n%s", chart, err, out)
-		}
-	}
-	c := newCluster(t) // with the definitions: a dry run of an MCPGateway needs them
-	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: infra}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}")
-	many := []string{"--set", "gateway.spec.sessions.store=Redis", "--set", "gateway.spec.sessions.redisRef.name=redis"}
-	for name, values := range map[string][]string{
-		"as it is": nil,
-		"many": append(many, "--set", "broker.replicas=3", "--set", "envoy.autoscaling.enabled=true", "--set", "broker.autoscaling.enabled=true",
-			"--set", "controlPlane.secretNamespaces={team-a}", "--set", "gateway.spec.port=9000", "--set", "networkPolicy.clients[0].podSelector.matchLabels.a=b"),
-		"of a Gateway": {"--set", "gateway.spec.targetRef.name=g"},
-		"for others":   {"--set", "gateway.create=false", "--set", "gateway.name=other", "--set", "internalSecret.name=mine", "--set", "podDisruptionBudget.enabled=false"},
-	} {
-		out, err := helm(t, "", append([]string{"template", "mcp", "mcp-gateway", "--namespace", "infra", "--kube-version", "1.36"}, values...)...)
-		if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
-			continue
-		}
-		if err := c.DryRun(out); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: mcp-gateway}}")
-	for _, name := range []string{"roles.yaml", "gateway.yaml"} {
-		base, err := os.ReadFile(filepath.Join(harness.Root(t), "deploy/kustomize/base", name))
-		if err == nil {
-			err = c.DryRun(string(base))
-		}
-		if err != nil {
-			t.Errorf("the kustomize base: %s: %v", name, err)
-		}
-	}
-	if out, err := helm(t, "", "template", "mcp", "mcp-gateway", "--set", "broker.replicas=2"); err == nil || !strings.Contains(out, "more than one broker wants sessions that all of them know") {
-		t.Errorf("two brokers with sessions in memory: %v\n%s", err, out)
-	}
-}
-
 // What is installed is upgraded, keeps its secret, and leaves what was declared when
 // it goes.
 func TestChartLives(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 	"mcp-gateway/test/e2e/harness"
 )
 
-// objects are those of a YAML text.
-func (c *Cluster) objects(manifests string) []*unstructured.Unstructured {
+// Objects are those of a YAML text.
+func (c *Cluster) Objects(manifests string) []*unstructured.Unstructured {
 	c.t.Helper()
 	var found []*unstructured.Unstructured
 	for dec := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096); ; {
@@ -68,7 +68,7 @@ func (c *Cluster) DryRun(manifests string) error {
 func (c *Cluster) apply(manifests string, options ...client.ApplyOption) error {
 	c.t.Helper()
 	options = append(options, client.FieldOwner(fieldOwner), client.ForceOwnership)
-	for _, u := range c.objects(manifests) {
+	for _, u := range c.Objects(manifests) {
 		if err := c.client.Apply(c.t.Context(), client.ApplyConfigurationFromUnstructured(u), options...); err != nil {
 			return fmt.Errorf("apply %s: %w", named(u), err)
 		}
@@ -79,7 +79,7 @@ func (c *Cluster) apply(manifests string, options ...client.ApplyOption) error {
 // Status writes the status that the manifests say, which Apply does not.
 func (c *Cluster) Status(manifests string) {
 	c.t.Helper()
-	for _, u := range c.objects(manifests) {
+	for _, u := range c.Objects(manifests) {
 		status := &unstructured.Unstructured{Object: map[string]any{"status": u.Object["status"]}}
 		text, err := status.MarshalJSON()
 		if err == nil {
@@ -94,7 +94,7 @@ func (c *Cluster) Status(manifests string) {
 // Delete removes what the manifests name.
 func (c *Cluster) Delete(manifests string) {
 	c.t.Helper()
-	for _, u := range c.objects(manifests) {
+	for _, u := range c.Objects(manifests) {
 		if err := c.client.Delete(c.t.Context(), u); err != nil {
 			c.t.Fatalf("delete %s: %v", named(u), err)
 		}
@@ -104,7 +104,7 @@ func (c *Cluster) Delete(manifests string) {
 // Read reports why the object that a manifest names cannot be read.
 func (c *Cluster) Read(manifest string) error {
 	c.t.Helper()
-	return c.read(c.objects(manifest)[0])
+	return c.read(c.Objects(manifest)[0])
 }
 
 func (c *Cluster) read(u *unstructured.Unstructured) error {
@@ -114,7 +114,7 @@ func (c *Cluster) read(u *unstructured.Unstructured) error {
 // Get reads the object that a manifest names; nil if there is none.
 func (c *Cluster) Get(manifest string) *unstructured.Unstructured {
 	c.t.Helper()
-	u := c.objects(manifest)[0]
+	u := c.Objects(manifest)[0]
 	switch err := c.read(u); {
 	case apierrors.IsNotFound(err):
 		return nil
@@ -138,7 +138,7 @@ func (c *Cluster) InstallCRDs(pattern string) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		for _, u := range c.objects(string(text)) {
+		for _, u := range c.Objects(string(text)) {
 			if u.GetKind() == "CustomResourceDefinition" {
 				all = append(all, u)
 			}

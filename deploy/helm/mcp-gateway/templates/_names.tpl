@@ -35,11 +35,32 @@ securityContext:
   runAsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 topologySpreadConstraints:
+  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
+    topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "mcp-gateway.selector" . | nindent 8 }}
+      matchLabels: {{- include "mcp-gateway.selector" $ | nindent 8 }}
+  {{- end }}
+{{- with .root.Values.pod.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.pod.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.pod.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "mcp-gateway.podMetadata" -}}
+labels: {{- include "mcp-gateway.labels" . | nindent 2 }}
+{{- with .root.Values.pod.annotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "mcp-gateway.container" -}}
