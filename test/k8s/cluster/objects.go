@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -155,9 +157,32 @@ func (c *Cluster) InstallCRDs(pattern string) {
 				return false
 			}
 			got, ok := condition(u, "Established")
-			return ok && got.Status == metav1.ConditionTrue
+			return ok && got.Status == metav1.ConditionTrue && c.discovers(u)
 		})
 	}
+}
+
+// discovers reports whether the server tells of the kind that a definition defines, in
+// all its versions: clients go by that, and it comes a moment later.
+func (c *Cluster) discovers(definition *unstructured.Unstructured) bool {
+	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
+	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
+	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
+	d, err := discovery.NewDiscoveryClientForConfig(c.config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, v := range versions {
+		version := v.(map[string]any)
+		if version["served"] != true {
+			continue
+		}
+		found, err := d.ServerResourcesForGroupVersion(fmt.Sprintf("%s/%s", group, version["name"]))
+		if err != nil || !slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind }) {
+			return false
+		}
+	}
+	return true
 }
 
 // Condition is the one of that type in the object that a manifest names; the zero
