@@ -31,7 +31,7 @@ all: build ## build everything (the default)
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin golang ## the programs, both libraries and the pinned Envoy
@@ -76,6 +76,18 @@ up: ## the same as containers: docker compose up
 down: ## end the containers and remove their volumes
 	docker compose down --volumes --remove-orphans
 
+.PHONY: local-env-setup
+local-env-setup: ## a cluster by Kind with the gateway, Redis and two demo servers, on port 8888 of this machine
+	@scripts/local-env.sh setup
+
+.PHONY: local-env-teardown
+local-env-teardown: ## remove that cluster
+	@scripts/local-env.sh teardown
+
+.PHONY: inspect-gateway
+inspect-gateway: ## the MCP Inspector on port 6274, connected to the gateway of run, up or local-env-setup, until Ctrl-C
+	@scripts/inspect.sh
+
 .PHONY: test
 test: ## set up everything, then lint, layout, unit, race, security and end-to-end on three Envoys
 	@rm -rf dist/results
@@ -118,6 +130,7 @@ golanghost: ## the stand-in for contrib's golang filter does as contrib does, an
 
 .PHONY: e2e-k8s
 e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minutes to build the first time
+	@scripts/tools.sh redis >/dev/null
 	@KUBEAPI="$$(scripts/tools.sh kubeapi)" HELM="$$(scripts/tools.sh helm)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-k8s -count=1 -timeout 14m ./test/k8s/...
 

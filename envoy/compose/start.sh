@@ -18,5 +18,5 @@ if [ -z "${MCP_GATEWAY_INTERNAL_SECRET:-}" ]; then
   exit 1
 fi
 mcp-gateway bootstrap --xds "${MCP_GATEWAY_XDS:?the control plane, host:port}" \
-  --filter-host "${MCP_GATEWAY_FILTER_HOST:-module}" --admin 127.0.0.1:9901 >/tmp/envoy.yaml
-exec envoy -c /tmp/envoy.yaml "$@"
+  --filter-host "${MCP_GATEWAY_FILTER_HOST:-module}" --admin 127.0.0.1:9901 >"${TMPDIR:-/tmp}/envoy.yaml"
+exec envoy -c "${TMPDIR:-/tmp}/envoy.yaml" "$@"

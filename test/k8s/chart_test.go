@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/cluster"
 )
 
 var update = flag.Bool("update", false, "write deploy/kustomize/base anew")
@@ -18,15 +19,7 @@ var update = flag.Bool("update", false, "write deploy/kustomize/base anew")
 // helm runs Helm in the folder of the charts, against the cluster if there is one.
 func helm(t *testing.T, kubeconfig string, args ...string) (string, error) {
 	t.Helper()
-	path := os.Getenv("HELM")
-	if path == "" {
-		built, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools/helm/*/helm"))
-		if err != nil || len(built) == 0 {
-			t.Fatal("no Helm: run `scripts/tools.sh helm` first, which takes minutes")
-		}
-		path = built[len(built)-1]
-	}
-	c := exec.CommandContext(t.Context(), path, args...)
+	c := exec.CommandContext(t.Context(), cluster.Helm(t), args...)
 	c.Dir = filepath.Join(harness.Root(t), "deploy/helm")
 	// Nothing of the user's.
 	home := t.TempDir()

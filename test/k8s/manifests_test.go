@@ -27,8 +27,9 @@ func settings(t *testing.T) map[string][]string {
 			"--set", "pod.nodeSelector.a=b,pod.tolerations[0].operator=Exists,pod.annotations.a=b,pod.priorityClassName=system-cluster-critical",
 			"--set-json", `pod.affinity={"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"a","operator":"Exists"}]}]}}}`,
 		},
-		"of a Gateway": {"--set", "gateway.spec.targetRef.name=g"},
-		"for others":   {"--set", "gateway.create=false,gateway.name=other,internalSecret.name=mine,podDisruptionBudget.enabled=false"},
+		"of a Gateway":                    {"--set", "gateway.spec.targetRef.name=g"},
+		"of a Gateway with image volumes": {"--set", "gateway.spec.targetRef.name=g,istio.library=ImageVolume"},
+		"for others":                      {"--set", "gateway.create=false,gateway.name=other,internalSecret.name=mine,podDisruptionBudget.enabled=false"},
 	}
 	for _, pattern := range []string{"deploy/helm/examples/*.yaml", "deploy/kind/*/values.yaml"} {
 		files, err := filepath.Glob(filepath.Join(harness.Root(t), pattern))
@@ -186,6 +187,7 @@ func TestValues(t *testing.T) {
 		"controlPlane.replicas=none":              "at '/controlPlane/replicas'",
 		"controlPlane.secretNamespaces=a":         "at '/controlPlane/secretNamespaces'",
 		"broker.logLevel=loud":                    "at '/broker/logLevel'",
+		"istio.library=Copy":                      "at '/istio/library'",
 		"networkPolicy.clients[0].podSelctor.a=b": "'podSelctor' not allowed",
 	} {
 		for _, command := range [][]string{{"template", "mcp", "mcp-gateway"}, {"lint", "mcp-gateway"}} {

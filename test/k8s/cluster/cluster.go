@@ -55,15 +55,27 @@ func Start(t testing.TB) *Cluster {
 
 func program(t testing.TB) string {
 	t.Helper()
-	if path := os.Getenv("KUBEAPI"); path != "" {
+	return built(t, "KUBEAPI", "kubeapi", "no Kubernetes API server")
+}
+
+// Helm is the path of Helm's program.
+func Helm(t testing.TB) string {
+	t.Helper()
+	return built(t, "HELM", "helm", "no Helm")
+}
+
+// built is a program that scripts/tools.sh builds, which a variable may name.
+func built(t testing.TB, variable, name, lack string) string {
+	t.Helper()
+	if path := os.Getenv(variable); path != "" {
 		return path
 	}
-	built, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools/kubeapi/*/kubeapi"))
-	if err != nil || len(built) == 0 {
-		t.Fatal("no Kubernetes API server: run `scripts/tools.sh kubeapi` first, which takes minutes")
+	found, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools", name, "*", name))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s: run `scripts/tools.sh %s` first, which takes minutes", lack, name)
 	}
-	newest := built[0]
-	for _, path := range built[1:] {
+	newest := found[0]
+	for _, path := range found[1:] {
 		if modified(t, path) > modified(t, newest) {
 			newest = path
 		}

@@ -1,0 +1,152 @@
+// Package localenv holds what makes a cluster on one machine to its promises.
+package localenv
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/cluster"
+	"mcp-gateway/test/k8s/netns"
+)
+
+func TestMain(m *testing.M) { os.Exit(netns.Run(m)) }
+
+// kindStandIn and dockerStandIn take the place of the two programs that cannot run
+// here: the cluster is there already, and its node needs no images.
+const (
+	kindStandIn = `#!/bin/sh
+echo "kind $*" >>"$CALLS"
+case "$1 $2" in
+"get clusters") [ ! -f "$CALLS.cluster" ] || echo mcp-gateway ;;
+"create cluster") touch "$CALLS.cluster" ;;
+"delete cluster") rm "$CALLS.cluster" ;;
+esac
+`
+	dockerStandIn = `#!/bin/sh
+echo "docker $*" >>"$CALLS"
+`
+)
+
+// make local-env-setup with everything real but Kind, Docker and the kubelet: kubectl,
+// Helm, the API server, what the manifests run, their probes, and the call at the end.
+// A second time it finds all of it there.
+func TestLocalEnv(t *testing.T) {
+	for _, program := range []string{"kubectl", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%v: install it", err)
+		}
+	}
+	c := cluster.Start(t)
+	n, dir := newNode(t, c), t.TempDir()
+	calls := filepath.Join(dir, "calls")
+	for name, text := range map[string]string{"kind": kindStandIn, "docker": dockerStandIn} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := clientcmd.LoadFromFile(c.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Contexts["kind-mcp-gateway"] = config.Contexts[config.CurrentContext]
+	config.CurrentContext = ""
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(cluster.Helm(t), filepath.Join(dir, "helm")); err != nil {
+		t.Fatal(err)
+	}
+	root := harness.Root(t)
+	run := func(command string) string {
+		t.Helper()
+		script := exec.CommandContext(t.Context(), filepath.Join(root, "scripts/local-env.sh"), command)
+		script.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "CALLS="+calls, "KUBECONFIG="+kubeconfig, "HOME="+dir,
+			"GATEWAY_API="+filepath.Dir(cluster.GatewayAPI(t)))
+		var out strings.Builder
+		script.Stdout, script.Stderr = &out, &out
+		ended := make(chan error, 1)
+		go func() { ended <- script.Run() }()
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Fatalf("%s: %v\n%s", command, err, &out)
+				}
+				return out.String()
+			case <-tick.C:
+				n.tend()
+			}
+		}
+	}
+	for file, want := range map[string]string{
+		"scripts/local-env.sh":        "GATEWAY_API_VERSION=" + version(t) + " ",
+		"deploy/kind/cluster.yaml":    "hostPort: 8888, containerPort: 30888",
+		"deploy/kind/own/values.yaml": "nodePort: 30888",
+	} {
+		if !strings.Contains(read(t, filepath.Join(root, file)), want) {
+			t.Errorf("%s has no %q", file, want)
+		}
+	}
+	for _, again := range []bool{false, true} {
+		began := time.Now()
+		out := run("setup")
+		t.Logf("set up in %v", time.Since(began).Round(time.Second))
+		for _, want := range []string{"weather_get_weather answers", "cal_list_events answers", "The gateway serves http://mcp.127-0-0-1.sslip.io:8888/mcp"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("it does not say %q:\n%s", want, out)
+			}
+		}
+		if strings.Contains(out, "the cluster mcp-gateway is there") != again {
+			t.Errorf("the cluster was there: want %v\n%s", again, out)
+		}
+	}
+	got := harness.Connect(t, "http://127.0.0.1:8888/mcp").Names("tools/list")
+	if !slices.Contains(got, "weather_get_weather") || !slices.Contains(got, "cal_add_event") {
+		t.Errorf("tools %v", got)
+	}
+	run("teardown")
+	if out := run("teardown"); !strings.Contains(out, "there is no cluster") {
+		t.Errorf("a second teardown says %s", out)
+	}
+	said := read(t, calls)
+	for _, want := range []string{
+		"kind create cluster --name mcp-gateway --config deploy/kind/cluster.yaml", "kind delete cluster --name mcp-gateway",
+		"docker build --quiet --target envoy --tag mcp-gateway/envoy:local .",
+		"kind load docker-image --name mcp-gateway mcp-gateway/gateway:local mcp-gateway/envoy:local mcp-gateway/demo:local redis:7",
+	} {
+		if strings.Count(said, want) == 0 {
+			t.Errorf("%q was not run:\n%s", want, said)
+		}
+	}
+	if strings.Count(said, "kind create") != 1 {
+		t.Errorf("the cluster was made more than once:\n%s", said)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// version is that of the Gateway API in go.mod.
+func version(t *testing.T) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(read(t, filepath.Join(harness.Root(t), "go.mod")), "sigs.k8s.io/gateway-api ")
+	version, _, _ := strings.Cut(rest, "\n")
+	return version
+}
