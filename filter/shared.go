@@ -22,8 +22,8 @@ func newShared(cfg *gatewayconfig.Filter) (*shared, error) {
 	if len(cfg.Hostnames) == 0 {
 		errs = append(errs, errors.New("shared: want hostnames, as all others are not the endpoint's"))
 	}
-	if cfg.Auth != nil && len(cfg.Auth.Issuers) > 0 {
-		errs = append(errs, errors.New("shared: no tokens of issuers, as nobody takes forged claims from requests"))
+	if cfg.Auth != nil && len(cfg.Auth.Issuers) > 0 && !cfg.Shared.Tokens {
+		errs = append(errs, errors.New("shared: no tokens of issuers without shared.tokens, as nobody takes forged claims from requests"))
 	}
 	s := &shared{hosts: map[string]bool{}}
 	for _, pattern := range cfg.Shared.InternalHostnames {

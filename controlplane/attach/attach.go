@@ -56,11 +56,11 @@ func ParseService(address, domain string) (Service, error) {
 type Object = map[string]any
 
 // filterConfig is the filter's configuration, for a host of it that asks the broker by
-// a cluster or, where that is empty, by an address.
-func (t *Target) filterConfig(cluster, address string) (Object, error) {
+// a cluster or, where that is empty, by an address. tokens: see gatewayconfig.Shared.
+func (t *Target) filterConfig(cluster, address string, tokens bool) (Object, error) {
 	f := t.Endpoint.Filter(cluster)
 	f.InternalAddress = address
-	f.Shared = &gatewayconfig.Shared{InternalHostnames: t.InternalHostnames}
+	f.Shared = &gatewayconfig.Shared{InternalHostnames: t.InternalHostnames, Tokens: tokens}
 	text, err := json.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("encode the filter's configuration: %w", err)

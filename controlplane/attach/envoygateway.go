@@ -32,7 +32,7 @@ const listedModule = "mcp-gateway"
 // is the cluster for the filter's questions, too: one that Envoy Gateway makes has a
 // route, by which clients would reach the broker's internal API.
 func EnvoyGateway(t *Target) (Object, error) {
-	config, err := t.filterConfig(QuestionCluster(&t.Internal), "")
+	config, err := t.filterConfig(QuestionCluster(&t.Internal), "", false)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,15 @@
 package attach
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"mcp-gateway/controlplane/envoyconfig"
 )
 
 // IstioController implements the GatewayClasses of Istio's.
@@ -14,6 +20,7 @@ const IstioController = "istio.io/gateway-controller"
 const (
 	istioModule = `^1\.(3[1-9]|[4-9][0-9])\b`
 	istioGolang = `^1\.(1[89]|2[0-9]|30)\b`
+	istioAny    = `.*`
 )
 
 // filterName is the filter's in Envoy, and its configuration's.
@@ -44,19 +51,24 @@ const (
 // Its question cluster is the one that Istio makes of the broker's Service: its endpoints,
 // its mutual TLS, and what a DestinationRule says of it, are Istio's.
 func Istio(t *Target) (Object, error) {
-	forModule, err := t.filterConfig(istioCluster(&t.Internal), "")
+	patches, err := istioTokens(t)
 	if err != nil {
 		return nil, err
 	}
-	forGolang, err := t.filterConfig("", net.JoinHostPort(t.Internal.Host(), strconv.Itoa(t.Internal.Port)))
+	forModule, err := t.filterConfig(istioCluster(&t.Internal), "", true)
 	if err != nil {
 		return nil, err
 	}
-	patches := append(istioPatches(istioModule, typeModule, Object{
+	forGolang, err := t.filterConfig("", net.JoinHostPort(t.Internal.Host(), strconv.Itoa(t.Internal.Port)), true)
+	if err != nil {
+		return nil, err
+	}
+	patches = append(patches, istioPatches(filterName, istioModule, typeModule, Object{
 		"dynamic_module_config": Object{"name": module, "do_not_close": true, "metrics_namespace": module},
 		"filter_name":           module,
 		"filter_config":         Object{"@type": typeStruct, "value": forModule},
-	}), istioPatches(istioGolang, typeGolang, Object{
+	})...)
+	patches = append(patches, istioPatches(filterName, istioGolang, typeGolang, Object{
 		"library_id": module, "library_path": library, "plugin_name": module,
 		"plugin_config": Object{"@type": typeTyped, "type_url": typePrefix + module, "value": forGolang},
 	})...)
@@ -74,19 +86,78 @@ func Istio(t *Target) (Object, error) {
 // istioCluster is the name of Istio's cluster of a Service.
 func istioCluster(s *Service) string { return fmt.Sprintf("outbound|%d||%s", s.Port, s.Host()) }
 
-// istioPatches put the filter into proxies of some versions.
-func istioPatches(versions, typeURL string, config Object) []any {
+// istioTokens put filters that verify tokens in front of where the others are put, and one
+// that takes forged claims from requests in front of all.
+func istioTokens(t *Target) ([]any, error) {
+	verify, err := envoyconfig.TokensShared(t.Endpoint, envoyconfig.Params{})
+	if err != nil {
+		return nil, err
+	}
+	first, err := asObject(verify.First)
+	if err != nil {
+		return nil, err
+	}
+	patches := []any{Object{
+		"applyTo": "HTTP_FILTER",
+		"match":   Object{"context": "GATEWAY", "listener": managers("")},
+		"patch":   Object{"operation": "INSERT_FIRST", "value": Object{"name": first["name"], "typed_config": first["typedConfig"]}},
+	}}
+	for _, c := range verify.Clusters {
+		cluster, err := asObject(c)
+		if err != nil {
+			return nil, err
+		}
+		patches = append(patches, Object{
+			"applyTo": "CLUSTER",
+			"match":   Object{"context": "GATEWAY"},
+			"patch":   Object{"operation": "ADD", "value": cluster},
+		})
+	}
+	for _, f := range verify.Filters {
+		filter, err := asObject(f)
+		if err != nil {
+			return nil, err
+		}
+		config, _ := filter["typedConfig"].(Object)
+		typeURL, _ := config["@type"].(string)
+		patches = append(patches, istioPatches(f.Name, istioAny, typeURL, config)...)
+	}
+	return patches, nil
+}
+
+// asObject is a message of Envoy's as JSON has it.
+func asObject(m proto.Message) (Object, error) {
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode a %T: %w", m, err)
+	}
+	var out Object
+	if err := json.Unmarshal(text, &out); err != nil {
+		return nil, fmt.Errorf("encode a %T: %w", m, err)
+	}
+	return out, nil
+}
+
+// managers matches the HTTP connection managers of all listeners, and in them the filter
+// of that name; empty for none.
+func managers(filter string) Object {
+	in := Object{"name": "envoy.filters.network.http_connection_manager"}
+	if filter != "" {
+		in["subFilter"] = Object{"name": filter}
+	}
+	return Object{"filterChain": Object{"filter": in}}
+}
+
+// istioPatches put a filter into proxies of some versions.
+func istioPatches(name, versions, typeURL string, config Object) []any {
 	proxy := Object{"proxyVersion": versions}
 	config["@type"] = typeURL
 	return []any{
 		Object{
 			"applyTo": "HTTP_FILTER",
-			"match": Object{"context": "GATEWAY", "proxy": proxy, "listener": Object{"filterChain": Object{"filter": Object{
-				"name":      "envoy.filters.network.http_connection_manager",
-				"subFilter": Object{"name": "envoy.filters.http.router"},
-			}}}},
+			"match":   Object{"context": "GATEWAY", "proxy": proxy, "listener": managers("envoy.filters.http.router")},
 			"patch": Object{"operation": "INSERT_BEFORE", "value": Object{
-				"name": filterName,
+				"name": name,
 				// Until it has come a listener does not listen: nothing passes without the filter.
 				"config_discovery": Object{
 					"config_source": Object{"ads": Object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
@@ -97,7 +168,7 @@ func istioPatches(versions, typeURL string, config Object) []any {
 		Object{
 			"applyTo": "EXTENSION_CONFIG",
 			"match":   Object{"context": "GATEWAY", "proxy": proxy},
-			"patch":   Object{"operation": "ADD", "value": Object{"name": filterName, "typed_config": config}},
+			"patch":   Object{"operation": "ADD", "value": Object{"name": name, "typed_config": config}},
 		},
 	}
 }

@@ -73,7 +73,7 @@ func without(prefix string) *mutationv3.HeaderMutation {
 // tokens verifies the tokens of all issuers. Envoy's cache of verified tokens is that of
 // a provider, and knows nothing of keys: so a provider has another name when its keys
 // are others, and begins anew, keys and all.
-func tokens(g *gateway.Gateway, p Params) *anypb.Any {
+func tokens(g *gateway.Gateway, p Params) *jwtv3.JwtAuthentication {
 	config := &jwtv3.JwtAuthentication{
 		Providers: map[string]*jwtv3.JwtProvider{},
 		// What web pages ask first brings no token.
@@ -100,7 +100,7 @@ func tokens(g *gateway.Gateway, p Params) *anypb.Any {
 			RequiresType: &jwtv3.JwtRequirement_RequiresAny{RequiresAny: either},
 		}},
 	}}
-	return pack(config)
+	return config
 }
 
 func provider(i int) string { return "issuer-" + strconv.Itoa(i) }
@@ -204,7 +204,7 @@ func tokenFilters(g *gateway.Gateway, p Params) []*corev3.TypedExtensionConfig {
 		return nil
 	}
 	return []*corev3.TypedExtensionConfig{
-		{Name: TokenFilterName, TypedConfig: tokens(g, p)},
+		{Name: TokenFilterName, TypedConfig: pack(tokens(g, p))},
 		{Name: failureFilterName, TypedConfig: failures(g)},
 	}
 }

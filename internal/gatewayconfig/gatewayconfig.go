@@ -243,6 +243,9 @@ type Shared struct {
 	// InternalHostnames are hostnames of servers' routes, or all below one as
 	// "*.mcp.local": a client that names one is refused.
 	InternalHostnames []string `json:"internalHostnames,omitempty"`
+	// Tokens tells that filters in front verify tokens, and take what clients send under
+	// the names of what those filters say. Without it no claims are believed.
+	Tokens bool `json:"tokens,omitempty"`
 }
 
 // ResolveRequest asks for the backend session of (client session, server),

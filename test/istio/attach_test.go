@@ -30,6 +30,7 @@ func TestGateway(t *testing.T) {
 		{"ServersComeWhileCallsGoOn", (*world).serversCome},
 		{"ServersAreNotReachedPastIt", (*world).notPast},
 		{"OthersTrafficIsTheirs", (*world).others},
+		{"TokensAreVerified", (*world).tokens},
 		{"OlderProxiesGetTheOtherFilter", (*world).older},
 		{"WhatIsRemovedComesAgain", (*world).comesAgain},
 		{"ItStaysWhenAPodLacksTheFilter", (*world).stays},

@@ -85,7 +85,9 @@ var rules = []rule{
 		"controlplane/gateway", "controlplane/httpfilter", "internal/...", "go.uber.org/zap", "github.com/fsnotify/fsnotify", "go.yaml.in/yaml/v3",
 	}},
 	{of: "controlplane/api/v1alpha1", may: []string{"k8s.io/apimachinery/..."}},
-	{of: "controlplane/attach", may: []string{"controlplane/gateway", "internal/..."}, not: []string{"net/http", "os"}},
+	{of: "controlplane/attach", may: []string{
+		"controlplane/gateway", "controlplane/envoyconfig", "internal/...", "google.golang.org/protobuf/...",
+	}, not: []string{"net/http", "os"}},
 	{of: "controlplane/brokers", may: []string{"internal/..."}, not: []string{"os", "os/exec"}},
 	{of: "controlplane/source/kubernetes", may: []string{
 		"controlplane/api/v1alpha1", "controlplane/attach", "controlplane/gateway", "internal/...", "go.uber.org/zap", "github.com/go-logr/zapr",

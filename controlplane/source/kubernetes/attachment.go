@@ -49,12 +49,7 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 	}
 	at := key{Namespace: t.Object.Namespace, Name: t.Object.Spec.TargetRef.Name}
 	className := string(x.gateways[at].Spec.GatewayClassName)
-	class := &gatewayv1.GatewayClass{}
-	for i := range x.GatewayClasses {
-		if x.GatewayClasses[i].Name == className {
-			class = &x.GatewayClasses[i]
-		}
-	}
+	class := x.class(className)
 	implementation := implementations[class.Spec.ControllerName]
 	if implementation == nil {
 		return &Attachment{Impossible: fmt.Sprintf("GatewayClass %s is of controller %q, whose Envoys the filter is not brought into", className, class.Spec.ControllerName)}
@@ -80,6 +75,16 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 		return &Attachment{Objects: objects, Proxies: proxies(x.gateways[at], class, &o.Internal)}
 	}
 	return &Attachment{Objects: objects, Missing: x.missing(at)}
+}
+
+// class is the GatewayClass of a name; an empty one if it is not known.
+func (x *index) class(name string) *gatewayv1.GatewayClass {
+	for i := range x.GatewayClasses {
+		if x.GatewayClasses[i].Name == name {
+			return &x.GatewayClasses[i]
+		}
+	}
+	return &gatewayv1.GatewayClass{}
 }
 
 // attachedName is what the objects for an MCPGateway are called.

@@ -10,6 +10,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"mcp-gateway/controlplane/api/v1alpha1"
+	"mcp-gateway/controlplane/attach"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/internal/gatewayconfig"
 )
@@ -73,8 +74,9 @@ func (x *index) listener(m *v1alpha1.MCPGateway, g *gateway.Gateway) *finding {
 	if len(g.Hostnames) == 0 {
 		return refused(v1alpha1.ReasonUnsupportedValue, "the listener has no hostname: name the endpoint's in spec.hostnames, as other hosts lead to the servers")
 	}
-	if a := m.Spec.Auth; a != nil && len(a.Issuers) > 0 {
-		return refused(v1alpha1.ReasonUnsupportedValue, "auth.issuers: tokens are verified in an Envoy of the gateway's own; at a Gateway of another implementation that is for its own means")
+	class := x.class(string(parent.Spec.GatewayClassName))
+	if a := m.Spec.Auth; a != nil && len(a.Issuers) > 0 && class.Spec.ControllerName == attach.EnvoyGatewayController {
+		return refused(v1alpha1.ReasonUnsupportedValue, "auth.issuers: tokens are not verified at a Gateway of Envoy Gateway's")
 	}
 	return nil
 }

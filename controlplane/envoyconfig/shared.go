@@ -1,0 +1,78 @@
+package envoyconfig
+
+import (
+	"regexp"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	headersv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/mcp"
+)
+
+// SharedTokens verify tokens of the endpoint's in an Envoy that has traffic of others.
+type SharedTokens struct {
+	// First takes from all requests what only the other filters may say; it is to stand
+	// before all others. It is there without issuers, too: when they come, the gateway's
+	// filter learns it at once, but open connections stay with the listener that there was.
+	First *corev3.TypedExtensionConfig
+	// Filters are to stand before the gateway's own, in this order; none without issuers.
+	Filters  []*corev3.TypedExtensionConfig
+	Clusters []*clusterv3.Cluster
+}
+
+// TokensShared makes them of g's issuers. No token is kept as verified: nobody would tell
+// that Envoy when an issuer withdraws a key.
+func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
+	p = p.withDefaults()
+	without := &headersv3.Mutations{}
+	for _, name := range []string{mcp.HeaderClaims, mcp.HeaderFailed} {
+		without.RequestMutations = append(without.RequestMutations, &mutationv3.HeaderMutation{
+			Action: &mutationv3.HeaderMutation_Remove{Remove: name},
+		})
+	}
+	out := &SharedTokens{First: &corev3.TypedExtensionConfig{
+		Name: "mcp-forged-claims", TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without}),
+	}}
+	if out.Filters = tokenFilters(g, p); out.Filters == nil {
+		return out, nil
+	}
+	config := tokens(g, p)
+	for _, provider := range config.Providers {
+		provider.JwtCacheConfig = nil
+	}
+	requirement := config.Rules[0].RequirementType
+	config.Rules = nil
+	for _, path := range []string{g.Path, g.StreamPath()} {
+		if path != "" {
+			config.Rules = append(config.Rules, &jwtv3.RequirementRule{Match: endpointOf(g, path), RequirementType: requirement})
+		}
+	}
+	out.Filters[0].TypedConfig = pack(config)
+	var err error
+	out.Clusters, err = keysClusters(g, p)
+	return out, err
+}
+
+// endpointOf matches requests for g's hostnames, with or without a port.
+func endpointOf(g *gateway.Gateway, path string) *routev3.RouteMatch {
+	var hosts []string
+	for _, h := range g.Hostnames {
+		hosts = append(hosts, regexp.QuoteMeta(h))
+	}
+	authority := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
+		Regex: "(?i)(" + strings.Join(hosts, "|") + ")(:[0-9]*)?",
+	}}}
+	return &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: path},
+		Headers: []*routev3.HeaderMatcher{{
+			Name: ":authority", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: authority},
+		}},
+	}
+}
