@@ -188,37 +188,6 @@ const (
 	FromSelector = "Selector"
 )
 
-// Sessions says where sessions of clients live, and how long.
-//
-// +kubebuilder:validation:XValidation:rule="(self.store == 'Redis') == has(self.redisRef)",message="redisRef goes with store: Redis"
-// +kubebuilder:validation:XValidation:rule="self.store != 'Token' || has(self.keysRef)",message="the store Token needs keysRef: its ids are sealed"
-type Sessions struct {
-	// Store: Memory is for one broker; Redis is shared by all; Token keeps sessions in
-	// their own ids.
-	// +kubebuilder:validation:Enum=Memory;Redis;Token
-	Store string `json:"store"`
-	// RedisRef is the address, redis://..., rediss://... or that of Sentinels or a
-	// cluster.
-	// +optional
-	RedisRef *SecretKeyReference `json:"redisRef,omitempty"`
-	// KeysRef is a Secret whose values seal what is stored: the one under the name
-	// that sorts last seals, all open.
-	// +optional
-	KeysRef *LocalReference `json:"keysRef,omitempty"`
-	// IdleTimeout ends a session that nobody used for so long; left out, 24h.
-	// +optional
-	IdleTimeout *Duration `json:"idleTimeout,omitempty"`
-	// Lifetime ends any session; left out, 168h.
-	// +optional
-	Lifetime *Duration `json:"lifetime,omitempty"`
-}
-
-// Values of Sessions.Store.
-const (
-	StoreRedis = "Redis"
-	StoreToken = "Token"
-)
-
 // Auth says who may use the endpoint.
 type Auth struct {
 	// Resource is the URL of the endpoint as clients have it: the audience of tokens.
@@ -245,6 +214,9 @@ type Auth struct {
 	ScopesSupported []string `json:"scopesSupported,omitempty"`
 	// +optional
 	APIKeys *APIKeys `json:"apiKeys,omitempty"`
+	// KeysRefresh is how often the keys of issuers are fetched; left out, 5m.
+	// +optional
+	KeysRefresh *Duration `json:"keysRefresh,omitempty"`
 }
 
 // Issuer is an authorization server.
@@ -356,6 +328,12 @@ type Integrity struct {
 	// +kubebuilder:validation:Enum=Off;Warn;Quarantine
 	// +optional
 	Scan string `json:"scan,omitempty"`
+	// ScanAllow are checks of the scan whose findings are of no interest.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=64
+	// +listType=set
+	// +optional
+	ScanAllow []string `json:"scanAllow,omitempty"`
 }
 
 // MCPGatewayStatus is what has become of a gateway.

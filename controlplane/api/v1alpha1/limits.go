@@ -56,4 +56,40 @@ type Limits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	ItemsPerServer *int32 `json:"itemsPerServer,omitempty"`
+	// Questions is how many requests in an Envoy may wait for a broker.
+	// +kubebuilder:validation:Minimum=64
+	// +optional
+	Questions *int32 `json:"questions,omitempty"`
+	// SSEClients are clients of HTTP+SSE, at each broker.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	SSEClients *int32 `json:"sseClients,omitempty"`
+	// Calls are those of clients without sessions that a broker carries to servers with
+	// some; WaitingCalls those of them that wait for input.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Calls *int32 `json:"calls,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	WaitingCalls *int32 `json:"waitingCalls,omitempty"`
+	// PooledSessions are those that clients without sessions share, at each broker; of
+	// one server.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	PooledSessions *int32 `json:"pooledSessions,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	PooledSessionsPerServer *int32 `json:"pooledSessionsPerServer,omitempty"`
+	// BridgedSessions are those at a server over HTTP+SSE.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	BridgedSessions *int32 `json:"bridgedSessions,omitempty"`
+	// Openings is how many sessions a broker opens at a server at one time;
+	// WaitingOpenings how many wait for that.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Openings *int32 `json:"openings,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	WaitingOpenings *int32 `json:"waitingOpenings,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -53,6 +54,9 @@ func (x *index) endpoint(m *v1alpha1.MCPGateway) (*gateway.Gateway, Verdict) {
 		p.OnChange = gatewayconfig.Reaction(or(strings.ToLower(i.OnChange), string(p.OnChange)))
 		p.OnNew = gatewayconfig.Reaction(strings.ToLower(i.OnNew))
 		g.Integrity.Scan = gatewayconfig.Reaction(or(strings.ToLower(i.Scan), string(g.Integrity.Scan)))
+		if len(i.ScanAllow) > 0 {
+			g.Integrity.ScanAllow = map[string][]string{"*": slices.Clone(i.ScanAllow)}
+		}
 	}
 	return &g, v
 }
@@ -123,6 +127,9 @@ func (x *index) sessions(from *v1alpha1.Sessions, into *gateway.Sessions, who re
 			return wrong
 		}
 		into.Store = address
+		if wrong := x.redis(from.Redis, &into.Redis, who); wrong != nil {
+			return wrong
+		}
 	}
 	if from.KeysRef != nil {
 		data, wrong := x.secretData(key{Namespace: who.namespace, Name: from.KeysRef.Name}, who)
@@ -138,6 +145,30 @@ func (x *index) sessions(from *v1alpha1.Sessions, into *gateway.Sessions, who re
 	return firstOf(
 		duration(&into.IdleTimeout, from.IdleTimeout, "sessions.idleTimeout"),
 		duration(&into.Lifetime, from.Lifetime, "sessions.lifetime"))
+}
+
+// redis is what there is to say of a Redis besides its address.
+func (x *index) redis(from *v1alpha1.Redis, into *gatewayconfig.Redis, who referrer) *finding {
+	if from == nil {
+		return nil
+	}
+	into.TLS.ServerName = from.ServerName
+	if from.AuthRef == nil {
+		return nil
+	}
+	data, wrong := x.secretData(key{Namespace: who.namespace, Name: from.AuthRef.Name}, who)
+	if wrong != nil {
+		return wrong
+	}
+	for name, into := range map[string]*string{
+		"username": &into.Username, "password": &into.Password,
+		"sentinelUsername": &into.SentinelUsername, "sentinelPassword": &into.SentinelPassword,
+	} {
+		*into = trimBreak(string(data[name]))
+	}
+	into.TLS.CA, into.TLS.Certificate = string(data["ca.crt"]), string(data[corev1.TLSCertKey])
+	into.TLS.Key = string(data[corev1.TLSPrivateKeyKey])
+	return nil
 }
 
 func (x *index) auth(from *v1alpha1.Auth, into **gateway.Auth, who referrer) *finding {
@@ -160,8 +191,9 @@ func (x *index) auth(from *v1alpha1.Auth, into **gateway.Auth, who referrer) *fi
 		}
 		a.Issuers = append(a.Issuers, issuer)
 	}
-	if from.APIKeys == nil {
-		return nil
+	wrong := duration(&a.KeysRefresh, from.KeysRefresh, "auth.keysRefresh")
+	if from.APIKeys == nil || wrong != nil {
+		return wrong
 	}
 	a.APIKeys.Header = from.APIKeys.Header
 	data, wrong := x.secretData(key{Namespace: who.namespace, Name: from.APIKeys.SecretRef.Name}, who)
@@ -206,7 +238,10 @@ func limits(from *v1alpha1.Limits, into *gateway.Limits) {
 		{&into.Headers, from.Headers}, {&into.Depth, from.Depth},
 		{&into.Sessions, from.Sessions}, {&into.SessionsPerPrincipal, from.SessionsPerPrincipal}, {&into.SessionsPerAddress, from.SessionsPerAddress},
 		{&into.Streams, from.Streams}, {&into.StreamsPerPrincipal, from.StreamsPerPrincipal}, {&into.StreamsPerAddress, from.StreamsPerAddress},
-		{&into.Servers, from.Servers}, {&into.ItemsPerServer, from.ItemsPerServer},
+		{&into.Servers, from.Servers}, {&into.ItemsPerServer, from.ItemsPerServer}, {&into.Questions, from.Questions},
+		{&into.SSEClients, from.SSEClients}, {&into.Calls, from.Calls}, {&into.WaitingCalls, from.WaitingCalls},
+		{&into.PooledSessions, from.PooledSessions}, {&into.PooledSessionsPerServer, from.PooledSessionsPerServer},
+		{&into.BridgedSessions, from.BridgedSessions}, {&into.Openings, from.Openings}, {&into.WaitingOpenings, from.WaitingOpenings},
 	} {
 		number(of.into, of.from)
 	}
