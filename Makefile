@@ -136,7 +136,7 @@ e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minute
 
 .PHONY: e2e-envoygateway
 e2e-envoygateway: build ## behind Envoy Gateway, the real one, which takes minutes to build the first time
-	@KUBEAPI="$$(scripts/tools.sh kubeapi)" ENVOYGATEWAY="$$(scripts/tools.sh envoygateway)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" HELM="$$(scripts/tools.sh helm)" ENVOYGATEWAY="$$(scripts/tools.sh envoygateway)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-envoygateway -count=1 -timeout 5m ./test/envoygateway
 
 .PHONY: e2e-istio

@@ -33,18 +33,17 @@ admin: {address: {host: 127.0.0.1, port: 19100}}
 telemetry: {metrics: {prometheus: {disable: true}}}
 `
 
-// program is what scripts/tools.sh has built.
-func program(t *testing.T) string {
+// built is a program of scripts/tools.sh: where the environment says, else the newest.
+func built(t *testing.T, env, name string) string {
 	t.Helper()
-	path := os.Getenv("ENVOYGATEWAY")
-	if path == "" {
-		built, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools/envoygateway/*/envoygateway"))
-		if err != nil || len(built) == 0 {
-			t.Fatal("no Envoy Gateway: run `scripts/tools.sh envoygateway` first, which takes minutes")
-		}
-		path = built[len(built)-1]
+	if path := os.Getenv(env); path != "" {
+		return path
 	}
-	return path
+	found, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools", name, "*", name))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no %s: run `scripts/tools.sh %[1]s` first, which takes minutes", name)
+	}
+	return found[len(found)-1]
 }
 
 // startEnvoyGateway runs Envoy Gateway. It wants its certificates at a path that is
@@ -55,8 +54,9 @@ func (w *world) startEnvoyGateway() {
 	// The owner of what it makes for proxies.
 	w.Apply("{apiVersion: apps/v1, kind: Deployment, metadata: {name: envoy-gateway, namespace: " + system +
 		"}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: x, image: x}]}}}}")
+	program := built(w.t, "ENVOYGATEWAY", "envoygateway")
 	env := []string{"KUBECONFIG=" + w.Kubeconfig, "ENVOY_GATEWAY_NAMESPACE=" + system}
-	made := harness.Start(w.t, "certgen", program(w.t), []string{"certgen", "--disable-topology-injector"}, env...)
+	made := harness.Start(w.t, "certgen", program, []string{"certgen", "--disable-topology-injector"}, env...)
 	if code := made.ExitCode(harness.Patience); code != 0 {
 		w.t.Fatalf("certgen: exit code %d", code)
 	}
@@ -77,7 +77,7 @@ func (w *world) startEnvoyGateway() {
 	}
 	inside := filepath.Join(root, "envoygateway")
 	w.write(inside, "")
-	if err := unix.Mount(program(w.t), inside, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(program, inside, "", unix.MS_BIND, ""); err != nil {
 		w.t.Fatalf("mount %s: %v", inside, err)
 	}
 	w.t.Cleanup(func() {

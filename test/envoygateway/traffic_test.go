@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,6 +32,7 @@ func TestEndpoint(t *testing.T) {
 		{"both eras, two backends", bothEras},
 		{"servers come while calls go on", serversCome},
 		{"sessions, bodies and hosts", bounds},
+		{"policies of servers' routes", routePolicies},
 		{"traffic of others", othersTraffic},
 		{"gone", gone},
 	} {
@@ -65,7 +64,7 @@ spec:
 `
 	w.Apply(other)
 	w.nextSecond()
-	w.Apply(proxy(w.module()))
+	w.Apply(w.chart)
 	if got := w.want(gateway(""), "Programmed=False/NotAttached"); !strings.Contains(got.Message, "Conflicted") {
 		t.Errorf("the message does not say why: %s", got.Message)
 	}
@@ -88,11 +87,19 @@ const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"pro
 
 // gone is the endpoint with the targetRef, and nothing else.
 func gone(w *world, t *testing.T) {
-	w.Apply(gateway(", targetRef: {name: eg}, limits: {sessionsPerAddress: 1}"))
+	w.Apply(gateway(", targetRef: {name: eg, sectionName: http}, limits: {sessionsPerAddress: 1}"))
 	w.client().Post(initialize)
 	harness.Eventually(t, "no more sessions for one address", func() bool { return w.client().Post(initialize).Status != http.StatusOK })
+	// Without its module Envoy Gateway answers for all of the Gateway's routes.
+	w.Apply(unlisted(w.chart))
+	w.want(gateway(""), "Programmed=False/ModuleMissing")
+	harness.Eventually(t, "no way past the filter", func() bool {
+		return w.client().Post(initialize).Status == http.StatusInternalServerError && w.shop.client.Post("{").Status == http.StatusInternalServerError
+	})
+	w.Apply(w.chart)
+	w.want(gateway(""), "Programmed=True/Programmed")
 	before := w.Get(policy)
-	w.Apply(gateway(", targetRef: {name: eg}"))
+	w.Apply(gateway(", targetRef: {name: eg, sectionName: http}"))
 	w.want(gateway(""), "Programmed=True/Programmed")
 	if after := w.Get(policy); after.GetResourceVersion() != before.GetResourceVersion() {
 		t.Errorf("the policy was written anew with nothing changed: %v, now %v", before.Object, after.Object)
@@ -122,6 +129,7 @@ func bothEras(w *world, t *testing.T) {
 	w.Apply(a)
 	w.want(a, "Ready=True/Listed")
 	c := w.connect()
+	w.called(c, "split_which")
 	if got := c.Names("tools/list"); !slices.Equal(got, []string{"split_which"}) {
 		t.Errorf("tools %v", got)
 	}
@@ -178,6 +186,7 @@ func serversCome(w *world, t *testing.T) {
 	w.want(first, "Ready=True/Listed")
 
 	c := w.connect()
+	w.called(c, "old_tool")
 	events := c.Listen()
 	before := w.listeners()
 	long := w.connect().Open(http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"old_long","arguments":{}}}`)
@@ -196,10 +205,7 @@ func serversCome(w *world, t *testing.T) {
 		began := time.Now()
 		w.Apply(route(name, name+".mcp.local", name))
 		w.Apply(a)
-		harness.Eventually(t, "a call of the added server", func() bool {
-			r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + name + `_tool","arguments":{}}}`)
-			return strings.Contains(r.Message(), `"result"`)
-		})
+		w.called(c, name+"_tool")
 		took = append(took, time.Since(began).Round(time.Millisecond))
 		events.Until("notifications/tools/list_changed")
 	}
@@ -221,6 +227,22 @@ func serversCome(w *world, t *testing.T) {
 	if after := w.listeners(); after != before {
 		t.Errorf("listeners were %s, and are %s", before, after)
 	}
+}
+
+// called waits until a tool is called: the brokers may know a server before Envoy has its
+// route.
+func (w *world) called(c *harness.Client, tool string) {
+	w.t.Helper()
+	var r harness.Response
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("the last answer: %s", r)
+		}
+	}()
+	harness.Eventually(w.t, "a call of "+tool, func() bool {
+		r = c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":{}}}`)
+		return strings.Contains(r.Message(), `"result"`)
+	})
 }
 
 // callOn calls a tool until ctx ends, and reports the first call that is not answered.
@@ -258,6 +280,7 @@ func bounds(w *world, t *testing.T) {
 	w.Apply(a)
 	w.want(a, "Ready=True/Listed")
 	c := w.connect()
+	w.called(c, "echo_big")
 	// A listener of Envoy Gateway's buffers 32 KiB.
 	c.Tool("echo_big", `{"text":"`+strings.Repeat("a", 1<<20)+`"}`)
 	if got := len(s.Last("tools/call").Body); got < 1<<20 {
@@ -281,54 +304,48 @@ func bounds(w *world, t *testing.T) {
 	}
 }
 
-// shop is what else is behind the Gateway, without MCP.
-type shop struct {
-	client *harness.Client
-	last   atomic.Pointer[http.Request]
-	sent   atomic.Pointer[[]byte]
-}
-
-func newShop(w *world) *shop {
-	w.t.Helper()
-	address := podAddress()
-	l, err := net.Listen("tcp", address+":9001")
-	if err != nil {
-		w.t.Fatal(err)
+// routePolicies says which of Envoy Gateway's policies for a server's route hold for calls
+// by the endpoint: what its Envoy does after the filter, and not what comes before.
+func routePolicies(w *world, t *testing.T) {
+	s := w.serve("default", "limited", tools("limited", "tool"))
+	w.Apply(strings.Replace(route("limited", "limited.mcp.local", "limited"), "rules: [{",
+		"rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-by-route, value: yes-it-was}]}}], ", 1))
+	a := server("limited")
+	w.Apply(a)
+	w.want(a, "Ready=True/Listed")
+	c := w.connect()
+	w.called(c, "limited_tool")
+	if got := s.Last("tools/call").Header.Get("X-By-Route"); got != "yes-it-was" {
+		t.Errorf("the route's filter set %q", got)
 	}
-	s := &shop{client: harness.NewClient(w.t, w.URL+"?q=1").With("Host: shop.example", "X-Mcp-Own: kept", "Mcp-Session-Id: of-the-shop", "Cookie: c=d")}
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s}}
-	server.Start()
-	w.t.Cleanup(server.Close)
-	w.service("default", "shop", "{name: http, port: 9001}", address)
-	w.Apply(route("shop", "shop.example", "shop"))
-	harness.Eventually(w.t, "the shop's route", func() bool {
-		r, err := s.client.Try(w.t.Context(), http.MethodPost, "{")
-		return err == nil && r.Status == http.StatusTeapot
+	w.Apply(`
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: limited, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: limited}]
+  faultInjection: {abort: {httpStatus: 599}}
+  rateLimit: {type: Local, local: {rules: [{limit: {requests: 20, unit: Hour}}]}}
+`)
+	var r harness.Response
+	for range 500 {
+		if r = c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"limited_tool","arguments":{}}}`); !strings.Contains(r.Message(), `"result"`) {
+			break
+		}
+	}
+	if !strings.Contains(r.Message(), "HTTP status 429") {
+		t.Errorf("over the route's rate limit: %s", r)
+	}
+	w.Apply(`
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: {name: limited, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: limited}]
+  authorization: {defaultAction: Deny}
+`)
+	harness.Eventually(t, "what the route's authorization denies", func() bool {
+		r = c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"limited_tool","arguments":{}}}`)
+		return strings.Contains(r.Message(), "refused the gateway's credentials")
 	})
-	return s
-}
-
-// ServeHTTP implements http.Handler.
-func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // what is missing is seen
-	s.sent.Store(&body)
-	s.last.Store(r)
-	w.Header().Set("Set-Cookie", "a=b")
-	w.Header().Set("Mcp-Session-Id", "shop's")
-	w.WriteHeader(http.StatusTeapot)
-	_, _ = io.WriteString(w, "no tea") // whoever left misses nothing
-}
-
-// othersTraffic goes through the same listener as it came.
-func othersTraffic(w *world, t *testing.T) {
-	const body = "{ \"method\" : \"tools/call\",\t\"x\": [ 1,1 ] "
-	r := w.shop.client.Post(body)
-	if r.Status != http.StatusTeapot || r.Body != "no tea" || r.Header.Get("Set-Cookie") != "a=b" || r.Header.Get("Mcp-Session-Id") != "shop's" {
-		t.Errorf("the answer came as %s with %v", r, r.Header)
-	}
-	got := w.shop.last.Load()
-	if string(*w.shop.sent.Load()) != body || got.URL.String() != "/mcp?q=1" || got.Host != "shop.example" || got.Header.Get("X-Mcp-Own") != "kept" ||
-		got.Header.Get("Mcp-Session-Id") != "of-the-shop" || got.Header.Get("Cookie") != "c=d" {
-		t.Errorf("the request came as %s%s %q with %v", got.Host, got.URL, *w.shop.sent.Load(), got.Header)
-	}
 }

@@ -2,6 +2,8 @@ package envoygateway
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -27,73 +29,55 @@ type world struct {
 	URL                         string
 	EnvoyGateway, Broker, Envoy *harness.Process
 	shop                        *shop
+	// chart is what Helm has made.
+	chart string
 }
 
 const (
-	host           = "mcp.example"
-	listener       = "127.0.0.1:8888"
-	admin          = "127.0.0.1:19000"
-	internalSecret = "only-for-tests"
+	host     = "mcp.example"
+	listener = "127.0.0.1:8888"
+	admin    = "127.0.0.1:19000"
 )
 
-// manifests of the operator of Envoy Gateway; %s is the library's path.
+// manifests are those of the user of Envoy Gateway, besides the chart's.
 const manifests = `
-apiVersion: v1
-kind: Secret
-metadata: {name: mcp-internal, namespace: envoy-gateway-system}
-stringData: {secret: only-for-tests}
----
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
 metadata: {name: eg}
-spec:
-  controllerName: gateway.envoyproxy.io/gatewayclass-controller
-  parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: mcp, namespace: envoy-gateway-system}
+spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: eg, namespace: default}
 spec:
   gatewayClassName: eg
-  listeners: [{name: http, port: 8888, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+  infrastructure: {parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: mcp-proxy}}
+  listeners:
+    - {name: http, port: 8888, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+    - {name: servers, port: 8888, protocol: HTTP, hostname: "*.mcp.local", allowedRoutes: {namespaces: {from: All}}}
 `
 
-// proxy is the EnvoyProxy; modules are those that it lists.
-func proxy(modules string) string {
-	return `
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyProxy
-metadata: {name: mcp, namespace: envoy-gateway-system}
-spec:
-  concurrency: 2
-  dynamicModules: [` + modules + `]
-  provider:
-    type: Kubernetes
-    kubernetes:
-      envoyService: {type: ClusterIP}
-      envoyDeployment:
-        container:
-          env:
-            - {name: GODEBUG, value: cgocheck=0}
-            - {name: MCP_GATEWAY_INTERNAL_SECRET, valueFrom: {secretKeyRef: {name: mcp-internal, key: secret}}}
-  bootstrap:
-    type: Merge
-    value: |
-      static_resources:
-        clusters:
-          - name: mcp-broker.default.svc.cluster.local
-            type: STRICT_DNS
-            connect_timeout: 1s
-            load_assignment:
-              cluster_name: mcp-broker.default.svc.cluster.local
-              endpoints:
-                - lb_endpoints:
-                    - endpoint: {address: {socket_address: {address: mcp-broker.default.svc.cluster.local, port_value: 8891}}}
-`
+// chart is what Helm makes for the Gateway, for pods that have the library where it was
+// built.
+func chart(t *testing.T) string {
+	t.Helper()
+	helm := built(t, "HELM", "helm")
+	c := exec.CommandContext(t.Context(), helm, "template", "mcp", "mcp-gateway", "--namespace", "default", "--kube-version", "1.36",
+		"--set", "envoyGateway.library=InitContainer,gateway.spec.targetRef.name=eg,gateway.spec.targetRef.sectionName=http,gateway.spec.hostnames={"+host+"}")
+	c.Dir = filepath.Join(harness.Root(t), "deploy/helm")
+	home := t.TempDir()
+	c.Env = append(os.Environ(), "HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("helm: %v", err)
+	}
+	return strings.ReplaceAll(string(out), "/filter/libmcp_gateway.so", harness.Built(t, "libmcp_gateway.so"))
 }
 
-func (w *world) module() string {
-	return "{name: mcp-gateway, doNotClose: true, source: {type: Local, local: {path: " + harness.Built(w.t, "libmcp_gateway.so") + "}}}"
+// unlisted is the chart's text with another name for the module.
+func unlisted(chart string) string {
+	return strings.Replace(chart, "- name: mcp-gateway\n      # A Go runtime", "- name: another\n      # A Go runtime", 1)
 }
 
 // gateway is the MCPGateway; spec is what it has besides hostnames.
@@ -114,18 +98,18 @@ func newWorld(t *testing.T) *world {
 	w := &world{Cluster: cluster.Start(t), t: t, URL: "http://" + listener + "/mcp"}
 	w.InstallCRDs(cluster.GatewayAPI(t))
 	w.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
-	w.InstallCRDs(filepath.Join(filepath.Dir(program(t)), "crds/*.yaml"))
+	w.InstallCRDs(filepath.Join(filepath.Dir(built(t, "ENVOYGATEWAY", "envoygateway")), "crds/*.yaml"))
 	w.startEnvoyGateway()
-	w.Apply(manifests + "---" + proxy(""))
-	w.Apply(gateway(", targetRef: {name: eg}"))
+	w.chart = chart(t)
+	w.Apply(manifests + "---\n" + unlisted(w.chart))
 
-	at, secret := podAddress(), gatewayconfig.SecretEnv+"="+internalSecret
+	at, secret := podAddress(), gatewayconfig.SecretEnv+"="+w.secret("default", "mcp-internal")["secret"]
 	netns.Name("mcp-controlplane.default.svc.cluster.local", at)
 	broker := podAddress()
-	w.service("default", "mcp-broker", "{name: http, port: 8890}, {name: http-internal, port: 8891}", broker)
+	w.endpoints("default", "mcp-broker", "{name: http, port: 8890}, {name: http-internal, port: 8891}", broker)
 	harness.Start(t, "controlplane", harness.Built(t, "mcp-gateway"), []string{"controlplane", "--kubernetes", "--gateway", "default/mcp", "--attach",
-		"--kubeconfig", w.Kubeconfig, "--xds-listen", at + ":18100", "--config-listen", at + ":18101",
-		"--broker", "mcp-broker.default.svc.cluster.local:8890", "--broker-internal", "mcp-broker.default.svc.cluster.local:8891"}, secret)
+		"--kubeconfig", w.AccountKubeconfig("default", "mcp-controlplane"), "--xds-listen", at + ":18100", "--config-listen", at + ":18101",
+		"--broker", "mcp-broker.default.svc:8890", "--broker-internal", "mcp-broker.default.svc:8891"}, secret)
 	w.Broker = harness.Start(t, "broker", harness.Built(t, "mcp-gateway"), []string{"broker",
 		"--control-plane", "http://mcp-controlplane.default.svc.cluster.local:18101", "--listen", broker + ":8890", "--internal-listen", broker + ":8891"}, secret)
 	w.startProxy("eg")
@@ -164,13 +148,19 @@ func (w *world) serve(namespace, name string, script mcpserver.Script) *mcpserve
 	return s
 }
 
-// service makes a Service with one endpoint, as the controllers of a cluster would.
+// service makes a Service with one endpoint.
 func (w *world) service(namespace, name, ports, address string) {
 	w.t.Helper()
+	w.Apply(fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {ports: [%s]}}", name, namespace, ports))
+	w.endpoints(namespace, name, ports, address)
+}
+
+// endpoints makes one of a Service, as the controllers of a cluster would, and its name.
+func (w *world) endpoints(namespace, name, ports, address string) {
+	w.t.Helper()
 	netns.Name(name+"."+namespace+".svc.cluster.local", address)
+	netns.Name(name+"."+namespace+".svc", address)
 	w.Apply(fmt.Sprintf(`
-{apiVersion: v1, kind: Service, metadata: {name: %[1]s, namespace: %[2]s}, spec: {ports: [%[3]s]}}
----
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: %[1]s-1, namespace: %[2]s, labels: {kubernetes.io/service-name: %[1]s}}
@@ -180,7 +170,8 @@ endpoints: [{addresses: [%[4]s], conditions: {ready: true}}]
 `, name, namespace, ports, address))
 }
 
-// route is an HTTPRoute of the Gateway, to Services as "name" or "name=weight".
+// route is an HTTPRoute of the Gateway, to Services as "name" or "name=weight". It names its
+// listener: of one at two listeners of a port Envoy Gateway makes what Envoy refuses.
 func route(name, hostname string, backends ...string) string {
 	var refs []string
 	for _, b := range backends {
@@ -190,8 +181,12 @@ func route(name, hostname string, backends ...string) string {
 		}
 		refs = append(refs, "{name: "+service+", port: 9001, weight: "+weight+"}")
 	}
-	return fmt.Sprintf("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: %s, namespace: default}, spec: {parentRefs: [{name: eg}], hostnames: [%s], rules: [{backendRefs: [%s]}]}}",
-		name, hostname, strings.Join(refs, ", "))
+	section := "http"
+	if strings.HasSuffix(hostname, ".mcp.local") {
+		section = "servers"
+	}
+	return fmt.Sprintf("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: %s, namespace: default}, spec: {parentRefs: [{name: eg, sectionName: %s}], hostnames: [%s], rules: [{backendRefs: [%s]}]}}",
+		name, section, hostname, strings.Join(refs, ", "))
 }
 
 // server is an MCPServer whose tools have the server's name as their prefix.
