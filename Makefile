@@ -125,7 +125,7 @@ e2e-golang: golanghost ## end-to-end tests with contrib's filter for Go
 	@env $$(scripts/host.sh golang) scripts/gotest.sh e2e-golang -count=1 -timeout 14m -skip '^TestEras$$' ./test/e2e/... ./test/program
 
 .PHONY: golanghost
-golanghost: ## the stand-in for contrib's golang filter does as contrib does, and ends Envoy for what contrib forbids
+golanghost: golang ## the stand-in for contrib's golang filter does as contrib does, and ends Envoy for what contrib forbids
 	@ENVOY="$$(scripts/tools.sh envoy)" scripts/gotest.sh golanghost -count=1 -timeout 5m ./test/golanghost
 
 .PHONY: e2e-k8s

@@ -32,16 +32,24 @@ func text(t *testing.T, s string) []byte {
 // contrib is contrib's configuration of a filter.
 func contrib(t *testing.T, library, name, config string) *anypb.Any {
 	t.Helper()
+	return contribOf(library, name, text(t, config))
+}
+
+func contribOf(library, name string, config []byte) *anypb.Any {
 	b := member(nil, 1, []byte("id"))
 	b = member(b, 2, []byte(library))
 	b = member(b, 3, []byte(name))
-	return &anypb.Any{TypeUrl: TypeConfig, Value: member(b, 4, text(t, config))}
+	return &anypb.Any{TypeUrl: TypeConfig, Value: member(b, 4, config)}
 }
 
 // contribRoute is contrib's configuration of a route.
 func contribRoute(t *testing.T, name, config string) *anypb.Any {
 	t.Helper()
-	entry := member(member(nil, 1, []byte(name)), 2, member(nil, 2, text(t, config)))
+	return contribRouteOf(name, text(t, config))
+}
+
+func contribRouteOf(name string, config []byte) *anypb.Any {
+	entry := member(member(nil, 1, []byte(name)), 2, member(nil, 2, config))
 	return &anypb.Any{TypeUrl: TypeRoute, Value: member(nil, 1, entry)}
 }
 

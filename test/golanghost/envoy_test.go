@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"mcp-gateway/test/e2e/harness"
 )
@@ -65,8 +68,8 @@ func libraries(t *testing.T) string {
 // envoy is a running one.
 type envoy struct {
 	*harness.Process
-	t          *testing.T
-	url, admin string
+	t                *testing.T
+	url, addr, admin string
 }
 
 // envoyPath is the Envoy that the tests run with.
@@ -87,16 +90,21 @@ func envoyPath(t *testing.T) string {
 // launch starts Envoy with a configuration of the plugin, which may be refused.
 func launch(t *testing.T, config string) *envoy {
 	t.Helper()
+	return launchWith(t, serve, contrib(t, filepath.Join(libraries(t), "libplugin.so"), "plugin", config), contribRoute(t, "plugin", "of the route"))
+}
+
+// launchWith starts Envoy with contrib's configurations of the filter and of the
+// route at /route, before a server.
+func launchWith(t *testing.T, serve http.HandlerFunc, filter, route *anypb.Any) *envoy {
+	t.Helper()
 	dir := libraries(t)
-	server := httptest.NewServer(http.HandlerFunc(serve))
+	server := httptest.NewServer(serve)
 	t.Cleanup(server.Close)
-	e := &envoy{t: t, admin: harness.FreeAddr(t)}
-	addr := harness.FreeAddr(t)
-	e.url = "http://" + addr
+	e := &envoy{t: t, admin: harness.FreeAddr(t), addr: harness.FreeAddr(t)}
+	e.url = "http://" + e.addr
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
-	text := strings.NewReplacer("PORT", port(addr), "ADMIN", port(e.admin), "SERVER", port(server.Listener.Addr().String()),
-		"EXTENSION", extension(t), "FILTER", inJSON(t, contrib(t, filepath.Join(dir, "libplugin.so"), "plugin", config)),
-		"ROUTE", inJSON(t, contribRoute(t, "plugin", "of the route"))).Replace(envoyConfig)
+	text := strings.NewReplacer("PORT", port(e.addr), "ADMIN", port(e.admin), "SERVER", port(server.Listener.Addr().String()),
+		"EXTENSION", extension(t), "FILTER", inJSON(t, filter), "ROUTE", inJSON(t, route)).Replace(envoyConfig)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +116,12 @@ func launch(t *testing.T, config string) *envoy {
 
 func start(t *testing.T) *envoy {
 	t.Helper()
-	e := launch(t, "of the filter")
+	return launch(t, "of the filter").ready(t)
+}
+
+// ready waits until Envoy answers.
+func (e *envoy) ready(t *testing.T) *envoy {
+	t.Helper()
 	harness.Eventually(t, "Envoy answers", func() bool {
 		select {
 		case <-e.Ended():
@@ -212,14 +225,25 @@ func (e *envoy) running() bool {
 // wantMetric waits until a metric has a value: Envoy's main thread follows soon.
 func (e *envoy) wantMetric(name string, want int) {
 	e.t.Helper()
-	line := fmt.Sprintf(`{name="%s"} %d`, name, want)
-	harness.Eventually(e.t, line, func() bool {
-		resp, err := http.Get("http://" + e.admin + "/stats?format=prometheus&filter=golang")
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		defer resp.Body.Close() //nolint:errcheck // read to its end
-		text, err := io.ReadAll(resp.Body)
-		return err == nil && strings.Contains(string(text), line+"\n")
-	})
+	harness.Eventually(e.t, fmt.Sprintf("%s %d", name, want), func() bool { return e.metric(name) == want })
+}
+
+// metric is what Envoy shows of one, -1 for nothing.
+func (e *envoy) metric(name string) int {
+	e.t.Helper()
+	resp, err := http.Get("http://" + e.admin + "/stats?format=prometheus&filter=golang")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	_, value, _ := strings.Cut(string(text), `{name="`+name+`"} `)
+	value, _, _ = strings.Cut(value, "\n")
+	if n, err := strconv.Atoi(value); err == nil {
+		return n
+	}
+	return -1
 }

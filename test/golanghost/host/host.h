@@ -124,6 +124,9 @@ bool has_plugin(const char* call, void* config);
 // Counts a panic of the plugin that was answered for it.
 void count_panic(void);
 
+// Counts the requests that Go has and has not finalized, in a gauge of the host's own.
+void count_requests(int by);
+
 // ---- stream.c, side.c, reply.c: one stream ----
 
 typedef struct request request;

@@ -60,6 +60,12 @@ static void add(uint32_t id, int64_t by) {
   changed(id, by);
 }
 
+void count_requests(int by) {
+  static _Atomic(uint32_t) id;  // and 1
+  if (atomic_load(&id) == 0) atomic_store(&id, metric_of(GAUGE, view_of("requests", 8)) + 1);
+  add(atomic_load(&id) - 1, by);
+}
+
 void count_panic(void) { add(metric_of(COUNTER, view_of("panic_error", 11)), 1); }
 
 CAPIStatus envoyGoFilterHttpDefineMetric(void* config, uint32_t type, void* name, int length, uint32_t* id) {

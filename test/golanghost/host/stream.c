@@ -51,6 +51,7 @@ const void* ON(http_filter_new)(const void* config, void* envoy) {
 void introduce(request* r) {
   if (r->go.configId != 0) return;
   keep(r);  // for Go, until it finalizes the request
+  count_requests(1);
   r->go.configId = merged_config(r->plugin, r->envoy);
   r->scheduler = ENVOY(http_filter_scheduler_new)(r->envoy);
 }
@@ -197,6 +198,7 @@ void envoyGoFilterHttpFinalize(void* p, int reason) {
   if (r->finalized) violation(__func__, "finalized twice");
   if (!atomic_load(&r->destroying)) violation(__func__, "the stream still lives");
   r->finalized = true;
+  count_requests(-1);
   release(r);
 }
 
