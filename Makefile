@@ -122,7 +122,7 @@ e2e-%: ## end-to-end tests on one Envoy, as make e2e-1.40.0
 # Of Envoy there is one version here: the library is made for one.
 .PHONY: e2e-golang
 e2e-golang: golanghost ## end-to-end tests with contrib's filter for Go
-	@env $$(scripts/host.sh golang) scripts/gotest.sh e2e-golang -count=1 -timeout 14m -skip '^TestEras$$' ./test/e2e/... ./test/program
+	@env $$(scripts/host.sh golang) scripts/gotest.sh e2e-golang -count=1 -timeout 14m -skip "$(ONCE)" -parallel 4 ./test/e2e/... ./test/program
 
 .PHONY: golanghost
 golanghost: golang ## the stand-in for contrib's golang filter does as contrib does, and ends Envoy for what contrib forbids
