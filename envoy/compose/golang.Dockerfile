@@ -16,14 +16,13 @@ COPY internal internal
 COPY filter filter
 COPY broker broker
 COPY controlplane controlplane
-COPY scripts scripts
 
 FROM source AS built
 ARG VERSION=unknown
 ARG GLIBC=2.35
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/mcp-gateway \
-    && scripts/golang.sh /out -buildvcs=false \
+    && CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-s -w' -o /out/libmcp_gateway_golang.so ./filter/golang/lib \
     && needs=$(readelf --version-info /out/libmcp_gateway_golang.so | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV | tail -n 1) \
     && test -n "$needs" \
     && if [ "$(printf '%s\n' "$needs" "$GLIBC" | sort -V | tail -n 1)" != "$GLIBC" ]; then \

@@ -89,6 +89,24 @@ golang() {
   rm -rf "$modules" "$files/golang/usr/local/go" "$files/golang/opt/modules"
 }
 
+# contrib is the stock Envoy with test/golanghost in the place of contrib's filter for
+# Go: a build with that filter is had nowhere else.
+contrib() {
+  local image=$1 version envoy dir=$files/contrib
+  envoy=$("$root/scripts/tools.sh" envoy)
+  version=$(cat "$root"/test/golanghost/{host/*,contrib/*,*.go} <(printf %s "$envoy") | sha256sum | cut -c 1-16)
+  current "$image" "$version" && return
+  rootfs bookworm
+  rm -rf "$dir"
+  cp -a "$files/bookworm" "$dir"
+  install -D --mode 0755 "$(readlink -f "$envoy")" "$dir/usr/local/lib/golanghost/envoy"
+  "$root/scripts/golanghost.sh" "$dir/usr/local/lib/golanghost/libgolanghost.so"
+  (cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$dir/usr/local/bin/envoy" ./test/golanghost/contrib)
+  import "$image" "$version" "$dir" "ENV PATH=$path" "ENV GOLANGHOST_ENVOY=/usr/local/lib/golanghost/envoy" \
+    "ENV GOLANGHOST_MODULE=/usr/local/lib/golanghost" 'CMD ["envoy", "-c", "/etc/envoy/envoy.yaml"]' "EXPOSE 10000"
+  rm -rf "$dir"
+}
+
 # As the real one: started as root it would change to the user envoy; there is
 # a shell, and neither curl nor wget.
 envoy() {
@@ -165,6 +183,7 @@ for image in "$@"; do
   case $image in
   golang:*-bookworm) golang "$image" ;;
   envoyproxy/envoy:v*) envoy "$image" ;;
+  envoyproxy/envoy:contrib-v*) contrib "$image" ;;
   redis:7*) redis "$image" ;;
   gcr.io/distroless/static-debian12:nonroot) static "$image" ;;
   *) die "no recipe for a stand-in of $image" ;;

@@ -62,7 +62,7 @@ trap 'exit 130' INT TERM
 
 # base_images are those that Dockerfile and docker-compose.yaml name.
 base_images() {
-  sed -n 's/^ARG [A-Z]*_IMAGE=//p' Dockerfile
+  sed -n 's/^ARG [A-Z]*_IMAGE=//p' Dockerfile envoy/compose/golang.Dockerfile | sort -u
   sed -n 's/^ *image: *\([^ ]*\)$/\1/p' docker-compose.yaml | grep -v ^mcp-gateway/
 }
 
@@ -143,8 +143,9 @@ export MCP_GATEWAY_PORT MCP_GATEWAY_CONFIG
 unset MCP_GATEWAY_INTERNAL_SECRET
 say "$(docker version --format 'Docker {{.Server.Version}}'), $(docker compose version)"
 
+# Those of the profile golang are built and not run.
 say "building the images"
-bounded 1200 docker compose --project-name "$project" --env-file /dev/null build --quiet || {
+bounded 1200 docker compose --project-name "$project" --env-file /dev/null --profile golang build --quiet || {
   echo "FAILED  docker compose build"
   exit 1
 }
