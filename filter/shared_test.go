@@ -164,6 +164,36 @@ func TestSharedConfiguration(t *testing.T) {
 	}
 }
 
+// Where something in front verifies tokens, its word counts for the endpoint, and what
+// has none is refused; what others send under that name is theirs.
+func TestTokensInSharedEnvoy(t *testing.T) {
+	t.Parallel()
+	c := sharedConfig()
+	c.Auth, c.Shared.Tokens = testAuthOfIssuer(), true
+	g := newShare(t, c)
+	for _, test := range []struct {
+		host, claims string
+		action       Action
+		status       int
+	}{
+		{"gw.example", ada, NeedBody, 0},
+		{"GW.example:8443", ada, NeedBody, 0},
+		{"gw.example", "", Reply, 401},
+		{"gw.example:80", claims(`{"iss":"https://evil.example","sub":"ada","aud":"https://gw.example/mcp"}`), Reply, 401},
+		{"shop.example", ada, Pass, 0},
+	} {
+		headers := postHeaders(":authority", test.host, "authorization", "Bearer x")
+		if test.claims != "" {
+			headers = append(headers, Header{"x-mcp-claims", test.claims})
+		}
+		s := new(Stream)
+		s.Reset(g)
+		if d := s.RequestHeaders(headers, false, second); d.Action != test.action || d.Status != test.status || len(d.Edits) > 0 && test.action == Pass {
+			t.Errorf("%s with %q: action %v, status %d, edits %v", test.host, test.claims, d.Action, d.Status, edits(d))
+		}
+	}
+}
+
 func testAuthOfIssuer() *gatewayconfig.Auth {
 	return &gatewayconfig.Auth{Resource: "https://gw.example/mcp", Issuers: []gatewayconfig.Issuer{{Issuer: "https://idp.example"}}}
 }

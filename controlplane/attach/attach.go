@@ -27,6 +27,9 @@ type Target struct {
 	InternalHostnames []string
 	// Broker is where the broker answers clients, Internal where it answers filters.
 	Broker, Internal Service
+	// TrustedCA is the file of the certificate authorities that issuers' keys are fetched
+	// by, as Envoy sees it; empty for Debian's.
+	TrustedCA string
 }
 
 // Service is a port of a Service.

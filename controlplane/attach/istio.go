@@ -20,7 +20,10 @@ const IstioController = "istio.io/gateway-controller"
 const (
 	istioModule = `^1\.(3[1-9]|[4-9][0-9])\b`
 	istioGolang = `^1\.(1[89]|2[0-9]|30)\b`
-	istioAny    = `.*`
+	istioEither = `^1\.(1[89]|[2-9][0-9])\b`
+	// Envoys before these would take tokens that never expire. They verify none: where
+	// tokens are wanted, the filter finds no claims and refuses everybody.
+	istioVerify = `^1\.(2[4-9]|[3-9][0-9])\b`
 )
 
 // filterName is the filter's in Envoy, and its configuration's.
@@ -87,21 +90,18 @@ func Istio(t *Target) (Object, error) {
 func istioCluster(s *Service) string { return fmt.Sprintf("outbound|%d||%s", s.Port, s.Host()) }
 
 // istioTokens put filters that verify tokens in front of where the others are put, and one
-// that takes forged claims from requests in front of all.
+// that takes forged claims from requests in front of these. Nothing comes between, as
+// patches are applied in their order.
 func istioTokens(t *Target) ([]any, error) {
-	verify, err := envoyconfig.TokensShared(t.Endpoint, envoyconfig.Params{})
+	verify, err := envoyconfig.TokensShared(t.Endpoint, envoyconfig.Params{TrustedCA: t.TrustedCA})
 	if err != nil {
 		return nil, err
 	}
-	first, err := asObject(verify.First)
+	forged, err := asObject(verify.Forged)
 	if err != nil {
 		return nil, err
 	}
-	patches := []any{Object{
-		"applyTo": "HTTP_FILTER",
-		"match":   Object{"context": "GATEWAY", "listener": managers("")},
-		"patch":   Object{"operation": "INSERT_FIRST", "value": Object{"name": first["name"], "typed_config": first["typedConfig"]}},
-	}}
+	patches := []any{beforeRouter(istioEither, Object{"name": forged["name"], "typed_config": forged["typedConfig"]})}
 	for _, c := range verify.Clusters {
 		cluster, err := asObject(c)
 		if err != nil {
@@ -120,7 +120,7 @@ func istioTokens(t *Target) ([]any, error) {
 		}
 		config, _ := filter["typedConfig"].(Object)
 		typeURL, _ := config["@type"].(string)
-		patches = append(patches, istioPatches(f.Name, istioAny, typeURL, config)...)
+		patches = append(patches, istioPatches(f.Name, istioVerify, typeURL, config)...)
 	}
 	return patches, nil
 }
@@ -138,36 +138,34 @@ func asObject(m proto.Message) (Object, error) {
 	return out, nil
 }
 
-// managers matches the HTTP connection managers of all listeners, and in them the filter
-// of that name; empty for none.
-func managers(filter string) Object {
-	in := Object{"name": "envoy.filters.network.http_connection_manager"}
-	if filter != "" {
-		in["subFilter"] = Object{"name": filter}
+// beforeRouter puts a filter into all listeners, behind those that were put there before.
+func beforeRouter(versions string, filter Object) Object {
+	return Object{
+		"applyTo": "HTTP_FILTER",
+		"match": Object{"context": "GATEWAY", "proxy": Object{"proxyVersion": versions}, "listener": Object{"filterChain": Object{"filter": Object{
+			"name":      "envoy.filters.network.http_connection_manager",
+			"subFilter": Object{"name": "envoy.filters.http.router"},
+		}}}},
+		"patch": Object{"operation": "INSERT_BEFORE", "value": filter},
 	}
-	return Object{"filterChain": Object{"filter": in}}
 }
 
-// istioPatches put a filter into proxies of some versions.
+// istioPatches put a filter into proxies of some versions, with a configuration that is a
+// resource of its own.
 func istioPatches(name, versions, typeURL string, config Object) []any {
-	proxy := Object{"proxyVersion": versions}
 	config["@type"] = typeURL
 	return []any{
-		Object{
-			"applyTo": "HTTP_FILTER",
-			"match":   Object{"context": "GATEWAY", "proxy": proxy, "listener": managers("envoy.filters.http.router")},
-			"patch": Object{"operation": "INSERT_BEFORE", "value": Object{
-				"name": name,
-				// Until it has come a listener does not listen: nothing passes without the filter.
-				"config_discovery": Object{
-					"config_source": Object{"ads": Object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
-					"type_urls":     []any{typeURL},
-				},
-			}},
-		},
+		beforeRouter(versions, Object{
+			"name": name,
+			// Until it has come a listener does not listen: nothing passes without the filter.
+			"config_discovery": Object{
+				"config_source": Object{"ads": Object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+				"type_urls":     []any{typeURL},
+			},
+		}),
 		Object{
 			"applyTo": "EXTENSION_CONFIG",
-			"match":   Object{"context": "GATEWAY", "proxy": proxy},
+			"match":   Object{"context": "GATEWAY", "proxy": Object{"proxyVersion": versions}},
 			"patch":   Object{"operation": "ADD", "value": Object{"name": name, "typed_config": config}},
 		},
 	}

@@ -18,11 +18,14 @@ import (
 
 // SharedTokens verify tokens of the endpoint's in an Envoy that has traffic of others.
 type SharedTokens struct {
-	// First takes from all requests what only the other filters may say; it is to stand
-	// before all others. It is there without issuers, too: when they come, the gateway's
-	// filter learns it at once, but open connections stay with the listener that there was.
-	First *corev3.TypedExtensionConfig
-	// Filters are to stand before the gateway's own, in this order; none without issuers.
+	// Forged takes from all requests what only the Filters may say. It is the same for
+	// all gateways and does not look at whom a request is for: no host, path or moment
+	// of a change is a way around it.
+	Forged *corev3.TypedExtensionConfig
+	// Filters are to stand between that and the gateway's own, in this order. They are
+	// there without issuers, too, and do nothing then: when issuers come or go, the
+	// gateway's filter learns it at once, but connections that are open stay with the
+	// listener that there was.
 	Filters  []*corev3.TypedExtensionConfig
 	Clusters []*clusterv3.Cluster
 }
@@ -37,10 +40,15 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 			Action: &mutationv3.HeaderMutation_Remove{Remove: name},
 		})
 	}
-	out := &SharedTokens{First: &corev3.TypedExtensionConfig{
-		Name: "mcp-forged-claims", TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without}),
-	}}
-	if out.Filters = tokenFilters(g, p); out.Filters == nil {
+	out := &SharedTokens{
+		Forged:  &corev3.TypedExtensionConfig{Name: forgedFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without})},
+		Filters: tokenFilters(g, p),
+	}
+	if out.Filters == nil {
+		out.Filters = []*corev3.TypedExtensionConfig{
+			{Name: TokenFilterName, TypedConfig: pack(&jwtv3.JwtAuthentication{})},
+			{Name: failureFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: &headersv3.Mutations{}})},
+		}
 		return out, nil
 	}
 	config := tokens(g, p)
@@ -60,7 +68,8 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 	return out, err
 }
 
-// endpointOf matches requests for g's hostnames, with or without a port.
+// endpointOf matches requests for g's hostnames, with or without a port, at a path and
+// below it. What it leaves out of the endpoint's has no claims, and is refused.
 func endpointOf(g *gateway.Gateway, path string) *routev3.RouteMatch {
 	var hosts []string
 	for _, h := range g.Hostnames {
@@ -69,10 +78,16 @@ func endpointOf(g *gateway.Gateway, path string) *routev3.RouteMatch {
 	authority := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
 		Regex: "(?i)(" + strings.Join(hosts, "|") + ")(:[0-9]*)?",
 	}}}
-	return &routev3.RouteMatch{
-		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: path},
+	match := &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: path},
 		Headers: []*routev3.HeaderMatcher{{
 			Name: ":authority", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: authority},
 		}},
 	}
+	if strings.HasSuffix(path, "/") { // Envoy has no such prefix by elements
+		match.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: path}
+	}
+	return match
 }
+
+const forgedFilterName = "mcp-forged-claims"

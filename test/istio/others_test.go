@@ -10,29 +10,13 @@ import (
 	"mcp-gateway/test/e2e/harness"
 )
 
+// shopURLs lead to what is not the gateway's: another host, and another path of its own.
+var shopURLs = []string{"http://shop.example.com:8080/mcp", "http://mcp.example.com:8080/shop"}
+
 // others calls what is not the gateway's, through the same listener.
 func (w *world) others() {
-	seen := make(chan *http.Request, 1)
-	address := podAddress()
-	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		seen <- r
-		rw.Header().Set("set-cookie", "shop=1")
-		rw.WriteHeader(http.StatusTeapot)
-		_, _ = rw.Write(body)
-	})
-	w.service("shop", address)
-	w.Apply(route("shop", "shop.example.com", "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-peer, value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}]}}], backendRefs: [{name: shop, port: 9000}]}"))
-	w.Apply(route("shop-too", "mcp.example.com", "{matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 9000}]}"))
-	for _, url := range []string{"http://shop.example.com:8080/mcp", "http://mcp.example.com:8080/shop"} {
-		harness.Eventually(w.t, url, func() bool {
-			r := get(url)
-			if r.Status == http.StatusTeapot {
-				<-seen
-			}
-			return r.Status == http.StatusTeapot
-		})
+	seen := w.shop()
+	for _, url := range shopURLs {
 		c := harness.NewClient(w.t, url).With("X-Mcp-Thing: theirs", "Cookie: a=b", "Authorization: Bearer theirs", "Origin: https://elsewhere.example", "Content-Type: text/plain")
 		r := c.Do(http.MethodPut, strings.Repeat("no JSON ", 1<<20))
 		if r.Status != http.StatusTeapot || len(r.Body) != 8<<20 || r.Header.Get("Set-Cookie") != "shop=1" {
@@ -50,6 +34,34 @@ func (w *world) others() {
 			}
 		}
 	}
+}
+
+// shop is a server of others' that answers what it is sent, and tells of each request.
+func (w *world) shop() <-chan *http.Request {
+	w.t.Helper()
+	seen := make(chan *http.Request, 1)
+	address := podAddress()
+	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		seen <- r
+		rw.Header().Set("set-cookie", "shop=1")
+		rw.WriteHeader(http.StatusTeapot)
+		_, _ = rw.Write(body)
+	})
+	w.service("shop", address)
+	w.Apply(route("shop", "shop.example.com", "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-peer, value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}]}}], backendRefs: [{name: shop, port: 9000}]}"))
+	w.Apply(route("shop-too", "mcp.example.com", "{matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 9000}]}"))
+	for _, url := range shopURLs {
+		harness.Eventually(w.t, url, func() bool {
+			r := get(url)
+			if r.Status == http.StatusTeapot {
+				<-seen
+			}
+			return r.Status == http.StatusTeapot
+		})
+	}
+	return seen
 }
 
 func isAddress(text string) bool {

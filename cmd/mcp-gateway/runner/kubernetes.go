@@ -52,7 +52,7 @@ func (k *KubernetesConfig) attach(p envoyconfig.Params) (*kubernetes.AttachOptio
 	if err != nil {
 		return nil, fmt.Errorf("control plane: --broker-internal %w", err)
 	}
-	return &kubernetes.AttachOptions{Broker: broker, Internal: internal}, nil
+	return &kubernetes.AttachOptions{Broker: broker, Internal: internal, TrustedCA: p.TrustedCA}, nil
 }
 
 // run watches the cluster and hands its gateway to apply; lack gets why there is none.

@@ -17,6 +17,8 @@ import (
 type AttachOptions struct {
 	// Broker is where the broker answers clients, Internal where it answers filters.
 	Broker, Internal attach.Service
+	// TrustedCA is as attach.Target has it.
+	TrustedCA string
 }
 
 // Attachment is what brings the filter into the Envoys of a Gateway.
@@ -56,7 +58,7 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 	}
 	target := &attach.Target{
 		Name: attachedName(t.Object.Name), Namespace: at.Namespace, Gateway: at.Name, Listener: t.Object.Spec.TargetRef.SectionName,
-		Endpoint: t.Gateway, InternalHostnames: internalHostnames(t.Object), Broker: o.Broker, Internal: o.Internal,
+		Endpoint: t.Gateway, InternalHostnames: internalHostnames(t.Object), Broker: o.Broker, Internal: o.Internal, TrustedCA: o.TrustedCA,
 	}
 	filter, err := implementation(target)
 	if err != nil {

@@ -79,8 +79,8 @@ func (x *index) listener(m *v1alpha1.MCPGateway, g *gateway.Gateway) *finding {
 		return refused(v1alpha1.ReasonUnsupportedValue, "the listener has no hostname: name the endpoint's in spec.hostnames, as other hosts lead to the servers")
 	}
 	class := x.class(string(parent.Spec.GatewayClassName))
-	if a := m.Spec.Auth; a != nil && len(a.Issuers) > 0 && class.Spec.ControllerName == attach.EnvoyGatewayController {
-		return refused(v1alpha1.ReasonUnsupportedValue, "auth.issuers: tokens are not verified at a Gateway of Envoy Gateway's")
+	if a := m.Spec.Auth; a != nil && len(a.Issuers) > 0 && class.Spec.ControllerName != attach.IstioController {
+		return refused(v1alpha1.ReasonUnsupportedValue, "auth.issuers: tokens are verified in an Envoy of the gateway's own, or at a Gateway of Istio's: at others nobody would take forged claims from requests")
 	}
 	return nil
 }
