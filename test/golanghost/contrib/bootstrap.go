@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -69,6 +70,8 @@ func proxied(ctx context.Context, b *bootstrapv3.Bootstrap, socket string) error
 					return err
 				}
 				address.Address = &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: socket}}
+				// A name is not looked up any more: Envoy would wait for its addresses.
+				c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 				return serve(ctx, target, socket)
 			}
 		}
