@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
@@ -89,6 +90,17 @@ func Route(t *Target) Object {
 	for _, p := range paths {
 		matches = append(matches, Object{"path": Object{"type": "PathPrefix", "value": p}})
 	}
+	// Whom the request is from, as Envoy sees it.
+	filters := []any{Object{"type": "RequestHeaderModifier", "requestHeaderModifier": Object{
+		"set": []any{Object{"name": mcp.HeaderAddress, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}},
+	}}}
+	if origins := t.Endpoint.AllowedOrigins; len(origins) > 0 {
+		filters = append(filters, Object{"type": "CORS", "cors": Object{
+			"allowOrigins": list(origins), "allowMethods": list([]string{"GET", "POST", "DELETE"}),
+			"allowHeaders":  list(strings.Split(strings.TrimSuffix(envoyconfig.CORSHeaders(t.Endpoint), ", *"), ", ")),
+			"exposeHeaders": list(strings.Split(envoyconfig.CORSExposed, ", ")), "maxAge": int64(600),
+		}})
+	}
 	return Object{
 		"apiVersion": "gateway.networking.k8s.io/v1",
 		"kind":       "HTTPRoute",
@@ -100,10 +112,7 @@ func Route(t *Target) Object {
 				"matches": matches,
 				// Streams last as long as they do; the brokers bound all else.
 				"timeouts": Object{"request": "0s"},
-				// Whom the request is from, as Envoy sees it.
-				"filters": []any{Object{"type": "RequestHeaderModifier", "requestHeaderModifier": Object{
-					"set": []any{Object{"name": mcp.HeaderAddress, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}},
-				}}},
+				"filters":  filters,
 				"backendRefs": []any{Object{
 					"group": "", "kind": "Service", "name": t.Broker.Name, "namespace": t.Broker.Namespace,
 					"port": int64(t.Broker.Port), "weight": int64(1),

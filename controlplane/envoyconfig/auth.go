@@ -233,11 +233,20 @@ const corsName = "envoy.filters.http.cors"
 // that are mirrored have any name, hence the asterisk, which stands for no
 // Authorization (Fetch Standard, CORS protocol and HTTP caches).
 const (
+	// CORSExposed are headers that pages may read.
+	CORSExposed = "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after"
 	corsHeaders = "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id, *"
-	corsExposed = "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after"
 	corsMethods = "GET, POST, DELETE"
 	corsAge     = "600" // seconds
 )
+
+// CORSHeaders are headers that pages may send to g's endpoint.
+func CORSHeaders(g *gateway.Gateway) string {
+	if header := g.Auth.KeyHeader(); header != "" {
+		return header + ", " + corsHeaders
+	}
+	return corsHeaders
+}
 
 // cors has browsers let web pages of the allowed origins use the endpoint. The
 // filter refuses all other origins, whatever browsers would do.
@@ -246,10 +255,7 @@ func cors(g *gateway.Gateway) map[string]*anypb.Any {
 		return nil
 	}
 	policy := &corsv3.CorsPolicy{
-		AllowMethods: corsMethods, AllowHeaders: corsHeaders, ExposeHeaders: corsExposed, MaxAge: corsAge,
-	}
-	if header := g.Auth.KeyHeader(); header != "" {
-		policy.AllowHeaders = header + ", " + policy.AllowHeaders
+		AllowMethods: corsMethods, AllowHeaders: CORSHeaders(g), ExposeHeaders: CORSExposed, MaxAge: corsAge,
 	}
 	for _, origin := range g.AllowedOrigins {
 		policy.AllowOriginStringMatch = append(policy.AllowOriginStringMatch, &envoymatcherv3.StringMatcher{

@@ -30,6 +30,7 @@ func TestGateway(t *testing.T) {
 		{"ServersComeWhileCallsGoOn", (*world).serversCome},
 		{"ServersAreNotReachedPastIt", (*world).notPast},
 		{"OthersTrafficIsTheirs", (*world).others},
+		{"PagesMayCall", (*world).pages},
 		{"TokensAreVerified", (*world).tokens},
 		{"OlderProxiesGetTheOtherFilter", (*world).older},
 		{"WhatIsRemovedComesAgain", (*world).comesAgain},

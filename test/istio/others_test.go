@@ -79,3 +79,22 @@ func serveHTTP(t *testing.T, address string, handler http.HandlerFunc) {
 		<-ended
 	})
 }
+
+// pages has web pages of an origin use the endpoint.
+func (w *world) pages() {
+	w.Apply(strings.Replace(w.gateway(), "hostnames:", `allowedOrigins: ["https://app.example"], hostnames:`, 1))
+	c := harness.NewClient(w.t, endpoint).With("Origin: https://app.example")
+	harness.Eventually(w.t, "a preflight", func() bool {
+		r := c.With("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: mcp-session-id").Do(http.MethodOptions, "")
+		return r.Status == http.StatusOK && r.Header.Get("Access-Control-Allow-Origin") == "https://app.example" &&
+			strings.Contains(strings.ToLower(r.Header.Get("Access-Control-Allow-Headers")), "mcp-session-id")
+	})
+	r := c.Initialize()
+	if r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(strings.ToLower(r.Header.Get("Access-Control-Expose-Headers")), "mcp-session-id") {
+		w.t.Errorf("a page may not read the answer: %v", r.Header)
+	}
+	if r := c.With("Origin: https://elsewhere.example").Post("{}"); r.Status != http.StatusForbidden || r.Header.Get("Access-Control-Allow-Origin") != "" {
+		w.t.Errorf("another origin: %s %v", r, r.Header)
+	}
+	w.Apply(w.gateway())
+}
