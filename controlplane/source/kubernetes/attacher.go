@@ -97,7 +97,7 @@ func (a *attacher) write(ctx context.Context, want *Attachment, m *v1alpha1.MCPG
 			return nil, err
 		}
 		if missing != "" && i == 0 && there == nil {
-			s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, missing)
+			s := no(v1alpha1.ConditionProgrammed, want.Reason, missing)
 			return &s, nil
 		}
 		if there == nil || there.GetGeneration() != a.generations[kind] {
@@ -113,7 +113,7 @@ func (a *attacher) write(ctx context.Context, want *Attachment, m *v1alpha1.MCPG
 	}
 	if missing != "" {
 		// Clients would reach the servers past the gateway if it were taken away.
-		s := no(v1alpha1.ConditionProgrammed, v1alpha1.ReasonModuleMissing, missing+"; what was attached before stays")
+		s := no(v1alpha1.ConditionProgrammed, want.Reason, missing+"; what was attached before stays")
 		return &s, nil
 	}
 	return said, nil

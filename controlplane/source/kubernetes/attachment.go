@@ -25,8 +25,9 @@ type AttachOptions struct {
 type Attachment struct {
 	// Objects in the order in which they are written; none where nothing is to be there.
 	Objects []attach.Object
-	// Missing is why the Envoys would refuse them; empty if they would not.
-	Missing string
+	// Missing is why they are not written where they are not there yet, as when the
+	// Envoys would refuse them; empty if nothing is. Reason goes with it.
+	Missing, Reason string
 	// Proxies tell the same where the implementation is Envoy Gateway; nil elsewhere.
 	Proxies *Proxies
 	// Impossible is why there are none, though there is a Gateway.
@@ -73,10 +74,26 @@ func (x *index) attachment(t *Translation, o *AttachOptions) *Attachment {
 			"name": t.Object.Name, "uid": string(t.Object.UID), "controller": true,
 		}}
 	}
-	if class.Spec.ControllerName == attach.EnvoyGatewayController {
-		return &Attachment{Objects: objects, Proxies: proxies(x.gateways[at], class, &o.Internal)}
+	if first := x.firstAt(t.Object); first != t.Object.Name {
+		return &Attachment{Objects: objects, Reason: v1alpha1.ReasonNotAttached,
+			Missing: fmt.Sprintf("MCPGateway %s is older, and at Gateway %s already, whose Envoys take the filter for one", first, at)}
 	}
-	return &Attachment{Objects: objects, Missing: x.missing(at)}
+	if class.Spec.ControllerName == attach.EnvoyGatewayController {
+		return &Attachment{Objects: objects, Proxies: proxies(x.gateways[at], class, &o.Internal), Reason: v1alpha1.ReasonModuleMissing}
+	}
+	return &Attachment{Objects: objects, Missing: x.missing(at), Reason: v1alpha1.ReasonModuleMissing}
+}
+
+// firstAt is the oldest MCPGateway at the Gateway of m. An Envoy has the filter for that
+// alone: of two the second would see what the first has aimed at a server, as a request
+// past the gateway.
+func (x *index) firstAt(m *v1alpha1.MCPGateway) string {
+	for _, g := range byAge(x.MCPGateways) {
+		if ref := g.Spec.TargetRef; g.Namespace == m.Namespace && ref != nil && ref.Name == m.Spec.TargetRef.Name {
+			return g.Name
+		}
+	}
+	return m.Name
 }
 
 // class is the GatewayClass of a name; an empty one if it is not known.
