@@ -31,11 +31,12 @@ usage: scripts/tools.sh COMMAND
   conformance      the conformance suite of test/conformance (npm) and the reference programs
   shellcheck       shellcheck ${SHELLCHECK_VERSION}
   kubeapi          a Kubernetes API server with its etcd, as tools/kubeapi pins them; minutes the first time
+  kubectl          Kubernetes' client, as tools/kubectl pins it; minutes the first time
   helm             Helm, as tools/helm pins it; minutes the first time
   istiod           Istio's control plane, as tools/istiod pins it, and its CRDs as crds.yaml beside it; minutes the first time
   envoygateway     Envoy Gateway, as tools/envoygateway pins it, and its CRDs in crds/ beside it; minutes the first time
   versions         print the pinned Envoy versions
-  clusters         kubeapi, helm, istiod and envoygateway
+  clusters         kubeapi, kubectl, helm, istiod and envoygateway
   all              everything above but clusters
 USAGE
 }
@@ -372,14 +373,27 @@ module_folder() {
   echo "$tools/$1/${id:0:12}"
 }
 
+# kubernetes_version VERSION is what ldflags are to say: others ask for it, and a plain
+# build says v0.0.0. Published parts of Kubernetes are v0.36.3 where it is v1.36.3.
+kubernetes_version() {
+  local version=v1.${1#v*.} component=k8s.io/component-base/version
+  echo "-X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=$(cut -d. -f2 <<<"$version")"
+}
+
 get_kubeapi() {
-  local target version component=k8s.io/component-base/version
+  local target version
   target=$(module_folder kubeapi)
   version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$root/tools/kubeapi/go.mod")
-  # Clients ask which version it is; a plain build says v0.0.0.
-  with_lock kubeapi build_module kubeapi "$target" . \
-    "-X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=$(cut -d. -f2 <<<"$version")"
+  with_lock kubeapi build_module kubeapi "$target" . "$(kubernetes_version "$version")"
   echo "$target/kubeapi"
+}
+
+get_kubectl() {
+  local target version
+  target=$(module_folder kubectl)
+  version=$(awk '$1 == "k8s.io/kubectl" { print $2 }' "$root/tools/kubectl/go.mod")
+  with_lock kubectl build_module kubectl "$target" . "$(kubernetes_version "$version")"
+  echo "$target/kubectl"
 }
 
 get_helm() {
@@ -440,12 +454,14 @@ reference) get_reference ;;
 conformance) get_conformance ;;
 shellcheck) get_shellcheck ;;
 kubeapi) get_kubeapi ;;
+kubectl) get_kubectl ;;
 helm) get_helm ;;
 istiod) get_istiod ;;
 envoygateway) get_envoygateway ;;
 versions) printf '%s\n' "${ENVOY_VERSIONS[@]}" ;;
 clusters)
   get_kubeapi >/dev/null
+  get_kubectl >/dev/null
   get_helm >/dev/null
   get_istiod >/dev/null
   get_envoygateway >/dev/null

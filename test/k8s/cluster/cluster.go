@@ -64,6 +64,12 @@ func Helm(t testing.TB) string {
 	return built(t, "HELM", "helm", "no Helm")
 }
 
+// Kubectl is the path of kubectl.
+func Kubectl(t testing.TB) string {
+	t.Helper()
+	return built(t, "KUBECTL", "kubectl", "no kubectl")
+}
+
 // built is a program that scripts/tools.sh builds, which a variable may name.
 func built(t testing.TB, variable, name, lack string) string {
 	t.Helper()
