@@ -92,7 +92,10 @@ func (b *brokers) only(t *testing.T, want string) {
 
 func (b *brokers) both(t *testing.T) {
 	t.Helper()
-	eventually(t, "both are asked", func() bool { return b.ask(t) != b.ask(t) })
+	eventually(t, "both are asked", func() bool {
+		first := b.ask(t)
+		return first != b.ask(t)
+	})
 }
 
 func TestReplicasAreAskedInTurn(t *testing.T) {
