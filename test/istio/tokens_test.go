@@ -30,7 +30,7 @@ func (w *world) tokens() {
 		w.t.Fatalf("without issuers: %s", r)
 	}
 	w.Apply(strings.Replace(w.gateway(), "hostnames:", fmt.Sprintf(`
-		auth: {resource: %q, issuers: [{issuer: %q, jwks: {url: %q}}, {issuer: %q, jwks: {configMapRef: {name: keys, key: jwks}}}, {issuer: "https://idp.example", jwks: {url: "https://idp.example/jwks"}}]},
+		auth: {resource: %q, keysRefresh: 1s, issuers: [{issuer: %q, jwks: {url: %q}}, {issuer: %q, jwks: {configMapRef: {name: keys, key: jwks}}}, {issuer: "https://idp.example", jwks: {url: "https://idp.example/jwks"}}]},
 		authorization: {default: Allow, rules: [{name: staff, effect: Deny, tools: [weather_now], when: '!("staff" in principal.claims.groups)'}]},
 		hostnames:`, endpoint, issuer.URL, issuer.URL+"/jwks", local.URL), 1))
 
@@ -74,6 +74,15 @@ func (w *world) tokens() {
 		w.t.Error("Envoy has no cluster for keys by TLS")
 	}
 	w.stand("mcp-forged-claims", "mcp-tokens", "mcp-token-failures", "mcp-gateway", "envoy.filters.http.router")
+
+	if r := c.With("Authorization: Bearer " + issuer.Token("alice", endpoint, harness.Claims{"iss": "https://idp.example"})).Post(initialize); r.Status != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+		w.t.Errorf("a token whose issuer's keys are away: %s", r)
+	}
+	issuer.Withdraw()
+	harness.Eventually(w.t, "the end of a key", func() bool { return c.With(good).Post(initialize).Status == http.StatusUnauthorized })
+	next := "Authorization: Bearer " + issuer.Token("alice", endpoint, staff)
+	harness.Eventually(w.t, "the key that follows it", func() bool { return c.With(next).Post(initialize).Status == http.StatusOK })
+	w.mayCall(next)
 
 	w.Apply(w.gateway())
 	harness.Eventually(w.t, "no token is wanted", func() bool { return c.Post(initialize).Status == http.StatusOK })
