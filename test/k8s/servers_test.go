@@ -39,6 +39,12 @@ func TestServerComesAndGoes(t *testing.T) {
 		t.Errorf("status.tools is %v, want 2", got)
 	}
 
+	// What somebody else says of it does not last.
+	w.Status(strings.TrimSuffix(a, "}") + ", status: {tools: 7}}")
+	harness.Eventually(t, "the status is true again", func() bool {
+		return w.Get(a).Object["status"].(map[string]any)["tools"] == int64(2)
+	})
+
 	s.Down()
 	w.want(a, "Ready=False/Unreachable")
 	s.Up()

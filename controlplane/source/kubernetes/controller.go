@@ -53,6 +53,10 @@ const (
 // once and the rest together, as each costs all brokers something.
 const gap = 100 * time.Millisecond
 
+// lookAgain is when all is looked at without a change: a status that somebody else has
+// written wakes nobody.
+const lookAgain = 15 * time.Second
+
 // Config says what to watch, and where the results go.
 type Config struct {
 	Options
@@ -246,7 +250,7 @@ func (s *syncer) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 			zap.String("digest", digest), zap.Duration("took", time.Since(began)))
 	}
 	s.tell(t, recordOf(s.digest, s.last))
-	return reconcile.Result{}, nil
+	return reconcile.Result{RequeueAfter: lookAgain}, nil
 }
 
 func (s *syncer) logLack(t *Translation) {
