@@ -96,6 +96,8 @@ own_daemon() {
   done
   # shellcheck source=/dev/null # written by daemon.sh
   source "$run/env"
+  # What was left there starts with the daemon, and has its ports.
+  docker ps --all --quiet | xargs --no-run-if-empty timeout 120 docker rm --force --volumes >/dev/null
   # shellcheck disable=SC2046 # one name a word
   bounded 1500 "$here/local-images.sh" $(base_images)
   docker run --rm --network none --read-only redis:7 redis-server --version >"$run/first.log" 2>&1 || {
