@@ -113,8 +113,8 @@ one_port() {
   for service in $lasting; do
     # shellcheck disable=SC2016 # the variables are the template's
     published=$(inspect "$service" '{{range $port, $at := .NetworkSettings.Ports}}{{range $at}}{{.HostIp}}:{{.HostPort}} {{end}}{{end}}')
-    if [[ $service == envoy ]]; then
-      [[ $published == "127.0.0.1:$MCP_GATEWAY_PORT " ]] || { echo "envoy publishes $published"; return 1; }
+    if [[ $service == envoy* ]]; then
+      [[ $published == "127.0.0.1:$MCP_GATEWAY_PORT " ]] || { echo "$service publishes $published"; return 1; }
     elif [[ -n $published ]]; then
       echo "$service publishes $published"
       return 1
@@ -247,4 +247,32 @@ all_checks() {
   check "the session calls a server that it knew after that" calls_weather
   check "the session calls a server that it did not know" calls_cal
   check "a changed configuration is in force without a restart" reloads
+}
+
+# golang_up starts the profile's services beside the others.
+golang_up() {
+  bounded 200 docker compose --project-name "$project" --env-file /dev/null --profile golang up --detach --wait --wait-timeout 180 \
+    >"$run/golang.log" 2>&1 && return
+  tail -n 5 "$run/golang.log"
+  # shellcheck disable=SC2086 # one name a word
+  compose logs --tail 10 $golang_services
+  return 1
+}
+
+golang_lists_tools() { answers "$(request tools/list '{}')" "$(cat "$run/session")" 200 '"name":"weather_get_weather"' '"name":"calendar_'; }
+
+# golang_checks come after all_checks, whose last one changes a prefix.
+golang_checks() {
+  local golang_services="envoy-golang controlplane-golang"
+  check "the profile golang comes up beside it" golang_up
+  local lasting=$golang_services MCP_GATEWAY_PORT=$MCP_GATEWAY_GOLANG_PORT
+  check "golang: its services are healthy" healthy
+  check "golang: no process is root's" no_root
+  check "golang: its containers are read-only, without capabilities and new privileges" hardened
+  check "golang: one port is published, on 127.0.0.1" one_port
+  check "golang: the filter refuses what is no JSON" answers '{' "" 400 '"code":-32700'
+  check "golang: initialize opens a session" open_session
+  check "golang: notifications/initialized is accepted" initialized
+  check "golang: tools/list has the tools of both servers" golang_lists_tools
+  check "golang: weather_get_weather answers" calls_weather
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves docker-compose.yaml with a real Docker daemon: builds the images,
 # starts everything, is a client with curl, looks at every container, replaces
-# the broker under an open session, and removes all of it again.
+# the broker under an open session, adds the profile golang, and removes all of
+# it again.
 #
 # It uses the machine's Docker if that has, or can pull, the base images;
 # otherwise a daemon of its own (daemon.sh) with stand-ins (local-images.sh).
@@ -26,7 +27,8 @@ child=
 
 say() { printf '%s\n' "==> $*"; }
 
-compose() { docker compose --project-name "$project" --env-file /dev/null "$@"; }
+# With the profile, so that its services are stopped and removed as the others are.
+compose() { docker compose --project-name "$project" --env-file /dev/null --profile golang "$@"; }
 
 # bounded SECONDS COMMAND... leaves this shell able to hear a signal meanwhile.
 # timeout passes it on to all that COMMAND started.
@@ -45,7 +47,7 @@ cleanup() {
   trap '' INT TERM
   [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
   if [[ -n ${DOCKER_HOST:-}${own_docker:-} ]]; then
-    timeout 120 docker compose --project-name "$project" --env-file /dev/null down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+    timeout 120 docker compose --project-name "$project" --env-file /dev/null --profile golang down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
   fi
   if [[ -n $daemon ]]; then
     # What this run replaced would pile up.
@@ -130,22 +132,22 @@ say "looking for a Docker daemon"
 if usable; then
   own_docker=yes
   in_net() { "$@"; }
-  MCP_GATEWAY_PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+  MCP_GATEWAY_PORT=$(free_port) MCP_GATEWAY_GOLANG_PORT=$(free_port)
 else
   own_daemon
-  MCP_GATEWAY_PORT=8888
+  MCP_GATEWAY_PORT=8888 MCP_GATEWAY_GOLANG_PORT=8889
 fi
 mkdir "$run/gateway"
 cp envoy/compose/gateway.yaml "$run/gateway/"
 chmod 0755 "$run/gateway"
 chmod 0644 "$run/gateway/gateway.yaml"
 MCP_GATEWAY_CONFIG=$run/gateway
-export MCP_GATEWAY_PORT MCP_GATEWAY_CONFIG
+export MCP_GATEWAY_PORT MCP_GATEWAY_GOLANG_PORT MCP_GATEWAY_CONFIG
 # A developer's own must not be what is looked at here.
 unset MCP_GATEWAY_INTERNAL_SECRET
 say "$(docker version --format 'Docker {{.Server.Version}}'), $(docker compose version)"
 
-# Those of the profile golang are built and not run.
 say "building the images"
 bounded 1200 docker compose --project-name "$project" --env-file /dev/null --profile golang build --quiet || {
   echo "FAILED  docker compose build"
@@ -154,7 +156,7 @@ bounded 1200 docker compose --project-name "$project" --env-file /dev/null --pro
 
 say "starting"
 # What a run left that was killed.
-bounded 120 docker compose --project-name "$project" --env-file /dev/null down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+bounded 120 docker compose --project-name "$project" --env-file /dev/null --profile golang down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
 begin=$SECONDS
 bounded 400 docker compose --project-name "$project" --env-file /dev/null up --detach --wait --wait-timeout 300 >"$run/up.log" 2>&1 || {
   tail -n 20 "$run/up.log"
@@ -166,6 +168,8 @@ bounded 400 docker compose --project-name "$project" --env-file /dev/null up --d
 say "up in $((SECONDS - begin)) s"
 
 all_checks
+golang_checks
+lasting+=" envoy-golang controlplane-golang"
 
 if [[ -n $keep ]]; then
   say "running; Ctrl-C ends it. source $run/env to look at it"
