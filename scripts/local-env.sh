@@ -5,9 +5,9 @@
 #   scripts/local-env.sh setup      make it, and call a tool through it
 #   scripts/local-env.sh teardown   remove it
 #
-#   GATEWAY=own    whose Envoys clients come in by: own, the gateway's; each is a
-#                  folder of deploy/kind with values for the chart, and an install.sh
-#                  where something comes before
+#   GATEWAY=own    whose Envoys clients come in by: own, the gateway's; istio, those of a
+#                  Gateway of Istio's. Each is a folder of deploy/kind with values for the
+#                  chart, install.sh for what comes before it, restart.sh for what comes after
 #   CLUSTER=mcp-gateway, WAIT=180s   its name; how long each step may take
 #   GATEWAY_API=FILE                 definitions of the Gateway API that are here already
 set -euo pipefail
@@ -36,6 +36,12 @@ step() { printf '==> %s\n' "$*"; }
 k() { kubectl --context "kind-$cluster" "$@"; }
 h() { "$helm" --kube-context "kind-$cluster" "$@"; }
 
+# way NAME: what this way in has to do besides the chart, if anything.
+way() {
+  local program=deploy/kind/$gateway/$1.sh
+  if [[ -x $program ]]; then "$program" "kind-$cluster" "$helm" "$wait"; fi
+}
+
 exists() { kind get clusters 2>/dev/null | grep -qx "$cluster"; }
 
 need_programs() {
@@ -56,6 +62,10 @@ need_setup() {
 make_cluster() {
   if exists; then
     step "the cluster $cluster is there"
+    local was
+    was=$(k get namespace mcp --ignore-not-found --output 'jsonpath={.metadata.labels.way-in}') ||
+      die "the cluster $cluster does not answer" "docker ps says whether its node runs; or begin anew: $0 teardown"
+    [[ ${was:-$gateway} == "$gateway" ]] || die "the cluster $cluster was made with GATEWAY=$was" "remove it first: $0 teardown"
     return
   fi
   step "making the cluster $cluster"
@@ -94,9 +104,8 @@ install_gateway() {
   k apply --server-side -f deploy/kind/redis.yaml >/dev/null
   k --namespace mcp rollout status deployment/redis --timeout "$wait" >/dev/null ||
     die "Redis is not ready" "kubectl --context kind-$cluster -n mcp describe pods -l app=redis"
-  if [[ -x deploy/kind/$gateway/install.sh ]]; then
-    "deploy/kind/$gateway/install.sh" "kind-$cluster" "$helm" "$wait"
-  fi
+  k label namespace mcp "way-in=$gateway" --overwrite >/dev/null
+  way install
   step "installing the gateway"
   h upgrade --install mcp deploy/helm/mcp-gateway --namespace mcp --values "deploy/kind/$gateway/values.yaml" \
     --wait --timeout "$wait" >/dev/null || {
@@ -108,6 +117,7 @@ install_gateway() {
   k --namespace mcp rollout restart deployment --selector app.kubernetes.io/instance=mcp >/dev/null
   k --namespace mcp rollout status deployment --selector app.kubernetes.io/instance=mcp --timeout "$wait" >/dev/null ||
     die "the gateway did not restart with the new images" "kubectl --context kind-$cluster -n mcp get pods"
+  way restart
 }
 
 install_servers() {
@@ -120,6 +130,14 @@ install_servers() {
     k get mcpservers --all-namespaces --output wide >&2 || true
     die "a server is not ready" "its conditions say why: kubectl --context kind-$cluster -n NAMESPACE describe mcpserver NAME"
   }
+}
+
+# envoys selects the pods that clients come in by.
+envoys() {
+  case $gateway in
+  own) echo app.kubernetes.io/component=envoy ;;
+  *) echo gateway.networking.k8s.io/gateway-name=edge ;;
+  esac
 }
 
 summary() {
@@ -145,7 +163,7 @@ setup() {
   install_servers
   step "calling a tool of each server through port 8888"
   scripts/smoke.sh "$URL" 127.0.0.1 ||
-    die "the gateway does not answer as it should" "kubectl --context kind-$cluster -n mcp logs -l app.kubernetes.io/component=envoy"
+    die "the gateway does not answer as it should" "kubectl --context kind-$cluster -n mcp logs -l $(envoys)"
   summary
 }
 
