@@ -129,9 +129,9 @@ golanghost: golang ## the stand-in for contrib's golang filter does as contrib d
 	@ENVOY="$$(scripts/tools.sh envoy)" scripts/gotest.sh golanghost -count=1 -timeout 5m ./test/golanghost
 
 .PHONY: e2e-k8s
-e2e-k8s: build ## Kubernetes, with a real API server and Helm, which take minutes to build the first time
+e2e-k8s: build ## Kubernetes, with a real API server, Helm and istiod, which take minutes to build the first time
 	@scripts/tools.sh redis >/dev/null
-	@KUBEAPI="$$(scripts/tools.sh kubeapi)" KUBECTL="$$(scripts/tools.sh kubectl)" HELM="$$(scripts/tools.sh helm)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
+	@KUBEAPI="$$(scripts/tools.sh kubeapi)" KUBECTL="$$(scripts/tools.sh kubectl)" HELM="$$(scripts/tools.sh helm)" ISTIOD="$$(scripts/tools.sh istiod)" ENVOY="$$(scripts/tools.sh envoy)" FORMAT=testname \
 	  scripts/gotest.sh e2e-k8s -count=1 -timeout 14m ./test/k8s/...
 
 .PHONY: e2e-envoygateway

@@ -70,6 +70,12 @@ func Kubectl(t testing.TB) string {
 	return built(t, "KUBECTL", "kubectl", "no kubectl")
 }
 
+// Istiod is the path of Istio's control plane.
+func Istiod(t testing.TB) string {
+	t.Helper()
+	return built(t, "ISTIOD", "istiod", "no istiod")
+}
+
 // built is a program that scripts/tools.sh builds, which a variable may name.
 func built(t testing.TB, variable, name, lack string) string {
 	t.Helper()

@@ -6,6 +6,7 @@
 package netns
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -81,13 +82,29 @@ func setUp() error {
 	}); err != nil {
 		return err
 	}
-	// With its mask, an address makes its whole network local on a loopback device.
-	mask := netip.AddrFrom4([4]byte{255, 255, 0, 0})
+	return local(fd, "lo:1", Addresses)
+}
+
+// Local makes the addresses of one more network local.
+func Local(network netip.Prefix) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	return local(fd, "lo:2", network)
+}
+
+// local gives a name of the loopback device the first address of a network: with its
+// mask, that makes the whole network local.
+func local(fd int, name string, network netip.Prefix) error {
+	var mask [4]byte
+	binary.BigEndian.PutUint32(mask[:], ^uint32(0)<<(32-network.Bits()))
 	for _, step := range []struct {
 		request uint
-		value   netip.Addr
-	}{{unix.SIOCSIFADDR, Addresses.Addr().Next()}, {unix.SIOCSIFNETMASK, mask}} {
-		if err := control(fd, step.request, "lo:1", func(r *unix.Ifreq) error { return r.SetInet4Addr(step.value.AsSlice()) }); err != nil {
+		value   []byte
+	}{{unix.SIOCSIFADDR, network.Masked().Addr().Next().AsSlice()}, {unix.SIOCSIFNETMASK, mask[:]}} {
+		if err := control(fd, step.request, name, func(r *unix.Ifreq) error { return r.SetInet4Addr(step.value) }); err != nil {
 			return err
 		}
 	}
