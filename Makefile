@@ -77,7 +77,7 @@ down: ## end the containers and remove their volumes
 	docker compose down --volumes --remove-orphans
 
 .PHONY: local-env-setup
-local-env-setup: ## a cluster by Kind with the gateway, Redis and two demo servers, on port 8888 of this machine
+local-env-setup: ## a cluster by Kind with the gateway, Redis and two demo servers, on port 8888 of this machine; GATEWAY=istio: at a Gateway of Istio's
 	@scripts/local-env.sh setup
 
 .PHONY: local-env-teardown
