@@ -44,7 +44,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) error {
 	}
 	b := &bench{settings: s, progress: progress, report: report.Report{
 		Machine:  machine,
-		Settings: report.Settings{Rounds: s.rounds, Duration: s.duration, RateShare: s.share},
+		Settings: report.Settings{Rounds: s.rounds, Duration: s.duration, RateShare: s.share, StandIn: s.standIn()},
 	}}
 	for _, section := range []struct {
 		name  string

@@ -134,6 +134,11 @@ func (s *settings) find() error {
 	return nil
 }
 
+// standIn reports whether golang is measured without contrib's own filter.
+func (s settings) standIn() bool {
+	return slices.Contains(s.targets, target.Golang) && s.options.Contrib == contribPath
+}
+
 // kinds reads the list of targets into the order of measurement.
 func kinds(list string) ([]target.Kind, error) {
 	names := strings.Split(list, ",")

@@ -27,7 +27,11 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, %d cores, Linux %s, Envoy %s with one worker, %s, %s; load average before: %.2f.\n",
 		m.CPU, m.Cores, m.Kernel, m.Envoy, m.Go, r.Finished.UTC().Format(time.DateOnly), m.Load)
 	fmt.Fprintf(&b, "%d interleaved rounds of %v. CPU is user and system time of all processes of the target per call, least of the rounds; latency, rate: median of the rounds.\n", s.Rounds, s.Duration)
-	b.WriteString("Client and backend run on the same cores, so requests/s and closed-loop latency also depend on them; CPU per call does not.\n\n")
+	b.WriteString("Client and backend run on the same cores, so requests/s and closed-loop latency also depend on them; CPU per call does not.\n")
+	if s.StandIn {
+		b.WriteString("golang is not contrib's filter for Go but a stand-in, test/golanghost, which copies bodies once more than that.\n")
+	}
+	b.WriteByte('\n')
 	r.calls(&b)
 	r.lists(&b)
 	r.streams(&b)

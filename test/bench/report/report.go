@@ -36,6 +36,8 @@ type Settings struct {
 	Duration time.Duration `json:"duration"`
 	// RateShare is the fixed rate as a share of what plain Envoy served at most.
 	RateShare float64 `json:"rateShare"`
+	// StandIn says that test/golanghost was in the place of contrib's filter for Go.
+	StandIn bool `json:"standIn,omitempty"`
 }
 
 // Cell is one load on all targets.

@@ -105,6 +105,15 @@ func TestMarkdown(t *testing.T) {
 	if !r.Failed() {
 		t.Error("a failed row is no failure")
 	}
+	const note = "golang is not contrib's filter"
+	if strings.Contains(b.String(), note) {
+		t.Error("a stand-in is named where there is none")
+	}
+	r.Settings.StandIn = true
+	b.Reset()
+	if err := r.WriteMarkdown(&b); err != nil || !strings.Contains(b.String(), note) {
+		t.Errorf("the stand-in is not named, %v, in\n%s", err, &b)
+	}
 }
 
 func TestCPUPerCallAndMedian(t *testing.T) {
