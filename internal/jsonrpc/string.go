@@ -35,41 +35,83 @@ func marks(w uint64) uint64 {
 // simple are the characters that make an escape with the backslash before them.
 var simple = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
 
-// skipString skips a string whose opening quote stands before i.
+// skipString skips a string whose opening quote stands before i. Most are short: a few
+// words tell before anything is set up for the long ones.
 func skipString(b []byte, i int) int {
-	for {
-		for clean := 0; i+8 <= len(b); clean++ {
-			if clean == 4 {
+	for n := 0; n < 4 && i+8 <= len(b); n++ {
+		w := binary.LittleEndian.Uint64(b[i:])
+		m := special(w)
+		if m == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(m) >> 3
+		if b[i] == '"' {
+			return i + 1
+		}
+		if i = skipSpecial(b, i); i < 0 {
+			return i
+		}
+	}
+	if wide {
+		return skipBlocks(b, i)
+	}
+	return skipWords(b, i)
+}
+
+// skipSpecial skips the escape, or the characters outside ASCII, that begin at i.
+func skipSpecial(b []byte, i int) int {
+	switch c := b[i]; {
+	case c == '\\':
+		return skipEscape(b, i)
+	case c < utf8.RuneSelf:
+		return ^i
+	}
+	return skipRunes(b, i)
+}
+
+// skipWords skips the rest of a string, from i on, eight bytes at a time.
+func skipWords(b []byte, i int) int {
+	for clean := 0; i+8 <= len(b); {
+		m := marks(binary.LittleEndian.Uint64(b[i:]))
+		if m == 0 {
+			i += 8
+			if clean++; clean == 4 {
 				i, clean = skipPlain(b, i), 0
-				continue
 			}
-			w := binary.LittleEndian.Uint64(b[i:])
-			m := special(w)
-			if m == 0 {
-				i += 8
-				continue
+			continue
+		}
+		// What is special in the word is taken from its marks; the next word does
+		// not wait for that.
+		clean = 0
+		next := i + 8
+		for m != 0 {
+			at := i + bits.TrailingZeros64(m)>>3
+			c := b[at]
+			end := at + 2
+			switch {
+			case c == '"':
+				return at + 1
+			case c == '\\' && end <= len(b) && simple[b[at+1]]:
+			default:
+				if end = skipSpecial(b, at); end < 0 {
+					return end
+				}
 			}
-			at := bits.TrailingZeros64(m) &^ 7
-			c := byte(w >> at)
-			if c == '"' {
-				return i + at>>3 + 1
-			}
-			if c != '\\' {
-				i += at >> 3
+			if end >= next {
+				next = end
 				break
 			}
-			n, closed := skipWord(w)
-			i += n
-			if closed {
-				return i
-			}
-			if n < 8 {
-				break
-			}
+			m &= ^uint64(0) << (uint(end-i) * 8 & 63)
 		}
-		if i >= len(b) {
-			return ^i
-		}
+		i = next
+	}
+	return skipTail(b, i)
+}
+
+// skipTail skips the rest of a string byte by byte.
+func skipTail(b []byte, i int) int {
+	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
@@ -83,27 +125,11 @@ func skipString(b []byte, i int) int {
 			if i = skipRunes(b, i); i < 0 {
 				return i
 			}
-		default: // fewer than eight bytes are left
+		default:
 			i++
 		}
 	}
-}
-
-// skipWord skips what of the eight bytes w, inside a string, is plain or an escape
-// of two characters, and the closing quote. Text that holds code or JSON is full
-// of both: to take them from one word costs a third of byte by byte.
-func skipWord(w uint64) (n int, closed bool) {
-	for m := marks(w); m != 0; {
-		at := bits.TrailingZeros64(m) &^ 7
-		switch c := byte(w >> at); {
-		case c == '"':
-			return at>>3 + 1, true
-		case c != '\\' || at == 56 || !simple[byte(w>>(at+8))]:
-			return at >> 3, false
-		}
-		m &^= 0x8080 << at
-	}
-	return 8, false
+	return ^i
 }
 
 // skipPlain skips blocks of 32 bytes without anything special: most large bodies
@@ -192,30 +218,30 @@ func hex4(b []byte) rune {
 	return rune(h0)<<12 | rune(h1)<<8 | rune(h2)<<4 | rune(h3)
 }
 
-// skipRunes skips the characters outside ASCII that begin at i. The limits of
-// the second byte keep out overlong forms, surrogates and what is beyond
-// U+10FFFF (RFC 3629 section 4).
+// skipRunes skips the characters outside ASCII that begin at i, a few at most: for more
+// of them there are faster ways. The limits of the second byte keep out overlong forms,
+// surrogates and what is beyond U+10FFFF (RFC 3629 section 4).
 func skipRunes(b []byte, i int) int {
-	for i < len(b) && b[i] >= utf8.RuneSelf {
+	for n := 0; n < 8 && i < len(b) && b[i] >= utf8.RuneSelf; n++ {
 		c := b[i]
 		if 0xC2 <= c && c < 0xE0 && i+1 < len(b) && b[i+1]&0xC0 == 0x80 {
 			i += 2 // most letters outside ASCII
 			continue
 		}
-		n, low, high := 2, byte(0x80), byte(0xBF)
+		size, low, high := 2, byte(0x80), byte(0xBF)
 		switch {
 		case c < 0xC2:
 			return ^i
 		case c < 0xE0:
 		case c < 0xF0:
-			n = 3
+			size = 3
 			if c == 0xE0 {
 				low = 0xA0
 			} else if c == 0xED {
 				high = 0x9F
 			}
 		case c < 0xF5:
-			n = 4
+			size = 4
 			if c == 0xF0 {
 				low = 0x90
 			} else if c == 0xF4 {
@@ -224,15 +250,15 @@ func skipRunes(b []byte, i int) int {
 		default:
 			return ^i
 		}
-		if i+n > len(b) || b[i+1] < low || b[i+1] > high {
+		if i+size > len(b) || b[i+1] < low || b[i+1] > high {
 			return ^i
 		}
-		for j := i + 2; j < i+n; j++ {
+		for j := i + 2; j < i+size; j++ {
 			if b[j]&0xC0 != 0x80 {
 				return ^i
 			}
 		}
-		i += n
+		i += size
 	}
 	return i
 }
