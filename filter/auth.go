@@ -105,9 +105,9 @@ func (s *Stream) authenticate(c *credentials) *Decision {
 		token, bearer = bearerToken(c.authorization)
 	}
 	switch {
-	case c.claimsCount > 1 || c.keyCount > 1 || c.authorizations > 1, bearer && strings.ContainsAny(token, ", \t"):
+	case c.claimsCount > 1 || c.keyCount > 1 || c.authorizations > 1, bearer && isList(token):
 		return s.refuse(400, mcp.CodeInvalidRequest, "more than one credential", "credentials")
-	case c.claimsCount == 1:
+	case c.claimsCount == 1 && (bearer || c.authorizations == 0): // not of a scheme that only ends like ours
 		s.bearer = append(s.bearer[:0], token...)
 		return s.tokenPrincipal(c.claims)
 	case bearer && strings.Contains(c.failed, keysAway):
@@ -123,6 +123,12 @@ func (s *Stream) authenticate(c *credentials) *Decision {
 		return nil
 	}
 	return s.unauthorized("", "authentication required", "no_token")
+}
+
+// isList reports whether a token is several. Each character is searched for by itself,
+// which is many times as fast as all in one go.
+func isList(token string) bool {
+	return strings.IndexByte(token, ',') >= 0 || strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, '\t') >= 0
 }
 
 // tokenPrincipal is authenticate for the claims of a token that was verified.

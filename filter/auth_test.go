@@ -80,6 +80,7 @@ func TestAuthenticate(t *testing.T) {
 		{"a key beside other credentials", []string{"x-api-key", "key-of-cd", "authorization", "Basic eDp5"}, 0, ""},
 		{"nothing", nil, 401, "Bearer " + challenged + `"`},
 		{"another scheme", []string{"authorization", "Basic eDp5"}, 401, "Bearer " + challenged + `"`},
+		{"a token in another scheme", []string{"x-mcp-claims", ada, "authorization", "Yearer x"}, 401, "Bearer " + challenged + `"`},
 		{"nothing at a view", []string{":path", "/mcp/team"}, 401, "Bearer " + challenged + `/team"`},
 		{"a token in the URL", []string{":path", "/mcp?access_token=x"}, 401, "Bearer " + challenged + `"`},
 		{"a token that Envoy has not accepted", token, 401, invalid},

@@ -114,10 +114,10 @@ func tokensOf(i *gateway.Issuer, name string, keysEvery time.Duration) *jwtv3.Jw
 		RequireExpiration: true,
 		ClockSkewSeconds:  uint32(gatewayconfig.ClockSkew / time.Second),
 		// Nowhere else: a token in a URL ends up in logs (2025-11-25,
-		// basic/authorization, Access Token Usage). Schemes know no case.
-		FromHeaders: []*jwtv3.JwtHeader{
-			{Name: "authorization", ValuePrefix: "Bearer "}, {Name: "authorization", ValuePrefix: "bearer "},
-		},
+		// basic/authorization, Access Token Usage). Schemes know no case: what Envoy
+		// calls a prefix it looks for anywhere, so this is both usual spellings, and
+		// half the work of a look for each. Our filter knows one scheme only.
+		FromHeaders: []*jwtv3.JwtHeader{{Name: "authorization", ValuePrefix: "earer "}},
 		// The broker needs it for what it sends on a client's behalf; no server gets it.
 		Forward:                true,
 		ForwardPayloadHeader:   mcp.HeaderClaims,

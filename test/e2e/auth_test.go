@@ -66,6 +66,7 @@ func TestTokens(t *testing.T) {
 	}{
 		{"the right one", bearer(good), "", 200, ""},
 		{"in small letters", "Authorization: bearer " + good, "", 200, ""},
+		{"in another scheme", "Authorization: Yearer " + good, "", 401, `Bearer scope="mcp", ` + meta},
 		{"among other audiences", bearer(issuer.Token("ada", "", claims("aud", []string{"x", guarded}))), "", 200, ""},
 		{"none", "", "", 401, `Bearer scope="mcp", ` + meta},
 		{"in the URL", "", "?access_token=" + good, 401, `Bearer scope="mcp", ` + meta},
