@@ -10,8 +10,12 @@ out=$(realpath -m "$1")
 shift
 cd "$root"
 
-# header MODULE DIRECTORY is where a module of Envoy has a header.
-header() { printf '%s/%s\n' "$(go list -m -f '{{.Dir}}' "$1")" "$2"; }
+# header MODULE DIRECTORY is where a module of Envoy has a header. What nothing here
+# has been built from yet is still to be fetched.
+header() {
+  go mod download "$1"
+  printf '%s/%s\n' "$(go list -m -f '{{.Dir}}' "$1")" "$2"
+}
 
 abi=$(header github.com/envoyproxy/envoy/source/extensions/dynamic_modules abi)
 contrib=$(header github.com/envoyproxy/envoy contrib/golang/common/go/api)
