@@ -1,23 +1,19 @@
 package envoygateway
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/traffic"
 	"mcp-gateway/test/mcpserver"
 )
-
-// soon is within what an added server's tools are to be called, as a rule.
-const soon = 2 * time.Second
 
 // Behind a Gateway of Envoy Gateway's the endpoint is what it is elsewhere. The steps
 // share one cluster, as to start one takes most of the time.
@@ -36,17 +32,17 @@ func TestEndpoint(t *testing.T) {
 		{"traffic of others", othersTraffic},
 		{"gone", gone},
 	} {
-		if !t.Run(step.name, func(t *testing.T) { w.t = t; step.run(w, t) }) {
+		if !t.Run(step.name, func(t *testing.T) { w.part(t); step.run(w, t) }) {
 			break
 		}
 	}
-	w.t = t
+	w.part(t)
 }
 
 // moduleMissing tells what keeps the endpoint from being at the Gateway, and leaves
 // Envoy as it is until that is gone.
 func moduleMissing(w *world, t *testing.T) {
-	got := w.want(gateway(""), "Programmed=False/ModuleMissing")
+	got := w.Want(gateway(""), "Programmed=False/ModuleMissing")
 	if !strings.Contains(got.Message, "does not list the module mcp-gateway") {
 		t.Errorf("the message does not say which: %s", got.Message)
 	}
@@ -63,9 +59,9 @@ spec:
   lua: [{type: Inline, inline: "function envoy_on_request(handle) end"}]
 `
 	w.Apply(other)
-	w.nextSecond()
+	w.NextSecond()
 	w.Apply(w.chart)
-	if got := w.want(gateway(""), "Programmed=False/NotAttached"); !strings.Contains(got.Message, "Conflicted") {
+	if got := w.Want(gateway(""), "Programmed=False/NotAttached"); !strings.Contains(got.Message, "Conflicted") {
 		t.Errorf("the message does not say why: %s", got.Message)
 	}
 	if r := w.client().Post(initialize); r.Status == http.StatusOK {
@@ -73,7 +69,7 @@ spec:
 	}
 	w.Delete(other)
 	began := time.Now()
-	w.want(gateway(""), "Programmed=True/Programmed")
+	w.Want(gateway(""), "Programmed=True/Programmed")
 	c := w.client()
 	harness.Eventually(t, "first session", func() bool {
 		r, err := c.Try(t.Context(), http.MethodPost, initialize)
@@ -92,15 +88,15 @@ func gone(w *world, t *testing.T) {
 	harness.Eventually(t, "no more sessions for one address", func() bool { return w.client().Post(initialize).Status != http.StatusOK })
 	// Without its module Envoy Gateway answers for all of the Gateway's routes.
 	w.Apply(unlisted(w.chart))
-	w.want(gateway(""), "Programmed=False/ModuleMissing")
+	w.Want(gateway(""), "Programmed=False/ModuleMissing")
 	harness.Eventually(t, "no way past the filter", func() bool {
 		return w.client().Post(initialize).Status == http.StatusInternalServerError && w.shop.client.Post("{").Status == http.StatusInternalServerError
 	})
 	w.Apply(w.chart)
-	w.want(gateway(""), "Programmed=True/Programmed")
+	w.Want(gateway(""), "Programmed=True/Programmed")
 	before := w.Get(policy)
 	w.Apply(gateway(", targetRef: {name: eg, sectionName: http}"))
-	w.want(gateway(""), "Programmed=True/Programmed")
+	w.Want(gateway(""), "Programmed=True/Programmed")
 	if after := w.Get(policy); after.GetResourceVersion() != before.GetResourceVersion() {
 		t.Errorf("the policy was written anew with nothing changed: %v, now %v", before.Object, after.Object)
 	}
@@ -116,7 +112,7 @@ func gone(w *world, t *testing.T) {
 
 // both is a server that speaks all revisions, and shares no session with others.
 func both(name string, names ...string) mcpserver.Script {
-	s := tools(name, names...)
+	s := mcpserver.Tools(name, names...)
 	s.Era, s.Stateless = mcpserver.Dual, true
 	return s
 }
@@ -127,9 +123,9 @@ func bothEras(w *world, t *testing.T) {
 	w.Apply(route("split", "split.mcp.local", "mostly=4", "rarely=1"))
 	a := server("split")
 	w.Apply(a)
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	c := w.connect()
-	w.called(c, "split_which")
+	traffic.Called(t, c, "split_which")
 	if got := c.Names("tools/list"); !slices.Equal(got, []string{"split_which"}) {
 		t.Errorf("tools %v", got)
 	}
@@ -162,99 +158,36 @@ func bothEras(w *world, t *testing.T) {
 // serversCome adds servers while calls go on and streams are open: none of these
 // notices, and no listener is replaced.
 func serversCome(w *world, t *testing.T) {
-	s := w.serve("default", "old", tools("old", "tool", "long"))
-	release := make(chan struct{})
-	s.Handle("tools/call", "long", func(x *mcpserver.Exchange) {
-		stream := x.Stream()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-tick.C:
-				stream.Send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}`, n))
-			case <-release:
-				stream.Send(x.ResultMessage(fmt.Sprintf(`{"content":[],"_meta":{"sent":%d}}`, n)))
-				return
-			case <-x.Context().Done():
-				return
-			}
-		}
-	})
+	s := w.serve("default", "old", mcpserver.Tools("old", "tool", "long"))
 	w.Apply(route("old", "old.mcp.local", "old"))
 	first := server("old")
 	w.Apply(first)
-	w.want(first, "Ready=True/Listed")
+	w.Want(first, "Ready=True/Listed")
 
 	c := w.connect()
-	w.called(c, "old_tool")
+	traffic.Called(t, c, "old_tool")
 	events := c.Listen()
 	before := w.listeners()
-	long := w.connect().Open(http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"old_long","arguments":{}}}`)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var calls atomic.Int64
-	done := make(chan error, 1)
-	go func() { done <- callOn(ctx, w.connect(), "old_tool", &calls) }()
+	meanwhile := traffic.Begin(t, w.connect, s, "long", "old_long", "old_tool")
 
 	const servers = 5
 	var took []time.Duration
 	for i := range servers {
 		name := fmt.Sprintf("new%d", i)
-		w.serve("default", name, tools(name, "tool"))
+		w.serve("default", name, mcpserver.Tools(name, "tool"))
 		a := server(name)
 		began := time.Now()
 		w.Apply(route(name, name+".mcp.local", name))
 		w.Apply(a)
-		w.called(c, name+"_tool")
+		traffic.Called(t, c, name+"_tool")
 		took = append(took, time.Since(began).Round(time.Millisecond))
 		events.Until("notifications/tools/list_changed")
 	}
-	slices.Sort(took)
-	t.Logf("servers added: %v until the first call", took)
-	if middle := took[servers/2]; middle > soon {
-		t.Errorf("an added server was called after %v, want %v", middle, soon)
-	}
-	stop()
-	if err := <-done; err != nil || calls.Load() < 20 {
-		t.Errorf("of the calls meanwhile %d were answered, then: %v", calls.Load(), err)
-	}
-	t.Logf("calls meanwhile: %d, all answered", calls.Load())
-	close(release)
-	sent := long.End()
-	if len(sent) < 10 || !strings.Contains(sent[len(sent)-1], fmt.Sprintf(`"sent":%d`, len(sent)-1)) {
-		t.Errorf("of the long call's events %d came, the last of them %s", len(sent), sent[len(sent)-1])
-	}
+	traffic.CheckSoon(t, took)
+	meanwhile.End()
 	if after := w.listeners(); after != before {
 		t.Errorf("listeners were %s, and are %s", before, after)
 	}
-}
-
-// called waits until a tool is called: the brokers may know a server before Envoy has its
-// route.
-func (w *world) called(c *harness.Client, tool string) {
-	w.t.Helper()
-	var r harness.Response
-	defer func() {
-		if w.t.Failed() {
-			w.t.Logf("the last answer: %s", r)
-		}
-	}()
-	harness.Eventually(w.t, "a call of "+tool, func() bool {
-		r = c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":{}}}`)
-		return strings.Contains(r.Message(), `"result"`)
-	})
-}
-
-// callOn calls a tool until ctx ends, and reports the first call that is not answered.
-func callOn(ctx context.Context, c *harness.Client, tool string, calls *atomic.Int64) error {
-	for ctx.Err() == nil {
-		r, err := c.Try(context.WithoutCancel(ctx), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":{}}}`)
-		if err != nil || !strings.Contains(r.Message(), `"result"`) {
-			return fmt.Errorf("call %d: %v %s", calls.Load(), err, r)
-		}
-		calls.Add(1)
-	}
-	return nil
 }
 
 // listeners is how often Envoy's listeners came, changed, and are draining.
@@ -274,13 +207,13 @@ func (w *world) listeners() string {
 
 // bounds of the endpoint are the gateway's, not Envoy Gateway's.
 func bounds(w *world, t *testing.T) {
-	s := w.serve("default", "echo", tools("echo", "big"))
+	s := w.serve("default", "echo", mcpserver.Tools("echo", "big"))
 	w.Apply(route("echo", "echo.mcp.local", "echo"))
 	a := server("echo")
 	w.Apply(a)
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	c := w.connect()
-	w.called(c, "echo_big")
+	traffic.Called(t, c, "echo_big")
 	// A listener of Envoy Gateway's buffers 32 KiB.
 	c.Tool("echo_big", `{"text":"`+strings.Repeat("a", 1<<20)+`"}`)
 	if got := len(s.Last("tools/call").Body); got < 1<<20 {
@@ -307,14 +240,14 @@ func bounds(w *world, t *testing.T) {
 // routePolicies says which of Envoy Gateway's policies for a server's route hold for calls
 // by the endpoint: what its Envoy does after the filter, and not what comes before.
 func routePolicies(w *world, t *testing.T) {
-	s := w.serve("default", "limited", tools("limited", "tool"))
+	s := w.serve("default", "limited", mcpserver.Tools("limited", "tool"))
 	w.Apply(strings.Replace(route("limited", "limited.mcp.local", "limited"), "rules: [{",
 		"rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-by-route, value: yes-it-was}]}}], ", 1))
 	a := server("limited")
 	w.Apply(a)
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	c := w.connect()
-	w.called(c, "limited_tool")
+	traffic.Called(t, c, "limited_tool")
 	if got := s.Last("tools/call").Header.Get("X-By-Route"); got != "yes-it-was" {
 		t.Errorf("the route's filter set %q", got)
 	}

@@ -2,15 +2,10 @@ package envoygateway
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/test/e2e/harness"
@@ -61,18 +56,9 @@ spec:
 // built.
 func chart(t *testing.T) string {
 	t.Helper()
-	helm := built(t, "HELM", "helm")
-	c := exec.CommandContext(t.Context(), helm, "template", "mcp", "mcp-gateway", "--namespace", "default", "--kube-version", "1.36",
-		"--set", "envoyGateway.library=InitContainer,gateway.spec.targetRef.name=eg,gateway.spec.targetRef.sectionName=http,gateway.spec.hostnames={"+host+"}")
-	c.Dir = filepath.Join(harness.Root(t), "deploy/helm")
-	home := t.TempDir()
-	c.Env = append(os.Environ(), "HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
-	c.Stderr = os.Stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("helm: %v", err)
-	}
-	return strings.ReplaceAll(string(out), "/filter/libmcp_gateway.so", harness.Built(t, "libmcp_gateway.so"))
+	text := cluster.Chart(t, "default", "--set",
+		"envoyGateway.library=InitContainer,gateway.spec.targetRef.name=eg,gateway.spec.targetRef.sectionName=http,gateway.spec.hostnames={"+host+"}")
+	return strings.ReplaceAll(text, "/filter/libmcp_gateway.so", harness.Built(t, "libmcp_gateway.so"))
 }
 
 // unlisted is the chart's text with another name for the module.
@@ -98,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{Cluster: cluster.Start(t), t: t, URL: "http://" + listener + "/mcp"}
 	w.InstallCRDs(cluster.GatewayAPI(t))
 	w.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
-	w.InstallCRDs(filepath.Join(filepath.Dir(built(t, "ENVOYGATEWAY", "envoygateway")), "crds/*.yaml"))
+	w.InstallCRDs(filepath.Join(filepath.Dir(cluster.EnvoyGateway(t)), "crds/*.yaml"))
 	w.startEnvoyGateway()
 	w.chart = chart(t)
 	w.Apply(manifests + "---\n" + unlisted(w.chart))
@@ -115,6 +101,9 @@ func newWorld(t *testing.T) *world {
 	w.startProxy("eg")
 	return w
 }
+
+// part has what follows be of a part of the test.
+func (w *world) part(t *testing.T) { w.t, w.Cluster = t, w.For(t) }
 
 // client is one of the endpoint, without a session.
 func (w *world) client() *harness.Client {
@@ -192,37 +181,4 @@ func route(name, hostname string, backends ...string) string {
 // server is an MCPServer whose tools have the server's name as their prefix.
 func server(name string) string {
 	return fmt.Sprintf("{apiVersion: mcp-gateway.dev/v1alpha1, kind: MCPServer, metadata: {name: %[1]s, namespace: default}, spec: {gatewayRef: {name: mcp}, targetRef: {name: %[1]s}, prefix: %[1]s_}}", name)
-}
-
-// want waits until the object has the condition, "Ready=True/Listed", and returns it.
-func (w *world) want(manifest, condition string) metav1.Condition {
-	w.t.Helper()
-	kind, wanted, _ := strings.Cut(condition, "=")
-	var got metav1.Condition
-	defer func() {
-		if w.t.Failed() {
-			w.t.Logf("instead of %s there is %s=%s/%s: %s", condition, kind, got.Status, got.Reason, got.Message)
-		}
-	}()
-	harness.Eventually(w.t, condition, func() bool {
-		got = w.Condition(manifest, kind)
-		return string(got.Status)+"/"+got.Reason == wanted
-	})
-	return got
-}
-
-// nextSecond waits until objects are younger than those there are: the server's clock
-// has seconds.
-func (w *world) nextSecond() {
-	began := time.Now().Unix()
-	harness.Eventually(w.t, "the next second", func() bool { return time.Now().Unix() > began })
-}
-
-// tools is a server with these tools.
-func tools(name string, names ...string) mcpserver.Script {
-	items := make([]string, len(names))
-	for i, n := range names {
-		items[i] = fmt.Sprintf(`{"name":%q,"inputSchema":{"type":"object"}}`, n)
-	}
-	return mcpserver.Script{Name: name, Pages: map[string][]string{mcpserver.ToolsList: {strings.Join(items, ",")}}}
 }

@@ -40,7 +40,7 @@ func TestGateway(t *testing.T) {
 	for _, s := range stages {
 		if !t.Run(s.name, func(t *testing.T) {
 			stage := *w
-			stage.t = t
+			stage.t, stage.Cluster = t, w.For(t)
 			s.run(&stage)
 		}) {
 			return // what follows rests on it
@@ -52,12 +52,12 @@ const pod = `{apiVersion: v1, kind: Pod, metadata: {name: edge-0, namespace: gw,
 	spec: {serviceAccountName: default, nodeName: node-0, containers: [{name: istio-proxy, image: none, ports: [{containerPort: 8080}]}]}}`
 
 func (w *world) nothingWithout() {
-	w.want(gatewayObject, "Programmed=False/ModuleMissing")
+	w.Want(gatewayObject, "Programmed=False/ModuleMissing")
 	// One of the same name that is somebody else's is left to them.
 	foreign := strings.Replace(filterObject, "}}", "}, spec: {configPatches: []}}", 1)
 	w.Apply(foreign)
 	w.Apply(fmt.Sprintf(pod, ""))
-	w.want(gatewayObject, "Programmed=False/NotAttached")
+	w.Want(gatewayObject, "Programmed=False/NotAttached")
 	w.Delete(foreign)
 	w.Status(strings.Replace(fmt.Sprintf(pod, ""), "spec:", `status: {phase: Running, podIP: 10.250.0.10, podIPs: [{ip: 10.250.0.10}], conditions: [{type: Ready, status: "True"}]}, spec:`, 1))
 	harness.Eventually(w.t, "the pod's lack is told", func() bool {
@@ -78,7 +78,7 @@ func (w *world) nothingWithout() {
 func (w *world) filterIsThere() {
 	began := time.Now()
 	w.Apply(fmt.Sprintf(pod, ", annotations: {mcp-gateway.dev/filter: module}"))
-	w.want(gatewayObject, "Programmed=True/Programmed")
+	w.Want(gatewayObject, "Programmed=True/Programmed")
 	c := harness.NewClient(w.t, endpoint)
 	harness.Eventually(w.t, "the first session", func() bool {
 		r, err := c.Try(w.t.Context(), http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+
@@ -131,7 +131,7 @@ func (w *world) callsTakeTheRoute() {
 	}
 	w.Apply(route("weather", "weather.mcp.local", `{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-route, value: weather}]}}], backendRefs: [{name: weather-a, port: 9000, weight: 3}, {name: weather-b, port: 9000, weight: 1}]}`))
 	w.Apply(server("weather"))
-	w.want(server("weather"), "Ready=True/Listed")
+	w.Want(server("weather"), "Ready=True/Listed")
 
 	c := harness.Connect(w.t, endpoint)
 	if names := c.Names("tools/list"); !slices.Equal(names, []string{"weather_now"}) {
@@ -234,7 +234,7 @@ func (w *world) comesAgain() {
 	before := w.Get(filterObject).GetResourceVersion()
 	w.Apply(route("more", "more.mcp.local", "{backendRefs: [{name: long, port: 9000}]}"))
 	w.Apply(server("more"))
-	w.want(server("more"), "Ready=True/Listed")
+	w.Want(server("more"), "Ready=True/Listed")
 	if after := w.Get(filterObject).GetResourceVersion(); after != before {
 		w.t.Errorf("a server has changed the EnvoyFilter: version %s, before %s", after, before)
 	}
@@ -245,12 +245,12 @@ func (w *world) comesAgain() {
 func (w *world) stays() {
 	other := strings.Replace(fmt.Sprintf(pod, ""), "edge-0", "edge-2", 1)
 	w.Apply(other)
-	c := w.want(gatewayObject, "Programmed=False/ModuleMissing")
+	c := w.Want(gatewayObject, "Programmed=False/ModuleMissing")
 	if !strings.Contains(c.Message, "1 of 2 pods") || !strings.Contains(c.Message, "stays") || w.Get(filterObject) == nil || w.Get(routeObject) == nil {
 		w.t.Errorf("%q, EnvoyFilter %v, HTTPRoute %v", c.Message, w.Get(filterObject), w.Get(routeObject))
 	}
 	w.Delete(other)
-	w.want(gatewayObject, "Programmed=True/Programmed")
+	w.Want(gatewayObject, "Programmed=True/Programmed")
 }
 
 func (w *world) goes() {

@@ -5,13 +5,10 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/test/e2e/harness"
@@ -63,7 +60,7 @@ func podAddress() string { return fmt.Sprintf("10.250.1.%d", pods.Add(1)) }
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cluster: cluster.Start(t), t: t, whole: t, dir: t.TempDir()}
-	istiod := built(t, "ISTIOD", "istiod")
+	istiod := cluster.Istiod(t)
 	w.InstallCRDs(cluster.GatewayAPI(t))
 	w.InstallCRDs(filepath.Join(filepath.Dir(istiod), "crds.yaml"))
 	w.InstallCRDs(harness.Root(t) + "/controlplane/api/crds/*.yaml")
@@ -72,7 +69,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.Apply(string(manifests))
-	w.Apply(helm(t, "template", "mcp", "mcp-gateway", "--namespace", "gw", "--kube-version", "1.36", "--values", harness.Root(t)+"/test/istio/testdata/values.yaml"))
+	w.Apply(cluster.Chart(t, "gw", "--values", harness.Root(t)+"/test/istio/testdata/values.yaml"))
 	w.slice("gw", "mcp-broker", brokerAddress, "{name: http, port: 8890}", "{name: http-internal, port: 8891}")
 	for _, host := range []string{"mcp.example.com", "shop.example.com", "weather.mcp.local"} {
 		netns.Name(host, proxyAddress)
@@ -81,33 +78,6 @@ func newWorld(t *testing.T) *world {
 	w.envoy = w.startEnvoy("edge-0", proxyAddress, "1.31.0", admin)
 	w.startGateway()
 	return w
-}
-
-// built is a program of scripts/tools.sh: where the environment says, else the newest.
-func built(t *testing.T, env, name string) string {
-	t.Helper()
-	if path := os.Getenv(env); path != "" {
-		return path
-	}
-	found, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools", name, "*", name))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("no %s: run `scripts/tools.sh %[1]s` first, which takes minutes", name)
-	}
-	return found[len(found)-1]
-}
-
-func helm(t *testing.T, args ...string) string {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), built(t, "HELM", "helm"), args...)
-	c.Dir = filepath.Join(harness.Root(t), "deploy/helm")
-	home := t.TempDir()
-	c.Env = append(os.Environ(), "HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
-	c.Stderr = os.Stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("helm %v: %v", args, err)
-	}
-	return string(out)
 }
 
 // startIstiod runs istiod for a proxy without Istio's own filters and without an agent
@@ -201,23 +171,6 @@ func server(name string) string {
 	return fmt.Sprintf("{apiVersion: mcp-gateway.dev/v1alpha1, kind: MCPServer, metadata: {name: %s, namespace: team-a}, spec: {targetRef: {name: %[1]s}, prefix: %[1]s_}}", name)
 }
 
-// want waits until an object has the condition, "Ready=True/Listed", and returns it.
-func (w *world) want(manifest, condition string) metav1.Condition {
-	w.t.Helper()
-	kind, wanted, _ := strings.Cut(condition, "=")
-	var got metav1.Condition
-	defer func() {
-		if w.t.Failed() {
-			w.t.Logf("instead of %s there is %s=%s/%s: %s", condition, kind, got.Status, got.Reason, got.Message)
-		}
-	}()
-	harness.Eventually(w.t, condition, func() bool {
-		got = w.Condition(manifest, kind)
-		return string(got.Status)+"/"+got.Reason == wanted
-	})
-	return got
-}
-
 // get reads a URL; the zero Response if there is no answer.
 func get(url string) harness.Response {
 	resp, err := http.Get(url)
@@ -234,9 +187,7 @@ func get(url string) harness.Response {
 
 // tools is a server with these tools that keeps no sessions and speaks all revisions.
 func tools(name string, names ...string) mcpserver.Script {
-	items := make([]string, len(names))
-	for i, n := range names {
-		items[i] = fmt.Sprintf(`{"name":%q,"inputSchema":{"type":"object"}}`, n)
-	}
-	return mcpserver.Script{Name: name, Stateless: true, Era: mcpserver.Dual, Pages: map[string][]string{mcpserver.ToolsList: {strings.Join(items, ",")}}}
+	s := mcpserver.Tools(name, names...)
+	s.Stateless, s.Era = true, mcpserver.Dual
+	return s
 }

@@ -3,7 +3,6 @@ package k8s
 import (
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,25 +11,10 @@ import (
 
 	"mcp-gateway/test/e2e/harness"
 	"mcp-gateway/test/k8s/cluster"
+	"mcp-gateway/test/mcpserver"
 )
 
 var update = flag.Bool("update", false, "write deploy/kustomize/base anew")
-
-// helm runs Helm in the folder of the charts, against the cluster if there is one.
-func helm(t *testing.T, kubeconfig string, args ...string) (string, error) {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), cluster.Helm(t), args...)
-	c.Dir = filepath.Join(harness.Root(t), "deploy/helm")
-	// Nothing of the user's.
-	home := t.TempDir()
-	c.Env = append(os.Environ(), "HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+kubeconfig)
-	var out, errors strings.Builder
-	c.Stdout, c.Stderr = &out, &errors
-	if err := c.Run(); err != nil {
-		return out.String() + errors.String(), err
-	}
-	return out.String(), nil
-}
 
 // What is installed is upgraded, keeps its secret, and leaves what was declared when
 // it goes.
@@ -39,7 +23,7 @@ func TestChartLives(t *testing.T) {
 	c := newBareCluster(t)
 	run := func(args ...string) {
 		t.Helper()
-		if out, err := helm(t, c.Kubeconfig, args...); err != nil {
+		if out, err := cluster.RunHelm(t, c.Kubeconfig, args...); err != nil {
 			t.Fatalf("helm %v: %v\n%s", args, err, out)
 		}
 	}
@@ -69,20 +53,15 @@ func TestRights(t *testing.T) {
 	secrets := "secrets-" + unique()
 	w := newWorldAs(t, ", allowedServers: {namespaces: {from: All}}", func(w *world) string {
 		w.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + secrets + "}}")
-		out, err := helm(t, "", "template", "mcp", "mcp-gateway", "--namespace", "default", "--kube-version", "1.36",
-			"--set", "gateway.create=false", "--set", "controlPlane.secretNamespaces={"+secrets+"}", "--show-only", "templates/rbac.yaml")
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		w.Apply(out)
+		w.Apply(cluster.Chart(t, "default", "--set", "gateway.create=false", "--set", "controlPlane.secretNamespaces={"+secrets+"}", "--show-only", "templates/rbac.yaml"))
 		return w.AccountKubeconfig("default", "mcp-controlplane")
 	}, "--secret-namespaces", secrets)
-	w.serve(secrets, "docs", tools("docs", "search"))
+	w.serve(secrets, "docs", mcpserver.Tools("docs", "search"))
 	w.Apply(route(secrets, "docs", "docs"))
 	w.Apply("{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: " + secrets + "}, stringData: {token: Bearer x}}")
 	a := server(secrets, "docs", "targetRef: {name: docs}, prefix: docs_, credentialRef: {name: key}")
 	w.Apply(a)
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	harness.Connect(t, w.URL).Tool("docs_search", "")
 	harness.Eventually(t, "a leader", func() bool { return w.leader() != "" })
 	for _, line := range strings.Split(w.ControlPlanes[0].Stderr().Tail(1000), "\n") {
@@ -93,12 +72,12 @@ func TestRights(t *testing.T) {
 
 	// A secret elsewhere is none of its business, and it says so.
 	other := w.namespace("other")
-	w.serve(other, "docs", tools("docs", "search"))
+	w.serve(other, "docs", mcpserver.Tools("docs", "search"))
 	w.Apply(route(other, "docs", "docs"))
 	w.Apply("{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: " + other + "}, stringData: {token: Bearer x}}")
 	b := server(other, "docs", "targetRef: {name: docs}, prefix: other_, credentialRef: {name: key}")
 	w.Apply(b)
-	w.want(b, "ResolvedRefs=False/SecretNotReadable")
+	w.Want(b, "ResolvedRefs=False/SecretNotReadable")
 
 	account := w.As("system:serviceaccount:default:mcp-controlplane", "system:serviceaccounts", "system:serviceaccounts:default")
 	for what, manifest := range map[string]string{
@@ -124,11 +103,11 @@ func TestRights(t *testing.T) {
 // The kustomize base is what the chart makes.
 func TestKustomizeBase(t *testing.T) {
 	t.Parallel()
-	want, err := helm(t, "", "template", "mcp-gateway", "mcp-gateway", "--namespace", "mcp-gateway", "--kube-version", "1.36", "--set", "internalSecret.name=mcp-gateway-internal")
+	want, err := cluster.RunHelm(t, "", "template", "mcp-gateway", "mcp-gateway", "--namespace", "mcp-gateway", "--kube-version", "1.36", "--set", "internalSecret.name=mcp-gateway-internal")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, want)
 	}
-	roles, err := helm(t, "", "template", "mcp-gateway-crds", "mcp-gateway-crds", "--kube-version", "1.36", "--show-only", "templates/roles.yaml")
+	roles, err := cluster.RunHelm(t, "", "template", "mcp-gateway-crds", "mcp-gateway-crds", "--kube-version", "1.36", "--show-only", "templates/roles.yaml")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, roles)
 	}

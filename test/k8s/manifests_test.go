@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/cluster"
 )
 
 // settings are what the chart is rendered with: those of the examples, and some more.
@@ -48,13 +49,13 @@ func manifests(t *testing.T) map[string]string {
 	t.Helper()
 	root, all := harness.Root(t), map[string]string{}
 	for name, values := range settings(t) {
-		out, err := helm(t, "", append([]string{"template", "mcp", "mcp-gateway", "--namespace", "infra", "--kube-version", "1.36"}, values...)...)
+		out, err := cluster.RunHelm(t, "", append([]string{"template", "mcp", "mcp-gateway", "--namespace", "infra", "--kube-version", "1.36"}, values...)...)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		all["chart, "+name] = out
 	}
-	out, err := helm(t, "", "template", "crds", "mcp-gateway-crds", "--kube-version", "1.36")
+	out, err := cluster.RunHelm(t, "", "template", "crds", "mcp-gateway-crds", "--kube-version", "1.36")
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -174,7 +175,7 @@ func podOf(t *testing.T, deployment *unstructured.Unstructured, namespace string
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for _, chart := range []string{"mcp-gateway", "mcp-gateway-crds"} {
-		if out, err := helm(t, "", "lint", "--strict", chart); err != nil {
+		if out, err := cluster.RunHelm(t, "", "lint", "--strict", chart); err != nil {
 			t.Errorf("lint %s: %v\n%s", chart, err, out)
 		}
 	}
@@ -191,13 +192,13 @@ func TestValues(t *testing.T) {
 		"networkPolicy.clients[0].podSelctor.a=b": "'podSelctor' not allowed",
 	} {
 		for _, command := range [][]string{{"template", "mcp", "mcp-gateway"}, {"lint", "mcp-gateway"}} {
-			if out, err := helm(t, "", append(command, "--set", set)...); err == nil || !strings.Contains(out, want) {
+			if out, err := cluster.RunHelm(t, "", append(command, "--set", set)...); err == nil || !strings.Contains(out, want) {
 				t.Errorf("helm %s with %s: want %s, got %v\n%s", command[0], set, want, err, out)
 			}
 		}
 	}
 	// lint takes what a template says of its values for granted.
-	if out, err := helm(t, "", "template", "mcp", "mcp-gateway", "--set", "broker.replicas=2"); err == nil || !strings.Contains(out, "more than one broker wants sessions that all of them know") {
+	if out, err := cluster.RunHelm(t, "", "template", "mcp", "mcp-gateway", "--set", "broker.replicas=2"); err == nil || !strings.Contains(out, "more than one broker wants sessions that all of them know") {
 		t.Errorf("two brokers with sessions in memory: %v\n%s", err, out)
 	}
 	knowsSettings(t)

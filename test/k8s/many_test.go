@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
 )
 
 // many is how many servers a cluster is to hold.
@@ -19,7 +20,7 @@ const many = 500
 func TestManyServers(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(", limits: {servers: %d}", many))
 	name := "many-" + unique()
-	w.serve("default", name, tools(name, "tool"))
+	w.serve("default", name, mcpserver.Tools(name, "tool"))
 	w.Apply(route("default", name, name))
 	harness.Eventually(t, "a leader", func() bool { return w.leader() != "" })
 	before := cpu(t, w.ControlPlanes[0].PID())
@@ -39,7 +40,7 @@ func TestManyServers(t *testing.T) {
 	}
 	harness.Eventually(t, "all of them ready", func() bool { return ready() == many })
 	converged := time.Since(began)
-	w.want(last, "Ready=True/Listed")
+	w.Want(last, "Ready=True/Listed")
 	harness.Connect(t, w.URL).Tool(fmt.Sprintf("s%03d_tool", many-1), "")
 	t.Logf("%d servers: declared within %v, all ready after %v; the control plane took %v of CPU and has %d MiB",
 		many, declared.Round(time.Millisecond), converged.Round(time.Millisecond),

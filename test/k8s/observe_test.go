@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
 )
 
 // fetch is what a replica of the control plane answers at a port and a path; nothing
@@ -68,7 +69,7 @@ func TestReady(t *testing.T) {
 	says(http.StatusOK, "ok")
 	// What is served stays.
 	w.Apply(object(gone))
-	w.want(object(gone), "ResolvedRefs=False/SecretNotFound")
+	w.Want(object(gone), "ResolvedRefs=False/SecretNotFound")
 	says(http.StatusOK, "ok")
 }
 
@@ -77,7 +78,7 @@ func TestReady(t *testing.T) {
 func TestChangesReachBrokers(t *testing.T) {
 	w := newWorld(t, "")
 	name := "reached-" + unique()
-	w.serve("default", name, tools(name, "tool"))
+	w.serve("default", name, mcpserver.Tools(name, "tool"))
 	w.Apply(route("default", name, name))
 	const acknowledged = "mcp_controlplane_acknowledged_seconds"
 	var took []time.Duration

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/mcpserver"
 )
 
 const lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: mcp-gateway-mcp, namespace: default}}"
@@ -31,12 +32,12 @@ func TestReplicas(t *testing.T) {
 	add := func(name string) (tool string) {
 		w.t.Helper()
 		name += "-" + unique()
-		w.serve("default", name, tools(name, "tool"))
+		w.serve("default", name, mcpserver.Tools(name, "tool"))
 		w.Apply(route("default", name, name))
 		a := server("default", name, "targetRef: {name: "+name+"}, prefix: "+name+"_")
 		began := time.Now()
 		w.Apply(a)
-		w.want(a, "Ready=True/Listed")
+		w.Want(a, "Ready=True/Listed")
 		harness.Connect(t, w.URL).Tool(name+"_tool", "")
 		t.Logf("%s is ready and called after %v", name, time.Since(began).Round(time.Millisecond))
 		return name + "_tool"

@@ -13,22 +13,22 @@ import (
 func TestServerComesAndGoes(t *testing.T) {
 	w := newWorld(t, ", allowedServers: {namespaces: {from: All}}")
 	team := w.namespace("team")
-	s := w.serve(team, "weather", tools("weather", "now", "tomorrow"))
+	s := w.serve(team, "weather", mcpserver.Tools("weather", "now", "tomorrow"))
 	c := harness.Connect(t, w.URL)
 
 	a := server(team, "weather", "targetRef: {name: weather}, prefix: weather_")
 	w.Apply(a)
-	w.want(a, "ResolvedRefs=False/TargetNotFound")
-	if r := w.want(a, "Ready=False/NotServed"); r.Message == "" {
+	w.Want(a, "ResolvedRefs=False/TargetNotFound")
+	if r := w.Want(a, "Ready=False/NotServed"); r.Message == "" {
 		t.Error("Ready says not why it is false")
 	}
 	w.Apply(route(team, "weather", "nothing"))
-	w.want(a, "ResolvedRefs=False/BackendNotFound")
+	w.Want(a, "ResolvedRefs=False/BackendNotFound")
 	w.Apply(route(team, "weather", "weather"))
-	w.want(a, "Accepted=True/Accepted")
-	w.want(a, "ResolvedRefs=True/ResolvedRefs")
-	w.want(a, "Programmed=True/Programmed")
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Accepted=True/Accepted")
+	w.Want(a, "ResolvedRefs=True/ResolvedRefs")
+	w.Want(a, "Programmed=True/Programmed")
+	w.Want(a, "Ready=True/Listed")
 	if got, want := c.Names("tools/list"), []string{"weather_now", "weather_tomorrow"}; !slices.Equal(got, want) {
 		t.Errorf("tools %v, want %v", got, want)
 	}
@@ -46,16 +46,16 @@ func TestServerComesAndGoes(t *testing.T) {
 	})
 
 	s.Down()
-	w.want(a, "Ready=False/Unreachable")
+	w.Want(a, "Ready=False/Unreachable")
 	s.Up()
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 
 	// Who may be asked no more is out at once.
 	w.Delete(route(team, "weather", "weather"))
-	w.want(a, "ResolvedRefs=False/TargetNotFound")
+	w.Want(a, "ResolvedRefs=False/TargetNotFound")
 	harness.Eventually(t, "no tools", func() bool { return len(c.Names("tools/list")) == 0 })
 	w.Apply(route(team, "weather", "weather"))
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	w.Delete(a)
 	harness.Eventually(t, "no tools again", func() bool { return len(c.Names("tools/list")) == 0 })
 }
@@ -63,14 +63,14 @@ func TestServerComesAndGoes(t *testing.T) {
 // A route may lead to several backends: each gets its part of the calls.
 func TestWeights(t *testing.T) {
 	w := newWorld(t, "")
-	script := tools("split", "which")
+	script := mcpserver.Tools("split", "which")
 	script.Stateless = true
 	mostly, rarely := "mostly-"+unique(), "rarely-"+unique()
 	most, few := w.serve("default", mostly, script), w.serve("default", rarely, script)
 	w.Apply(route("default", "split", mostly+"=4", rarely+"=1"))
 	a := server("default", "split", "targetRef: {name: split}, prefix: split_")
 	w.Apply(a)
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 
 	c := harness.Connect(t, w.URL)
 	most.Forget()
@@ -90,11 +90,11 @@ func TestWeights(t *testing.T) {
 func TestReferenceGrant(t *testing.T) {
 	w := newWorld(t, ", allowedServers: {namespaces: {from: All}}")
 	owner, tenant := w.namespace("owner"), w.namespace("tenant")
-	w.serve(owner, "docs", tools("docs", "search"))
+	w.serve(owner, "docs", mcpserver.Tools("docs", "search"))
 	w.Apply(route(owner, "docs", "docs"))
 	a := server(tenant, "docs", "targetRef: {name: docs, namespace: "+owner+"}, prefix: docs_")
 	w.Apply(a)
-	w.want(a, "ResolvedRefs=False/RefNotPermitted")
+	w.Want(a, "ResolvedRefs=False/RefNotPermitted")
 
 	grant := func(kind, from, to string) string {
 		return "{apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant, metadata: {name: g, namespace: " + owner + "}, spec: {from: [{group: mcp-gateway.dev, kind: " +
@@ -116,12 +116,12 @@ func TestReferenceGrant(t *testing.T) {
 	}
 
 	w.Apply(grant("MCPServer", tenant, "docs"))
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	c := harness.Connect(t, w.URL)
 	c.Tool("docs_search", "")
 
 	w.Delete(grant("MCPServer", tenant, "docs"))
-	w.want(a, "ResolvedRefs=False/RefNotPermitted")
+	w.Want(a, "ResolvedRefs=False/RefNotPermitted")
 	harness.Eventually(t, "no tools", func() bool { return len(c.Names("tools/list")) == 0 })
 }
 
@@ -132,24 +132,24 @@ func TestPrefixConflict(t *testing.T) {
 	first, second := w.namespace("first"), w.namespace("second")
 	both := map[string]string{}
 	for i, team := range []string{first, second} {
-		w.serve(team, "docs", tools("docs", "from"+[]string{"first", "second"}[i]))
+		w.serve(team, "docs", mcpserver.Tools("docs", "from"+[]string{"first", "second"}[i]))
 		w.Apply(route(team, "docs", "docs"))
 		both[team] = server(team, "docs", "targetRef: {name: docs}, prefix: docs_")
 	}
 	w.Apply(both[first])
-	w.want(both[first], "Ready=True/Listed")
-	w.nextSecond()
+	w.Want(both[first], "Ready=True/Listed")
+	w.NextSecond()
 	w.Apply(both[second])
-	if got := w.want(both[second], "Accepted=False/PrefixConflict"); !strings.Contains(got.Message, first+"/docs") {
+	if got := w.Want(both[second], "Accepted=False/PrefixConflict"); !strings.Contains(got.Message, first+"/docs") {
 		t.Errorf("the message does not name the other: %s", got.Message)
 	}
-	w.want(both[first], "Ready=True/Listed")
+	w.Want(both[first], "Ready=True/Listed")
 	c := harness.Connect(t, w.URL)
 	if got, want := c.Names("tools/list"), []string{"docs_fromfirst"}; !slices.Equal(got, want) {
 		t.Errorf("tools %v, want %v", got, want)
 	}
 	w.Delete(both[first])
-	w.want(both[second], "Ready=True/Listed")
+	w.Want(both[second], "Ready=True/Listed")
 	harness.Eventually(t, "the other's tools", func() bool {
 		return slices.Equal(c.Names("tools/list"), []string{"docs_fromsecond"})
 	})
@@ -159,15 +159,15 @@ func TestPrefixConflict(t *testing.T) {
 func TestAllowedNamespaces(t *testing.T) {
 	w := newWorld(t, ", allowedServers: {namespaces: {from: Selector, selector: {matchLabels: {mcp: \"yes\"}}}}")
 	team := w.namespace("team")
-	w.serve(team, "docs", tools("docs", "search"))
+	w.serve(team, "docs", mcpserver.Tools("docs", "search"))
 	w.Apply(route(team, "docs", "docs"))
 	a := server(team, "docs", "targetRef: {name: docs}, prefix: docs_")
 	w.Apply(a)
-	w.want(a, "Accepted=False/NotAllowedByGateway")
+	w.Want(a, "Accepted=False/NotAllowedByGateway")
 	w.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + team + ", labels: {mcp: \"yes\"}}}")
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	w.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + team + "}}")
-	w.want(a, "Accepted=False/NotAllowedByGateway")
+	w.Want(a, "Accepted=False/NotAllowedByGateway")
 }
 
 // A credential of a server comes from a Secret, is read again when that changes, and
@@ -175,17 +175,17 @@ func TestAllowedNamespaces(t *testing.T) {
 func TestCredential(t *testing.T) {
 	w := newWorld(t, "")
 	name := "guarded-" + unique()
-	s := w.serve("default", name, tools("guarded", "open"))
+	s := w.serve("default", name, mcpserver.Tools("guarded", "open"))
 	s.Fail(func(x *mcpserver.Exchange) { x.Respond(401, "text/plain", nil) })
 	w.Apply(route("default", name, name))
 	a := server("default", name, "targetRef: {name: "+name+"}, credentialRef: {name: key}")
 	w.Apply(a)
-	w.want(a, "ResolvedRefs=False/SecretNotFound")
+	w.Want(a, "ResolvedRefs=False/SecretNotFound")
 	secret := "{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: default}, stringData: {token: Bearer "
 	w.Apply(secret + "secret-one}}")
-	w.want(a, "Ready=False/Unauthorized")
+	w.Want(a, "Ready=False/Unauthorized")
 	s.Heal()
-	w.want(a, "Ready=True/Listed")
+	w.Want(a, "Ready=True/Listed")
 	if got := s.Last("tools/list").Header.Get("Authorization"); got != "Bearer secret-one" {
 		t.Errorf("the server was sent %q", got)
 	}

@@ -8,9 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/test/e2e/harness"
@@ -159,13 +156,6 @@ func (w *world) namespace(name string) string {
 // unique ends names that no other test is to have.
 func unique() string { return fmt.Sprint(pods.Add(1)) }
 
-// nextSecond waits until objects are younger than those there are: the server's clock
-// has seconds.
-func (w *world) nextSecond() {
-	began := time.Now().Unix()
-	harness.Eventually(w.t, "the next second", func() bool { return time.Now().Unix() > began })
-}
-
 // route is an HTTPRoute to Services, "name" or "name=weight".
 func route(namespace, name string, backends ...string) string {
 	var refs []string
@@ -184,30 +174,4 @@ func route(namespace, name string, backends ...string) string {
 func server(namespace, name, spec string) string {
 	return fmt.Sprintf("{apiVersion: mcp-gateway.dev/v1alpha1, kind: MCPServer, metadata: {name: %s, namespace: %s}, spec: {gatewayRef: {name: mcp, namespace: default}, %s}}",
 		name, namespace, spec)
-}
-
-// want waits until the object has the condition, "Ready=True/Listed", and returns it.
-func (w *world) want(manifest, condition string) metav1.Condition {
-	w.t.Helper()
-	kind, wanted, _ := strings.Cut(condition, "=")
-	var got metav1.Condition
-	defer func() {
-		if w.t.Failed() {
-			w.t.Logf("instead of %s there is %s=%s/%s: %s", condition, kind, got.Status, got.Reason, got.Message)
-		}
-	}()
-	harness.Eventually(w.t, condition, func() bool {
-		got = w.Condition(manifest, kind)
-		return string(got.Status)+"/"+got.Reason == wanted
-	})
-	return got
-}
-
-// tools is a server with these tools.
-func tools(name string, names ...string) mcpserver.Script {
-	items := make([]string, len(names))
-	for i, n := range names {
-		items[i] = fmt.Sprintf(`{"name":%q,"inputSchema":{"type":"object"}}`, n)
-	}
-	return mcpserver.Script{Name: name, Pages: map[string][]string{mcpserver.ToolsList: {strings.Join(items, ",")}}}
 }

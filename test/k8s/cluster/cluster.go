@@ -40,7 +40,7 @@ func Start(t testing.TB) *Cluster {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "kubeapi")
 	_, port, _ := strings.Cut(harness.FreeAddr(t), ":")
-	p := harness.Start(t, "kubeapi", program(t), []string{"--dir", dir, "--port", port})
+	p := harness.Start(t, "kubeapi", built(t, "KUBEAPI", "kubeapi"), []string{"--dir", dir, "--port", port})
 	p.WaitLine(p.Stdout(), "ready ")
 	c := &Cluster{t: t, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
 	var err error
@@ -53,38 +53,39 @@ func Start(t testing.TB) *Cluster {
 	return c
 }
 
-func program(t testing.TB) string {
-	t.Helper()
-	return built(t, "KUBEAPI", "kubeapi", "no Kubernetes API server")
-}
-
 // Helm is the path of Helm's program.
 func Helm(t testing.TB) string {
 	t.Helper()
-	return built(t, "HELM", "helm", "no Helm")
+	return built(t, "HELM", "helm")
 }
 
 // Kubectl is the path of kubectl.
 func Kubectl(t testing.TB) string {
 	t.Helper()
-	return built(t, "KUBECTL", "kubectl", "no kubectl")
+	return built(t, "KUBECTL", "kubectl")
 }
 
 // Istiod is the path of Istio's control plane.
 func Istiod(t testing.TB) string {
 	t.Helper()
-	return built(t, "ISTIOD", "istiod", "no istiod")
+	return built(t, "ISTIOD", "istiod")
+}
+
+// EnvoyGateway is the path of Envoy Gateway's program.
+func EnvoyGateway(t testing.TB) string {
+	t.Helper()
+	return built(t, "ENVOYGATEWAY", "envoygateway")
 }
 
 // built is a program that scripts/tools.sh builds, which a variable may name.
-func built(t testing.TB, variable, name, lack string) string {
+func built(t testing.TB, variable, name string) string {
 	t.Helper()
 	if path := os.Getenv(variable); path != "" {
 		return path
 	}
 	found, err := filepath.Glob(filepath.Join(harness.Root(t), ".tools", name, "*", name))
 	if err != nil || len(found) == 0 {
-		t.Fatalf("%s: run `scripts/tools.sh %s` first, which takes minutes", lack, name)
+		t.Fatalf("no %s: run `scripts/tools.sh %[1]s` first, which takes minutes", name)
 	}
 	newest := found[0]
 	for _, path := range found[1:] {
@@ -120,6 +121,13 @@ func (c *Cluster) As(user string, groups ...string) *Cluster {
 	other.config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	other.connect()
 	return &other
+}
+
+// For is the same for a part of the test, which fails if anything goes wrong.
+func (c *Cluster) For(t testing.TB) *Cluster {
+	part := *c
+	part.t = t
+	return &part
 }
 
 // AccountKubeconfig writes a kubeconfig with a token of a ServiceAccount, as a pod
