@@ -59,7 +59,8 @@ func skipString(b []byte, i int) int {
 	return skipWords(b, i)
 }
 
-// skipSpecial skips the escape, or the characters outside ASCII, that begin at i.
+// skipSpecial skips the escape, or the characters outside ASCII, that begin at i; a
+// control character is a failure.
 func skipSpecial(b []byte, i int) int {
 	switch c := b[i]; {
 	case c == '\\':
@@ -115,14 +116,8 @@ func skipTail(b []byte, i int) int {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
-		case c == '\\':
-			if i = skipEscape(b, i); i < 0 {
-				return i
-			}
-		case c < ' ':
-			return ^i
-		case c >= utf8.RuneSelf:
-			if i = skipRunes(b, i); i < 0 {
+		case c < ' ', c == '\\', c >= utf8.RuneSelf:
+			if i = skipSpecial(b, i); i < 0 {
 				return i
 			}
 		default:
