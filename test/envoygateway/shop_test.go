@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/netns"
 )
 
 // shop is what else is behind the Gateway, without MCP.
@@ -20,7 +21,7 @@ type shop struct {
 
 func newShop(w *world) *shop {
 	w.t.Helper()
-	address := podAddress()
+	address := netns.PodAddress()
 	l, err := net.Listen("tcp", address+":9001")
 	if err != nil {
 		w.t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"mcp-gateway/internal/gatewayconfig"
@@ -89,9 +88,9 @@ func newWorld(t *testing.T) *world {
 	w.chart = chart(t)
 	w.Apply(manifests + "---\n" + unlisted(w.chart))
 
-	at, secret := podAddress(), gatewayconfig.SecretEnv+"="+w.secret("default", "mcp-internal")["secret"]
+	at, secret := netns.PodAddress(), gatewayconfig.SecretEnv+"="+w.secret("default", "mcp-internal")["secret"]
 	netns.Name("mcp-controlplane.default.svc.cluster.local", at)
-	broker := podAddress()
+	broker := netns.PodAddress()
 	w.endpoints("default", "mcp-broker", "{name: http, port: 8890}, {name: http-internal, port: 8891}", broker)
 	harness.Start(t, "controlplane", harness.Built(t, "mcp-gateway"), []string{"controlplane", "--kubernetes", "--gateway", "default/mcp", "--attach",
 		"--kubeconfig", w.AccountKubeconfig("default", "mcp-controlplane"), "--xds-listen", at + ":18100", "--config-listen", at + ":18101",
@@ -119,19 +118,10 @@ func (w *world) connect() *harness.Client {
 	return c
 }
 
-// pods counts the addresses that pods were given.
-var pods atomic.Int32
-
-// podAddress is one that no other pod of the tests has.
-func podAddress() string {
-	n := pods.Add(1)
-	return fmt.Sprintf("10.250.%d.%d", 1+n/250, 1+n%250)
-}
-
 // serve runs an MCP server as the only pod of a Service, on port 9001.
 func (w *world) serve(namespace, name string, script mcpserver.Script) *mcpserver.Server {
 	w.t.Helper()
-	address := podAddress()
+	address := netns.PodAddress()
 	s := mcpserver.StartAt(w.t, address+":9001", script)
 	w.service(namespace, name, "{name: http, port: 9001}", address)
 	return s

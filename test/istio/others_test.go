@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/k8s/netns"
 )
 
 // shopURLs lead to what is not the gateway's: another host, and another path of its own.
@@ -40,7 +41,7 @@ func (w *world) others() {
 func (w *world) shop() <-chan *http.Request {
 	w.t.Helper()
 	seen := make(chan *http.Request, 1)
-	address := podAddress()
+	address := netns.PodAddress()
 	serveHTTP(w.t, address+":9000", func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))

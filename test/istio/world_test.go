@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"mcp-gateway/internal/gatewayconfig"
@@ -51,11 +50,6 @@ type world struct {
 	istiod, envoy *harness.Process
 	dir           string
 }
-
-// pods counts the addresses that pods of servers were given.
-var pods atomic.Int32
-
-func podAddress() string { return fmt.Sprintf("10.250.1.%d", pods.Add(1)) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -147,7 +141,7 @@ func (w *world) slice(namespace, name, address string, ports ...string) {
 // serve runs an MCP server as the only pod of a Service of team-a.
 func (w *world) serve(name string, script mcpserver.Script) *mcpserver.Server {
 	w.t.Helper()
-	address := podAddress()
+	address := netns.PodAddress()
 	s := mcpserver.StartAt(w.whole, address+":9000", script)
 	w.service(name, address)
 	return s

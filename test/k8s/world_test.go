@@ -67,7 +67,7 @@ func newEmptyWorld(t *testing.T) *world {
 // startParts runs a broker and an Envoy.
 func (w *world) startParts() {
 	w.t.Helper()
-	at := podAddress()
+	at := netns.PodAddress()
 	netns.Name(w.broker, at)
 	w.Broker = harness.Start(w.t, "broker", harness.Built(w.t, "mcp-gateway"),
 		[]string{"broker", "--control-plane", "http://" + w.controlPlane + ":18001", "--listen", at + ":8890", "--internal-listen", at + ":8891"}, internalSecret)
@@ -78,7 +78,7 @@ func (w *world) startParts() {
 // says.
 func (w *world) addControlPlane(kubeconfig string, args ...string) {
 	w.t.Helper()
-	at := podAddress()
+	at := netns.PodAddress()
 	w.replicas = append(w.replicas, at)
 	p := harness.Start(w.t, fmt.Sprintf("controlplane-%d", len(w.replicas)), harness.Built(w.t, "mcp-gateway"), append([]string{"controlplane",
 		"--kubernetes", "--gateway", "default/mcp", "--kubeconfig", kubeconfig, "--xds-listen", at + ":18000", "--config-listen", at + ":18001", "--metrics-listen", at + ":18002",
@@ -110,19 +110,10 @@ func (w *world) startEnvoy() {
 	})
 }
 
-// pods counts the addresses that pods were given.
-var pods atomic.Int32
-
-// podAddress is one that no other pod of the tests has.
-func podAddress() string {
-	n := pods.Add(1)
-	return fmt.Sprintf("10.250.%d.%d", 1+n/250, 1+n%250)
-}
-
 // serve runs an MCP server as the only pod of a Service, on port 8080.
 func (w *world) serve(namespace, name string, script mcpserver.Script) *mcpserver.Server {
 	w.t.Helper()
-	address := podAddress()
+	address := netns.PodAddress()
 	s := mcpserver.StartAt(w.t, address+":8080", script)
 	w.service(namespace, name, address)
 	return s
@@ -148,13 +139,16 @@ endpoints: [{addresses: [%[3]s], conditions: {ready: true}}]
 // namespaces of its own; none is ever deleted, as nothing would clear it.
 func (w *world) namespace(name string) string {
 	w.t.Helper()
-	name += fmt.Sprintf("-%d", pods.Add(1))
+	name += "-" + unique()
 	w.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
 	return name
 }
 
+// names counts those that unique has ended.
+var names atomic.Int32
+
 // unique ends names that no other test is to have.
-func unique() string { return fmt.Sprint(pods.Add(1)) }
+func unique() string { return fmt.Sprint(names.Add(1)) }
 
 // route is an HTTPRoute to Services, "name" or "name=weight".
 func route(namespace, name string, backends ...string) string {

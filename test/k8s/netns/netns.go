@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -21,6 +22,16 @@ import (
 
 // Addresses are those that every process of the network can listen on.
 var Addresses = netip.MustParsePrefix("10.250.0.0/16")
+
+// pods counts the addresses that pods were given.
+var pods atomic.Int32
+
+// PodAddress is one of Addresses that no other pod of the network has. Those of
+// 10.250.0.0/24 are left to tests that choose by themselves.
+func PodAddress() string {
+	n := pods.Add(1)
+	return fmt.Sprintf("10.250.%d.%d", 1+n/250, 1+n%250)
+}
 
 // insideEnv tells the test binary that it was started in its own network.
 const insideEnv = "MCP_GATEWAY_TEST_NETNS"
