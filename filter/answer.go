@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,10 +27,11 @@ const (
 type answerState struct {
 	mode   answerMode
 	status int
-	parser sse.Parser
-	buf    []byte
-	// pending is Decision.Pending.
-	pending []byte
+	// secrets are those that are still to be taken away, by bit.
+	secrets uint8
+	parser  sse.Parser
+	buf     []byte
+	pending []byte // see Pending
 	id      []byte // of an event
 	// given: the response was among the events.
 	given bool
@@ -50,6 +52,7 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
+	ofServer := s.phase == phaseServer && !s.denied
 	var a answerHeaders
 	for i := range headers {
 		h := &headers[i]
@@ -62,6 +65,10 @@ func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 			a.length = h.Value
 		case "content-encoding":
 			a.encoded = !strings.EqualFold(h.Value, "identity")
+		default:
+			if i := slices.Index(Secrets[:], h.Name); i >= 0 && ofServer {
+				s.answer.secrets |= 1 << i
+			}
 		}
 	}
 	if s.denied && (s.phase == phaseServer || s.phase == phaseBroker) {
@@ -152,7 +159,6 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 // hold has the host keep the answer back until its body is complete.
 func (s *Stream) hold() *Decision {
 	s.d.Action = NeedBody
-	s.pending()
 	return &s.d
 }
 
@@ -177,25 +183,26 @@ func (s *Stream) words() fromserver.Words {
 // mayLeave tells the host which answers are none of the core's business.
 func (s *Stream) mayLeave() {
 	// A large copy is let go of as soon as the answer begins.
-	if s.oneWay || s.resume || len(s.body) > keptBody || s.g.shared != nil {
+	if s.oneWay || s.resume || len(s.body) > keptBody {
 		return
 	}
 	s.d.PlainUnless = s.words()
 	s.d.PlainJSON = s.d.PlainUnless == 0
-	if !s.d.PlainJSON {
-		s.pending()
-	}
 }
 
-// pending leaves the host an answer for the case that the one at hand breaks off
-// while none of it has left: it will not ask for another one then.
-func (s *Stream) pending() {
-	if s.oneWay {
-		return
+// Pending is for a host that has to end a response while it is held back (NeedBody,
+// Ask, PlainUnless): the answer in its place, of the stream's memory, nil if nobody
+// waits for one.
+func (s *Stream) Pending() []byte {
+	switch {
+	case s.answer.mode == answerDenied:
+		return s.appendDenial(nil)
+	case s.oneWay:
+		return nil
 	}
 	s.answer.pending = jsonrpc.AppendError(s.answer.pending[:0], s.id, mcp.CodeInternalError,
 		"server "+s.target.server.name+" broke off its answer", nil)
-	s.d.Pending = s.answer.pending
+	return s.answer.pending
 }
 
 // sessionLost sends the request again in a new session, if it is still at hand.

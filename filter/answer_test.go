@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -159,12 +160,12 @@ func TestPlainUnless(t *testing.T) {
 		"a server without resources": {"weather_get_weather", 0},
 	} {
 		_, d := post(newGateway(t), call(test.tool))
-		if d.Action != Pass || d.Plain || d.PlainJSON != (test.words == 0) || d.PlainUnless != test.words || (len(d.Pending) > 0) != (test.words != 0) {
+		if d.Action != Pass || d.Plain || d.PlainJSON != (test.words == 0) || d.PlainUnless != test.words {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
 	_, d := post(erasGateway(t), stateless("tools/call", `"name":"both_add"`), statelessHeaders("tools/call", "both_add")...)
-	if want := fromserver.WordInputs | fromserver.WordEscape; d.PlainJSON || d.PlainUnless&want != want || len(d.Pending) == 0 {
+	if want := fromserver.WordInputs | fromserver.WordEscape; d.PlainJSON || d.PlainUnless&want != want {
 		t.Errorf("a stateless server: %+v", d)
 	}
 	large := strings.Replace(call("weather_get_weather"), `"arguments":{`, `"arguments":{"x":"`+strings.Repeat("x", keptBody)+`",`, 1)
@@ -180,12 +181,68 @@ func TestPending(t *testing.T) {
 	const want = `{"jsonrpc":"2.0","id":"x","error":{"code":-32603,"message":"server docs broke off its answer"}}`
 	for status, action := range map[string]Action{"200": NeedBody, "500": NeedBody, "404": Ask} {
 		s, d := post(newGateway(t), `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"search"}}`)
-		if d.Action != Pass || string(d.Pending) != want {
-			t.Fatalf("the host may search the answer without asking: %+v", d)
+		if got := s.Pending(); d.PlainUnless == 0 || string(got) != want {
+			t.Fatalf("while the host searches the answer: %s, %+v", got, d)
 		}
 		d = s.ResponseHeaders([]Header{{Name: ":status", Value: status}, {Name: "content-type", Value: "application/json"}}, false)
-		if d.Action != action || string(d.Pending) != want {
-			t.Errorf("status %s: action %d, %s", status, d.Action, d.Pending)
+		if got := s.Pending(); d.Action != action || string(got) != want {
+			t.Errorf("status %s: action %d, %s", status, d.Action, got)
 		}
+	}
+	if s, _ := post(newGateway(t), sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`)); s.Pending() != nil {
+		t.Errorf("nobody waits for an answer to an answer: %s", s.Pending())
+	}
+}
+
+// What is the gateway's of a server's answer does not leave.
+func TestSecretsOfServers(t *testing.T) {
+	t.Parallel()
+	secret := func(status, kind string) []Header {
+		return append(headersOf(status, kind), Header{"set-cookie", "a=b"}, Header{"Mcp-Session-Id", "x"},
+			Header{"mcp-session-id", "s"}, Header{"www-authenticate", "Bearer"}, Header{"set-cookie", "c=d"})
+	}
+	want := map[string]string{"mcp-session-id": "(removed)", "set-cookie": "(removed)", "www-authenticate": "(removed)"}
+	bare := func(d *Decision) bool {
+		e := edits(d)
+		delete(e, ":status")
+		return d.Action == Pass && maps.Equal(e, want)
+	}
+	for name, g := range map[string]*Gateway{"own": newGateway(t), "shared": newShare(t, sharedConfig())} {
+		s, _ := post(g, call("weather_get_weather"))
+		if d := s.ResponseHeaders(secret("200", "application/json"), false); !bare(d) {
+			t.Errorf("%s, an answer in JSON: action %v, edits %v", name, d.Action, edits(d))
+		}
+		s, _ = post(g, call("weather_get_weather"))
+		if d := s.ResponseHeaders(secret("200", "text/event-stream"), false); !bare(d) {
+			t.Errorf("%s, events: action %v, edits %v", name, d.Action, edits(d))
+		}
+		if d := s.ResponseBody([]byte("data: {}\n\n"), false); len(d.Edits) > 0 {
+			t.Errorf("%s, events: edits %v of headers that have gone", name, edits(d))
+		}
+		s, _ = post(g, call("weather_get_weather"))
+		if d := s.ResponseHeaders(secret("500", "application/json"), false); d.Action != NeedBody || len(d.Edits) > 0 {
+			t.Fatalf("%s, an error with a body: action %v, edits %v", name, d.Action, edits(d))
+		}
+		if d := s.ResponseBody([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}`), true); !bare(d) {
+			t.Errorf("%s, what was held back: action %v, edits %v", name, d.Action, edits(d))
+		}
+		s.Reset(g)
+		if d := s.ResponseHeaders(headersOf("200", "application/json"), false); len(d.Edits) > 0 {
+			t.Errorf("%s: those of the stream before: %v", name, edits(d))
+		}
+		// The broker's own session is the client's.
+		s, d := post(g, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+		if d.Action != Pass || !d.Plain {
+			t.Fatalf("%s, for the broker: action %v", name, d.Action)
+		}
+		if d := s.ResponseHeaders(secret("200", "text/html"), false); len(d.Edits) > 0 {
+			t.Errorf("%s, an answer of the broker: edits %v", name, edits(d))
+		}
+	}
+	// Nor of one that the operator's filter gives in a server's place.
+	s, _ := post(newGateway(t), call("weather_get_weather"))
+	s.Denied()
+	if d := s.ResponseHeaders(secret("302", "text/html"), true); len(d.Edits) > 0 {
+		t.Errorf("an operator's redirect: edits %v", edits(d))
 	}
 }

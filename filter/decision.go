@@ -80,10 +80,6 @@ type Decision struct {
 	Status  int
 	Body    []byte
 	Replace bool
-	// Pending, with a response that is or may be held back (NeedBody, Ask, PlainUnless),
-	// is the answer in its place should the host have to end it. It replaces one
-	// given before.
-	Pending []byte
 	// Reason is a short stable word for access logs and counters; Server names
 	// the server it concerns, if any.
 	Reason string
@@ -95,12 +91,11 @@ type Decision struct {
 	// Done tells that the stream needs no further calls.
 	Done bool
 	// Plain tells that an answer with status 200 and the type of JSON or of an
-	// event stream may leave without ResponseHeaders being called; PlainJSON
-	// the same of JSON alone.
+	// event stream may leave without ResponseHeaders being called; PlainJSON the
+	// same of a server's, if it is JSON, and without its Secrets.
 	Plain, PlainJSON bool
-	// PlainUnless tells that one of JSON may leave without ResponseHeaders being
-	// called if none of the words is in it. To find out, the host holds the answer
-	// back, with Pending in its place.
+	// PlainUnless is PlainJSON for one that none of the words is in. To find out, the
+	// host holds the answer back.
 	PlainUnless fromserver.Words
 	// Notes are set as dynamic metadata.
 	Notes []Note

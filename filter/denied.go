@@ -31,12 +31,10 @@ func (s *Stream) denial(headers []Header, status int, end bool) *Decision {
 	s.dropBody()
 	s.answer.mode, s.answer.status = answerDenied, status
 	s.answer.waits = has(headers, "retry-after")
-	s.d.Pending = s.appendDenial(nil)
 	if !end {
 		s.d.Action = NeedBody
 		return &s.d
 	}
-	s.d.Pending = nil
 	d := s.refuseData(status, denialCode(status), denialMessage(status), nil, "denied")
 	for i := range headers {
 		if !ofBody(headers[i].Name) {

@@ -39,8 +39,9 @@ type Gateway struct {
 	cfg       gatewayconfig.Filter
 	hostnames map[string]bool
 	origins   map[string]bool
-	auth      *auth   // nil lets in everybody
-	shared    *shared // nil where all traffic is the endpoint's
+	host      atomic.Pointer[string] // the last Host that was allowed, as it came
+	auth      *auth                  // nil lets in everybody
+	shared    *shared                // nil where all traffic is the endpoint's
 
 	table   atomic.Pointer[table]
 	fetched atomic.Int64 // when a fetch of the table was last begun
@@ -201,8 +202,16 @@ func (g *Gateway) hostAllowed(authority string) bool {
 	if len(g.hostnames) == 0 {
 		return true
 	}
+	if last := g.host.Load(); last != nil && *last == authority {
+		return true
+	}
 	host, ok := hostOf(authority)
-	return ok && (g.hostnames[host] || g.hostnames[strings.ToLower(host)])
+	if !ok || !g.hostnames[host] && !g.hostnames[strings.ToLower(host)] {
+		return false
+	}
+	own := strings.Clone(authority)
+	g.host.Store(&own)
+	return true
 }
 
 // hostOf takes the port off a Host or :authority value, and the brackets off an

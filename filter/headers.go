@@ -52,6 +52,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 			s.foreign = append(s.foreign, "origin")
 		case mcp.HeaderSession:
 			sessionCount++
+			s.hasSession = true
 			s.session = append(s.session[:0], h.Value...)
 		case mcp.HeaderProtocolVersion:
 			s.versions = s.versions || hasVersion
@@ -76,6 +77,7 @@ func (s *Stream) RequestHeaders(headers []Header, end bool, now int64) *Decision
 			}
 		}
 	}
+	s.isGet = method == "GET"
 	if i := bytes.IndexByte(s.path, '?'); i >= 0 {
 		s.path, s.hasQuery = s.path[:i], true
 	}

@@ -102,7 +102,7 @@ func TestBatchesGoToTheBroker(t *testing.T) {
 	}
 	// The client's own mark goes before the filter's comes.
 	d := post("mcp-protocol-version", "-", mcp.HeaderLong, "2")
-	if len(d.Edits) != 2 || !d.Edits[0].Remove || edit(d, mcp.HeaderLong) != "1" {
+	if len(d.Edits) != 3 || !d.Edits[0].Remove || edit(d, mcp.HeaderLong) != "1" {
 		t.Errorf("marked by the client: %+v", d.Edits)
 	}
 	for _, version := range []string{"2025-06-18", "2025-11-25", "2024-11-05", "2026-07-28"} {

@@ -39,7 +39,6 @@ func (s *Stream) replay() *Decision {
 		b = append(b, s.body...)
 	}
 	s.answer.buf = b
-	s.pending()
 	return s.ask(phaseReplay, Question{Method: "POST", Path: gatewayconfig.PathReplay, Body: b, Timeout: replayTimeout})
 }
 

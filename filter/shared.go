@@ -94,26 +94,3 @@ func under(path, base string) bool {
 	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(base, "/"))
 	return ok && (rest == "" || rest[0] == '/')
 }
-
-// secrets are headers of servers' answers that are for the gateway alone. In an Envoy
-// of the gateway's own the routes take them away.
-var secrets = [...]string{mcp.HeaderSession, "set-cookie", "www-authenticate"}
-
-// bare takes them from the answer of a server that d lets go. The headers of one that
-// is held back wait for its body.
-func (s *Stream) bare(d *Decision) *Decision {
-	if s.g.shared == nil || s.phase != phaseServer {
-		return d
-	}
-	switch {
-	case d.Action == NeedBody:
-		s.held = true
-	case d.Action == Pass && (s.held || !s.began):
-		s.held = false
-		for _, name := range secrets {
-			s.remove(name)
-		}
-	}
-	s.began = true
-	return d
-}

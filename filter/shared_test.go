@@ -103,49 +103,13 @@ func TestTwoHostsInSharedEnvoy(t *testing.T) {
 	}
 }
 
-// A call is aimed by authority and path alone, and what is the gateway's of an answer
-// does not leave.
+// A call is aimed by authority and path alone.
 func TestServersBehindSharedRoutes(t *testing.T) {
 	t.Parallel()
 	g := newShare(t, sharedConfig())
-	s, d := post(g, call("weather_get_weather"), "x-mcp-cluster", "forged")
+	_, d := post(g, call("weather_get_weather"), "x-mcp-cluster", "forged")
 	if e := edits(d); d.Action != Pass || !d.Reroute || e[":authority"] != "weather.mcp.local" || e["x-mcp-cluster"] != "(removed)" {
 		t.Fatalf("action %v, reroute %v, edits %v", d.Action, d.Reroute, e)
-	}
-	if d.Plain || d.PlainJSON || d.PlainUnless != 0 {
-		t.Error("answers leave without their headers being looked at")
-	}
-	bare := func(d *Decision) bool {
-		e := edits(d)
-		return d.Action == Pass && e["mcp-session-id"] == "(removed)" && e["set-cookie"] == "(removed)" && e["www-authenticate"] == "(removed)"
-	}
-	if d := s.ResponseHeaders(headersOf("200", "application/json"), false); !bare(d) {
-		t.Errorf("an answer in JSON: action %v, edits %v", d.Action, edits(d))
-	}
-
-	s, _ = post(g, call("weather_get_weather"))
-	if d := s.ResponseHeaders(headersOf("200", "text/event-stream"), false); !bare(d) {
-		t.Errorf("events: action %v, edits %v", d.Action, edits(d))
-	}
-	if d := s.ResponseBody([]byte("data: {}\n\n"), false); len(d.Edits) > 0 {
-		t.Errorf("events: edits %v of headers that have gone", edits(d))
-	}
-
-	s, _ = post(g, call("weather_get_weather"))
-	if d := s.ResponseHeaders(headersOf("500", "application/json"), false); d.Action != NeedBody {
-		t.Fatalf("an error with a body: action %v", d.Action)
-	}
-	if d := s.ResponseBody([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}`), true); !bare(d) {
-		t.Errorf("what was held back: action %v, edits %v", d.Action, edits(d))
-	}
-
-	// The broker's own session is the client's.
-	s, d = post(g, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
-	if d.Action != Pass || !d.Plain {
-		t.Fatalf("for the broker: action %v", d.Action)
-	}
-	if d := s.ResponseHeaders(headersOf("200", "text/html"), false); len(d.Edits) > 0 {
-		t.Errorf("an answer of the broker: edits %v", edits(d))
 	}
 }
 

@@ -136,7 +136,7 @@ func (s *Stream) forwardStateless(now int64) *Decision {
 	d.Action = Pass
 	s.mayLeave()
 	s.address()
-	s.remove(mcp.HeaderSession)
+	s.dropSession()
 	if s.hasCoding {
 		s.remove("accept-encoding") // an answer that is looked into must be plain
 	}

@@ -28,7 +28,7 @@ func FuzzStatelessBody(f *testing.F) {
 	}
 	g := erasGateway(f)
 	f.Fuzz(func(t *testing.T, body []byte, method, name string) {
-		headers := statelessHeaders(method, name)
+		headers := statelessHeaders(method, name, mcp.HeaderSession, "s1")
 		s, d := post(g, string(body), headers...)
 		if d.Action == Reply {
 			if !json.Valid(d.Body) {

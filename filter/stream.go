@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"strconv"
-
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/policy"
@@ -36,22 +34,24 @@ type Stream struct {
 	d     Decision
 
 	// From the request's headers, copied.
-	session   []byte // with the endpoint, see bindSession
-	version   []byte
-	path      []byte
-	endpoint  []byte // the view's name; empty for the gateway's own
-	isDelete  bool
-	hasLength bool // content-length
-	hasCoding bool // accept-encoding
-	hasQuery  bool
-	messages  bool     // a message of an HTTP+SSE client
-	repeats   bool     // a header that only stateless revisions have, kept in mirror
-	versions  bool     // more than one MCP-Protocol-Version
-	owned     []string // headers of the client that are the gateway's or Envoy's to set
-	foreign   []string // those that are for no server, unless it is configured so
-	kept      []keptHeader
-	keptText  []byte
-	bearer    []byte // the client's verified token
+	session    []byte // with the endpoint, see bindSession
+	version    []byte
+	path       []byte
+	endpoint   []byte // the view's name; empty for the gateway's own
+	isDelete   bool
+	isGet      bool
+	hasSession bool // mcp-session-id, be it empty
+	hasLength  bool // content-length
+	hasCoding  bool // accept-encoding
+	hasQuery   bool
+	messages   bool     // a message of an HTTP+SSE client
+	repeats    bool     // a header that only stateless revisions have, kept in mirror
+	versions   bool     // more than one MCP-Protocol-Version
+	owned      []string // headers of the client that are the gateway's or Envoy's to set
+	foreign    []string // those that are for no server, unless it is configured so
+	kept       []keptHeader
+	keptText   []byte
+	bearer     []byte // the client's verified token
 	// principal is who sends the request; nil unless that has to be proved.
 	principal *principal.Principal
 	hasKey    bool // an API key, good or not
@@ -75,8 +75,6 @@ type Stream struct {
 	entered  int64 // when the host last entered: an Ask is that old
 	resume   bool  // a GET for a server
 	denied   bool  // see Denied
-	// Of the answer of a server, see bare: its headers have been seen, or are held back.
-	began, held bool
 	// Of a stateless revision: nothing is done for a session of its client.
 	stateless    bool
 	capabilities []byte // its client's, raw
@@ -108,14 +106,13 @@ func (s *Stream) Reset(g *Gateway) {
 	s.session, s.version, s.path, s.owned, s.foreign = s.session[:0], s.version[:0], s.path[:0], s.owned[:0], s.foreign[:0]
 	s.principal, s.hasKey = nil, false
 	s.kept, s.keptText, s.bearer, s.credential, s.reauthorized = s.kept[:0], s.keptText[:0], s.bearer[:0], nil, false
-	s.isDelete, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false
+	s.isDelete, s.isGet, s.hasSession, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
 	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
-	s.began, s.held = false, false
 	s.target, s.label, s.tool, s.tasks, s.backend = target{}, "", "", "", backend{}
 	s.access.decided, s.access.arguments = false, nil
-	s.answer.mode = answerPlain
+	s.answer.mode, s.answer.secrets = answerPlain, 0
 }
 
 // RequestBody decides a POST by its whole body. now is as in RequestHeaders.
@@ -252,117 +249,6 @@ func (s *Stream) reference(body []byte) string {
 	}
 	s.span = jsonrpc.Span{}
 	return "ref.type"
-}
-
-// toBroker passes the request on as it is.
-func (s *Stream) toBroker() *Decision {
-	s.phase = phaseBroker
-	s.d.Action = Pass
-	s.d.Plain = !s.isDelete
-	s.dropOwned()
-	if s.principal != nil && s.principal.Claims == nil {
-		s.set(mcp.HeaderClient, []byte(s.principal.Client))
-	}
-	s.prove()
-	s.noteRequest()
-	return &s.d
-}
-
-// prove shows the broker that the request has passed here.
-func (s *Stream) prove() {
-	if len(s.g.proof) > 0 {
-		s.set(mcp.HeaderProof, s.g.proof)
-	}
-}
-
-// toBrokerLong does so with what takes as long as the calls in it, or for as
-// long as the client listens: it has a route of its own, without a deadline.
-func (s *Stream) toBrokerLong() *Decision {
-	d := s.toBroker()
-	if s.g.cfg.Policies {
-		s.set(mcp.HeaderLong, longUnknown)
-	} else {
-		s.set(mcp.HeaderLong, longMark)
-	}
-	d.Reroute = true
-	return d
-}
-
-// forward sends the request to the chosen server.
-func (s *Stream) forward(now int64) *Decision {
-	if d := s.withToken(now); d != nil {
-		return d
-	}
-	srv := s.target.server
-	s.phase = phaseServer
-	d := &s.d
-	d.Action = Pass
-	s.mayLeave()
-	s.address()
-	if len(s.backend.id) > 0 {
-		s.set(mcp.HeaderSession, s.backend.id)
-	} else {
-		s.remove(mcp.HeaderSession)
-	}
-	if string(s.version) != string(s.backend.version) {
-		// Negotiated with the server, it may differ from the client's own.
-		s.reply = append(s.reply[:0], s.backend.version...)
-		s.set(mcp.HeaderProtocolVersion, s.reply)
-	}
-	if s.hasCoding {
-		s.remove("accept-encoding") // an answer that is looked into must be plain
-	}
-	switch {
-	case s.resume && len(s.scratch) > 0:
-		s.set("last-event-id", s.scratch)
-	case s.resume:
-	case !s.oneWay:
-		s.g.hints.note(s.session, s.id, srv.hint)
-	}
-	s.rename()
-	s.goOn(now)
-	return d
-}
-
-// address aims the request's headers at its server.
-func (s *Stream) address() {
-	srv := s.target.server
-	s.dropOwned()
-	s.dress()
-	s.d.Reroute = true
-	if s.g.shared == nil { // else Envoy finds the route by authority and path
-		s.set(mcp.HeaderCluster, srv.cluster)
-	}
-	s.set(":authority", srv.authority)
-	if s.hasQuery || string(s.path) != string(srv.path) {
-		s.set(":path", srv.path)
-	}
-	if srv.bridged {
-		s.prove()
-	}
-}
-
-// rename gives the server the name that it knows.
-func (s *Stream) rename() {
-	if s.target.token == nil {
-		return
-	}
-	s.d.Splice = Splice{Start: s.span.Start, End: s.span.End, With: s.target.token}
-	if s.hasLength {
-		s.length = strconv.AppendInt(s.length[:0], int64(s.size-(s.span.End-s.span.Start)+len(s.target.token)), 10)
-		s.set("content-length", s.length)
-	}
-}
-
-// goOn keeps the table fresh and notes where the request goes.
-func (s *Stream) goOn(now int64) {
-	if s.g.begin(now, revalidateEvery) {
-		s.d.Revalidate = true
-	}
-	if s.g.cfg.Metadata {
-		s.noteTarget()
-	}
-	s.noteRequest()
 }
 
 // Close is for a host that has no more to do with the stream, whether it came to

@@ -90,30 +90,35 @@ func (h Host) stats() *metricsv3.StatsConfig {
 // this name.
 const noFilter = "mcp-no-filter"
 
-// marked has routes to the broker, behind those of the servers, take only what
-// the filter has let pass, and refuses all else: contrib's filter for Go lets
-// everything pass where a library has not registered the plugin. A client can send
-// no such mark (early).
-//
-// What is refused has a route nevertheless: filters in front of ours, as for CORS,
-// look at what the route that a request has at first is configured with, and take
-// none that answers by itself.
-func (h Host) marked(broker []*routev3.Route) []*routev3.Route {
+// marked has routes that name no choice of the filter's take only what it has let
+// pass: contrib's filter for Go lets everything pass where a library has not
+// registered the plugin. A client can send no such mark (early).
+func (h Host) marked(unchosen []*routev3.Route) []*routev3.Route {
 	if h != HostGolang {
-		return broker
+		return unchosen
 	}
 	mark := &routev3.HeaderMatcher{Name: mcp.HeaderFilter, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
-	for _, r := range broker {
+	for _, r := range unchosen {
 		r.Match.Headers = append(r.Match.Headers, mark)
 	}
-	return append(broker, &routev3.Route{
+	return unchosen
+}
+
+// refusedRoutes are for what has neither a mark nor a choice. It has a route
+// nevertheless: filters in front of ours, as for CORS, look at what the route that a
+// request has at first is configured with, and take none that answers by itself.
+func (h Host) refusedRoutes() []*routev3.Route {
+	if h != HostGolang {
+		return nil
+	}
+	return []*routev3.Route{{
 		Name:  noFilter,
 		Match: anyPath(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier:            &routev3.RouteAction_Cluster{Cluster: noFilter},
 			ClusterNotFoundResponseCode: routev3.RouteAction_SERVICE_UNAVAILABLE,
 		}},
-	})
+	}}
 }
 
 // validateClusters has a static Envoy accept that there is no cluster noFilter.

@@ -22,9 +22,8 @@ import (
 
 // How long a client may take, and how much of one connection Envoy holds.
 const (
-	headersTimeout = 10 * time.Second // to send a request's headers
-	requestTimeout = 2 * time.Minute  // to send all of a request
-	clientIdle     = time.Hour        // between two requests of a connection
+	requestTimeout = 2 * time.Minute // to send all of a request
+	clientIdle     = time.Hour       // between two requests of a connection
 
 	// connectionBuffer bounds what a connection holds for a slow peer. Bodies
 	// that the filter reads whole have a limit of their own (bodyBuffer).
@@ -91,9 +90,9 @@ func connectionManager(g *gateway.Gateway, p Params) (*hcmv3.HttpConnectionManag
 			InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
 		},
 		// For all streams but those whose route says otherwise.
-		StreamIdleTimeout:     durationpb.New(brokerIdle),
-		RequestHeadersTimeout: durationpb.New(headersTimeout),
-		// A body that comes byte by byte is never idle.
+		StreamIdleTimeout: durationpb.New(brokerIdle),
+		// What comes byte by byte is never idle. Headers have no time of their own: who
+		// wants to hold a connection may leave it idle.
 		RequestTimeout: durationpb.New(requestTimeout),
 		LocalReplyConfig: &hcmv3.LocalReplyConfig{Mappers: append([]*hcmv3.ResponseMapper{
 			brokenOff(),

@@ -11,7 +11,6 @@ import (
 	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -64,13 +63,8 @@ func carriedRoutes(servers []gateway.Server) []*routev3.Route {
 			continue
 		}
 		list = append(list, &routev3.Route{
-			Name: "broker-long-" + s.Name,
-			Match: anyPath(&routev3.HeaderMatcher{
-				Name: mcp.HeaderLong,
-				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-					MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s.Name},
-				}},
-			}),
+			Name:                 "broker-long-" + s.Name,
+			Match:                anyPath(toCluster(exactly(ClusterBroker)), header(mcp.HeaderLong, exactly(s.Name))),
 			Action:               long(servers),
 			TypedPerFilterConfig: perServer(s),
 		})

@@ -43,6 +43,9 @@ func TestEnvoyKeepsOldClientsAtOneReplica(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if path != "" {
+				req.Header.Set(envoytest.HeaderServer, envoyconfig.ClusterBroker)
+			}
 			resp, err := http.DefaultClient.Do(req)
 			if err != nil {
 				t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // Names of resources that other parts rely on.
@@ -29,7 +30,7 @@ const (
 	FilterName      = "mcp-gateway"
 	// ClusterBroker is the broker's public listener, ClusterInternal its
 	// internal API, which the filter asks.
-	ClusterBroker   = "mcp-broker"
+	ClusterBroker   = gatewayconfig.ClusterBroker
 	ClusterInternal = "mcp-broker-internal"
 	// ClusterControlPlane is where Envoy gets its resources from.
 	ClusterControlPlane = "mcp-controlplane"

@@ -33,23 +33,26 @@ const slack = 64 << 10
 // for, in bytes; it lifts connectionBuffer.
 func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.Limits.Body) + slack }
 
-// routes is the route table: servers, each chosen by the filter with the name of
-// its cluster, and the broker for all the rest. Envoy tries one route after the
-// other, and twice for each request, so servers that are alike have one in common.
+// routes is the route table. Envoy tries one route after the other, when a request
+// comes and again when the filter has chosen, so what most requests meet stands in
+// front: the broker for what nothing was chosen for, which has to answer in time, and
+// one route for all servers that are alike.
 func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 	servers := g.EnabledServers()
 	slices.SortFunc(servers, func(a, b gateway.Server) int { return strings.Compare(a.Name, b.Name) })
-	// What every request meets before the filter has chosen a server: an event
-	// stream, or an answer of the broker's, which has to come in time.
-	broker := append(oldClientRoutes(g), &routev3.Route{Name: "broker-streams", Match: anyPath(isGet()), Action: toBroker(0)})
-	broker = append(broker, carriedRoutes(servers)...)
-	broker = append(broker,
-		&routev3.Route{Name: "broker-long", Match: anyPath(isLong()), Action: long(servers)},
-		&routev3.Route{Name: "broker", Match: anyPath(), Action: toBroker(brokerTimeout)})
-	for _, r := range broker {
+	unchosen := []*routev3.Route{{Name: "broker", Match: anyPath(lacks(mcp.HeaderCluster)), Action: toBroker(brokerTimeout)}}
+	chosen := append(oldClientRoutes(g), carriedRoutes(servers)...)
+	chosen = append(chosen,
+		&routev3.Route{Name: "broker-streams", Match: anyPath(toCluster(exactly(ClusterBroker)), isGet()), Action: toBroker(0)},
+		&routev3.Route{Name: "broker-long", Match: anyPath(toCluster(exactly(ClusterBroker))), Action: long(servers)})
+	for _, r := range unchosen {
 		r.RequestHeadersToAdd = peerAddress()
 	}
-	list := append(serverRoutes(servers), p.Host.marked(broker)...)
+	for _, r := range chosen {
+		r.RequestHeadersToAdd = peerAddress()
+		r.RequestHeadersToRemove = []string{mcp.HeaderCluster}
+	}
+	list := slices.Concat(p.Host.marked(unchosen), serverRoutes(servers), chosen, p.Host.refusedRoutes())
 	return &routev3.RouteConfiguration{
 		Name:             RouteConfigName,
 		ValidateClusters: p.Host.validateClusters(),
@@ -77,7 +80,8 @@ func oldClientRoutes(g *gateway.Gateway) []*routev3.Route {
 				ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
 			},
 		}}
-		match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}}
+		match := anyPath(toCluster(exactly(ClusterBroker)))
+		match.PathSpecifier = &routev3.RouteMatch_Path{Path: path}
 		return &routev3.Route{Name: name, Match: match, Action: action}
 	}
 	return []*routev3.Route{
@@ -122,15 +126,23 @@ func long(servers []gateway.Server) *routev3.Route_Route {
 	return action
 }
 
-func isGet() *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{Name: ":method", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "GET"},
-	}}}
+func header(name string, value *matcherv3.StringMatcher) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value}}
 }
 
-// isLong matches what the filter has found to take as long as a call.
-func isLong() *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{Name: mcp.HeaderLong, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
+func exactly(value string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value}}
+}
+
+func isGet() *routev3.HeaderMatcher { return header(":method", exactly("GET")) }
+
+// toCluster matches what the filter has chosen.
+func toCluster(name *matcherv3.StringMatcher) *routev3.HeaderMatcher {
+	return header(mcp.HeaderCluster, name)
+}
+
+func lacks(name string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
 }
 
 func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {
@@ -146,8 +158,11 @@ func serverRoutes(servers []gateway.Server) []*routev3.Route {
 		s := &servers[i]
 		if l := limitsOf(s); l != usual || s.Bridged() || len(s.EnvoyFilters) > 0 {
 			name := gatewayconfig.ServerCluster(s.Name)
-			r := serverRoute(name, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}, l)
+			r := serverRoute(name, exactly(name), l)
 			r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: clusterOf(s)}
+			if s.Bridged() {
+				r.GetRoute().HostRewriteSpecifier = nil // by the filter's the broker knows it
+			}
 			r.TypedPerFilterConfig = perServer(s)
 			list = append(list, r)
 		}
@@ -184,20 +199,19 @@ func serverRoute(name string, cluster *matcherv3.StringMatcher, l limits) *route
 		Timeout: durationpb.New(l.timeout),
 		// No retries: a tool must not run twice, and the mere possibility has
 		// Envoy keep a copy of every body.
+		HostRewriteSpecifier: &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: wrapperspb.Bool(true)},
 	}
 	if l.idle != brokerIdle { // else it is the listener's, already running
 		action.IdleTimeout = durationpb.New(l.idle)
 	}
 	return &routev3.Route{
-		Name: name,
-		Match: anyPath(&routev3.HeaderMatcher{
-			Name: mcp.HeaderCluster, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: cluster},
-		}),
+		Name:   name,
+		Match:  anyPath(toCluster(cluster)),
 		Action: &routev3.Route_Route{Route: action},
 		// The client's credentials are gone by now, and the server's are there: both
-		// is the filter's to do, as what stands here can be read in /config_dump.
-		RequestHeadersToRemove:  []string{mcp.HeaderCluster},
-		ResponseHeadersToRemove: []string{mcp.HeaderSession, "set-cookie", "www-authenticate"},
+		// is the filter's to do, as what stands here can be read in /config_dump. Of
+		// the answer it takes what is no client's business.
+		RequestHeadersToRemove: []string{mcp.HeaderCluster},
 	}
 }
 

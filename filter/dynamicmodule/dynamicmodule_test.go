@@ -84,12 +84,6 @@ func TestEncode(t *testing.T) {
 			[]string{"1 :method=POST", "1 :path=/v1/resolve", "1 host=mcp-broker", "1 authorization=Bearer s3cret", "1 content-type=application/json", "4 ={}"},
 		},
 		{
-			"HeldBack",
-			filter.Decision{Action: filter.NeedBody, Pending: []byte(`{"id":1}`)},
-			Verdict(filter.NeedBody),
-			[]string{`8 ={"id":1}`},
-		},
-		{
 			"EmptiedChunk",
 			filter.Decision{Action: filter.Pass, Replace: true},
 			Verdict(filter.Pass) | Replace,

@@ -33,7 +33,6 @@ const (
 	recordNote   = 5
 	recordCount  = 6
 	recordPanic  = 7
-	recordHeld   = 8
 )
 
 // Encode appends the records of d to dst: per record three uint32 in the
@@ -60,7 +59,7 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	}
 	v |= Verdict(d.PlainUnless) * PlainUnless
 	if d.Action == filter.Ask {
-		return held(c.EncodeQuestion(dst, d.Question), d), v
+		return c.EncodeQuestion(dst, d.Question), v
 	}
 	for i := range d.Edits {
 		e := &d.Edits[i]
@@ -70,7 +69,6 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 			dst = record(dst, recordSet, e.Name, e.Value)
 		}
 	}
-	dst = held(dst, d)
 	if d.Splice.Start != d.Splice.End {
 		var at [8]byte
 		binary.NativeEndian.PutUint32(at[:], uint32(d.Splice.Start))
@@ -91,14 +89,6 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 		dst = append(append(dst, d.Reason...), d.Server...)
 	}
 	return dst, v
-}
-
-// held appends what a client gets if an answer breaks off that is held back.
-func held(dst []byte, d *filter.Decision) []byte {
-	if len(d.Pending) == 0 {
-		return dst
-	}
-	return record(dst, recordHeld, "", d.Pending)
 }
 
 // EncodeQuestion appends the headers and the body of a question to the broker.

@@ -96,11 +96,10 @@ func (s *Stream) carryResponse(d *filter.Decision) api.StatusType {
 // complete. Envoy answers by itself then and shows that to no filter: the
 // listener's local replies are made of this while it is there.
 func (s *Stream) hold(d *filter.Decision) {
-	if len(d.Pending) == 0 {
-		return
+	if answer := s.core.Pending(); answer != nil {
+		s.note("held", answer)
+		s.held, s.server = true, d.Server
 	}
-	s.note("held", d.Pending)
-	s.held, s.server = true, d.Server
 }
 
 // reply ends the stream. Envoy may destroy it before the call that sends the reply

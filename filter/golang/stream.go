@@ -1,6 +1,7 @@
 package golang
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -174,11 +175,16 @@ func (s *Stream) responseBody(end bool) api.StatusType {
 // more: status 200 and JSON or, where the core said so, the other type of an MCP
 // answer.
 func (s *Stream) ordinary(headers api.ResponseHeaderMap) bool {
-	if headers.GetRaw(":status") != "200" {
+	if headers.GetRaw(":status") != "200" || s.plainJSON && hasSecret(headers) {
 		return false
 	}
 	kind := headers.GetRaw("content-type") // memory of Envoy
 	return strings.HasPrefix(kind, "application/json") || s.plain && strings.HasPrefix(kind, "text/event-stream")
+}
+
+// hasSecret reports whether a server's answer has anything to be taken away.
+func hasSecret(headers api.ResponseHeaderMap) bool {
+	return slices.ContainsFunc(filter.Secrets[:], func(name string) bool { return headers.GetRaw(name) != "" })
 }
 
 // OnLog implements api.StreamFilter: Envoy is about to destroy the stream.

@@ -36,7 +36,7 @@ func TestColdCallAsksAndGoesOn(t *testing.T) {
 	}
 	h := e.request.headers
 	for name, want := range map[string]string{
-		"x-mcp-cluster": "mcp-server-a", ":authority": "a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
+		"x-mcp-cluster": "mcp-server-a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
 	} {
 		if got := h.values(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

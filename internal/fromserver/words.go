@@ -1,6 +1,9 @@
 package fromserver
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Words is a set of texts. What a message is to be changed for, or refused for,
 // has one of them in it: a message without any is fit for a client as it is, and a
@@ -22,6 +25,22 @@ const (
 
 // Texts are the words by the number of their bit.
 var Texts = [...]string{`"method"`, `"uri"`, `"taskId"`, `"elicitations"`, `inputRequests`, `\u00`}
+
+// Rarest is the place of the byte of a word of Texts that other texts have least of.
+func Rarest(word string) int {
+	const common = `"etaoinshrdlcumwfgypbvkjxqz` // in this order
+	at, rarest := 0, -1
+	for i := range len(word) {
+		rank := strings.IndexByte(common, word[i])
+		if rank < 0 {
+			rank = len(common)
+		}
+		if rank > rarest {
+			at, rarest = i, rank
+		}
+	}
+	return at
+}
 
 // WordsOf are those that Rewrite looks for.
 func WordsOf(label string) Words {

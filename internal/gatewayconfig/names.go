@@ -47,5 +47,8 @@ const (
 	PartialFail Partial = "fail"
 )
 
+// ClusterBroker is Envoy's cluster of the broker's public listener.
+const ClusterBroker = "mcp-broker"
+
 // ServerCluster is Envoy's cluster of a server.
 func ServerCluster(server string) string { return "mcp-server-" + server }

@@ -63,8 +63,9 @@ const (
 	HeaderName            = "mcp-name"   // modern revisions only
 	HeaderParamPrefix     = "mcp-param-" // modern revisions only: mirrored arguments
 
-	// HeaderCluster carries the cluster of the chosen server from the filter to
-	// Envoy's route table. No request of a client keeps it.
+	// HeaderCluster carries what the filter has chosen to Envoy's route table: the
+	// cluster of a server, or the broker's for what Envoy must not end early. No
+	// request of a client keeps it.
 	HeaderCluster = "x-mcp-cluster"
 	// HeaderLong marks a request on its way from the filter to the broker that
 	// takes as long as a server takes, or a client listens.

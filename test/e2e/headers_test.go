@@ -10,6 +10,36 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
+// Also where the filter looks at nothing else of an answer.
+func TestServersSessionsStayWithTheGateway(t *testing.T) {
+	t.Parallel()
+	s := mcpserver.Start(t, tools("plain", "json", "events"))
+	secret := func(x *mcpserver.Exchange) {
+		x.Header().Set("Mcp-Session-Id", "servers-own")
+		x.Header().Add("Set-Cookie", "secret=1")
+		x.Header().Add("Set-Cookie", "secret=2")
+		x.Header().Set("WWW-Authenticate", "secret")
+		x.Header().Set("X-Custom-Answer", "kept")
+	}
+	s.Handle("tools/call", "json", func(x *mcpserver.Exchange) { secret(x); x.Result(`{}`) })
+	s.Handle("tools/call", "events", func(x *mcpserver.Exchange) {
+		secret(x)
+		x.Stream().Send(x.ResultMessage(`{}`))
+	})
+	c := harness.Connect(t, harness.Run(t, harness.Config{Servers: []harness.Server{behind(s, "plain")}}).URL)
+	for _, tool := range []string{"plain_json", "plain_events"} {
+		r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `"}}`)
+		if r.Status != http.StatusOK || !strings.Contains(r.Body, `"result":{}`) || r.Header.Get("X-Custom-Answer") != "kept" {
+			t.Errorf("%s: %s", tool, r)
+		}
+		for _, name := range []string{"Mcp-Session-Id", "Set-Cookie", "Www-Authenticate"} {
+			if got := r.Header.Values(name); len(got) > 0 {
+				t.Errorf("%s: the client got %s: %s", tool, name, got)
+			}
+		}
+	}
+}
+
 func TestCredentialsStayOnTheirSide(t *testing.T) {
 	t.Parallel()
 	a, b := mcpserver.Start(t, one("a")), mcpserver.Start(t, one("b"))

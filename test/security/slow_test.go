@@ -21,7 +21,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	a := mcpserver.Start(t, script("a"))
 	p := harness.RunEdited(t, harness.Config{Servers: []harness.Server{{Name: "a", URL: a.URL(), Prefix: "a_"}}},
-		"request_headers_timeout: 10s", "request_headers_timeout: 1s", "request_timeout: 120s", "request_timeout: 2s")
+		"request_timeout: 120s", "request_timeout: 2s")
 	c := harness.Connect(t, p.URL)
 	addr := strings.TrimSuffix(strings.TrimPrefix(p.URL, "http://"), "/mcp")
 	start := head("/mcp", "localhost", c.Session(), "")

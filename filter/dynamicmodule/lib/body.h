@@ -28,7 +28,7 @@ whole received(void* envoy, envoy_enum which);
 whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
 
 // Whether one of the words that set has the bits of is in a body.
-bool contains(const whole* w, char* const words[MCP_WORDS], uint32_t set);
+bool contains(const whole* w, const mcp_word words[MCP_WORDS], uint32_t set);
 
 // Replaces the bytes from start to end of a request's body. Shorter ones that lie
 // in the first chunk are replaced in place: what stands before them moves back,

@@ -63,13 +63,6 @@ static void note(mcp_filter* f, envoy_bytes key, envoy_bytes value) {
   CALLBACK(http_set_dynamic_metadata_string)(f->envoy, bytes("mcp", 3), key, value);
 }
 
-static void keep_pending(mcp_filter* f, envoy_bytes text) {
-  free(f->pending);
-  f->pending = malloc(text.length);
-  f->pending_length = text.length;
-  memcpy(f->pending, text.ptr, text.length);
-}
-
 // Applies header edits, notes and counters; returns the cut and the body.
 static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_record* cut,
                   uint32_t range[2], envoy_bytes* with, envoy_bytes* body) {
@@ -102,9 +95,6 @@ static void apply(mcp_filter* f, const mcp_out* out, envoy_enum which, mcp_recor
       case MCP_PANIC:
         recovered(f, key);
         break;
-      case MCP_HELD:
-        keep_pending(f, value);
-        break;
     }
   }
 }
@@ -117,18 +107,8 @@ static void raise_limit(mcp_filter* f, uint64_t limit) {
 }
 
 void hold_response(mcp_filter* f) {
-  f->need_response = true;
-  f->held = f->pending != NULL;
+  f->need_response = f->held = true;
   raise_limit(f, f->config->response_limit);
-}
-
-static void hold_with(mcp_filter* f, const mcp_out* out) {
-  mcp_record r;
-  envoy_bytes key, value;
-  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
-    if (r.kind == MCP_HELD) keep_pending(f, value);
-  }
-  f->held = f->pending != NULL;
 }
 
 void release_response(mcp_filter* f) { f->held = false; }
@@ -137,13 +117,20 @@ void release_response(mcp_filter* f) { f->held = false; }
 // and lets no filter change that. What it is to say is put into the stream's
 // metadata: the listener's local replies are made of it.
 void broken_off(mcp_filter* f) {
-  if (!f->held) return;
+  if (!f->held || f->handle == 0) return;
+  char room[OUT_ROOM];
+  mcp_out out;
+  out_init(&out, room);
+  mcpPending(f->handle, &out);
+  if (out.length == 0) return;
   f->held = f->replaying = f->searching = false;
   f->replied = true;
-  note(f, bytes("held", 4), bytes(f->pending, f->pending_length));
+  note(f, bytes("held", 4), bytes(out_bytes(&out), out.length));
+  free(out.large);
   envoy_bytes server = bytes(NULL, 0);
   CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-cluster", 13), &server, 0, NULL);
-  if (server.length > 11) server = bytes(server.ptr + 11, server.length - 11);  // mcp-server-
+  server = server.length > 11 ? bytes(server.ptr + 11, server.length - 11)  // mcp-server-
+                              : bytes(NULL, 0);
   count(f, bytes("broken_off", 10), server);
 }
 
@@ -268,10 +255,12 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
                                      bool both) {
   char room[OUT_ROOM];
   if ((verdict & MCP_ACTION_MASK) == MCP_ASK) {
-    hold_with(f, out);
     f->replaying = ask(f, out);
     finish(f, verdict, out);
-    if (f->replaying) return HOLD;
+    if (f->replaying) {
+      f->held = true;
+      return HOLD;
+    }
     out_init(out, room);
     verdict = mcpReplayed(f->handle, NULL, 0, NULL, 0, out);
   }
@@ -279,12 +268,10 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
     case MCP_REPLY:
       reply(f, verdict, out);
       return ENDED;
-    case MCP_NEED_BODY: {
-      hold_with(f, out);
+    case MCP_NEED_BODY:
       finish(f, verdict, out);
       hold_response(f);
       return HOLD;
-    }
     default: {
       mcp_record cut;
       uint32_t range[2];

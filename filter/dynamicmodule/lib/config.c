@@ -51,7 +51,8 @@ void ON(http_filter_config_destroy)(const void* config) {
   mcp_config* c = (mcp_config*)config;
   CALLBACK(http_filter_config_scheduler_delete)(c->scheduler);
   mcpConfigClose(c->handle);
-  for (int i = 0; i < MCP_WORDS; i++) free(c->words[i]);
+  for (int i = 0; i < MCP_WORDS; i++) free(c->words[i].text);
+  for (int i = 0; i < MCP_SECRETS; i++) free(c->secrets[i]);
   free(c->cluster);
   free(c);
 }

@@ -31,9 +31,6 @@ typedef struct {
   bool replied;
   bool denied;      // a filter of the operator's answers in place of a server
   bool held;        // a response is held back
-  // What to answer if Envoy ends a response that is held back; NULL for its own words.
-  char* pending;
-  size_t pending_length;
 } mcp_filter;
 
 // What a verdict has come to: the message may go on, is held back, or the stream

@@ -48,7 +48,6 @@ enum {
   MCP_NOTE = 5,    // dynamic metadata
   MCP_COUNT = 6,   // key: reason; value: server
   MCP_PANIC = 7,   // key: the phase in which one was recovered
-  MCP_HELD = 8,    // value: the answer if the one that is held back breaks off
 };
 
 // The first entry of a request into Go.
@@ -63,7 +62,14 @@ typedef struct {
   size_t spent_count;
 } mcp_entry;
 
-enum { MCP_COUNTERS = 2, MCP_WORDS = 6 };
+enum { MCP_COUNTERS = 2, MCP_WORDS = 6, MCP_SECRETS = 3 };
+
+// A word that answers are searched for.
+typedef struct {
+  char* text;
+  size_t length;
+  size_t rare;  // the place of its byte that texts have least of
+} mcp_word;
 
 // What the module uses.
 typedef struct {
@@ -86,7 +92,8 @@ typedef struct {
   uint64_t response_limit;
   uint64_t ask_timeout_ms;
   bool policies;        // filters of the operator's stand behind this one
-  char* words[MCP_WORDS];  // that MCP_UNLESS_SHIFT is about, by bit
+  mcp_word words[MCP_WORDS];  // that MCP_UNLESS_SHIFT is about, by bit
+  char* secrets[MCP_SECRETS];  // headers of a server's answer that no client gets
   char* cluster;        // of the broker's internal API
   size_t cluster_length;
 } mcp_config;

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -34,8 +33,7 @@ func main() {}
 // One process has one module: what C refers to by number lives here.
 var (
 	streams dynamicmodule.Streams
-	configs sync.Map // uint64 -> *dynamicmodule.Config
-	lastID  uint64   // of a configuration; main thread only
+	configs dynamicmodule.Configs
 )
 
 // memory is memory of C as a slice, valid during the call.
@@ -82,8 +80,9 @@ func headers(p *C.envoy_header, n C.size_t) []filter.Header {
 	return unsafe.Slice((*filter.Header)(unsafe.Pointer(p)), int(n))
 }
 
-// A change of either layout, or of the number of words, must not compile.
+// A change of either layout, or of the number of words or secrets, must not compile.
 const (
+	_ = uint(C.MCP_SECRETS-len(filter.Secrets)) + uint(len(filter.Secrets)-C.MCP_SECRETS)
 	_ = uint(C.MCP_WORDS-len(fromserver.Texts)) + uint(len(fromserver.Texts)-C.MCP_WORDS)
 	_ = unsafe.Sizeof(filter.Header{}) - unsafe.Sizeof(C.envoy_header{})
 	_ = unsafe.Sizeof(C.envoy_header{}) - unsafe.Sizeof(filter.Header{})
@@ -110,33 +109,28 @@ func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok
 		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
 		return 0
 	}
-	lastID++
-	configs.Store(lastID, config)
 	f := config.Gateway.Config()
-	c.handle = C.uint64_t(lastID)
+	c.handle = C.uint64_t(configs.Add(config))
 	c.body_limit = C.uint64_t(f.BodyLimit)
 	c.response_limit = C.uint64_t(f.ResponseLimit)
 	c.policies = C.bool(f.Policies)
 	c.ask_timeout_ms = C.uint64_t(time.Duration(f.AskTimeout).Milliseconds())
 	for i, word := range fromserver.Texts {
-		c.words[i] = C.CString(word)
+		c.words[i] = C.mcp_word{text: C.CString(word), length: C.size_t(len(word)), rare: C.size_t(fromserver.Rarest(word))}
+	}
+	for i, name := range filter.Secrets {
+		c.secrets[i] = C.CString(name)
 	}
 	c.cluster_length = C.size_t(len(f.InternalCluster))
 	c.cluster = C.CString(f.InternalCluster)
 	return 1
 }
 
-func configOf(handle C.uint64_t) *dynamicmodule.Config {
-	c, _ := configs.Load(uint64(handle))
-	config, _ := c.(*dynamicmodule.Config)
-	return config
-}
-
 //export mcpConfigClose
 func mcpConfigClose(handle C.uint64_t) {
 	defer outside(host.PhaseConfig, func() {})
 	fault.At("config_close")
-	configs.Delete(uint64(handle))
+	configs.Remove(uint64(handle))
 }
 
 // mcpTableQuestion writes nothing if there is nothing to ask.
@@ -145,7 +139,7 @@ func mcpConfigClose(handle C.uint64_t) {
 func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
 	defer outside(host.PhaseTable, func() { discard(out) })
 	fault.At("table_question")
-	if c := configOf(handle); c != nil {
+	if c := configs.Get(uint64(handle)); c != nil {
 		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
 	}
 }
@@ -153,7 +147,7 @@ func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
 //export mcpTable
 func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
 	defer outside(host.PhaseTable, func() { discard(out); ok = 0 })
-	c := configOf(handle)
+	c := configs.Get(uint64(handle))
 	if c == nil {
 		return 1
 	}
@@ -178,7 +172,7 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 		}
 	}()
 	host.Arm(headers(e.headers, e.header_count))
-	c := configOf(config)
+	c := configs.Get(uint64(config))
 	if c == nil {
 		return gone(out)
 	}
@@ -264,6 +258,17 @@ func mcpResponseBody(handle C.uint64_t, body *C.char, n C.size_t, end C.int, out
 	defer rescue(st, host.PhaseResponseBody, out, &verdict)
 	fault.At("response_body")
 	return finish(st, st.ResponseBody(memory(body, n), end != 0), out)
+}
+
+// mcpPending writes what a client gets in place of a response that is held back, and
+// that Envoy ends; nothing for Envoy's own words.
+//
+//export mcpPending
+func mcpPending(handle C.uint64_t, out *C.mcp_out) {
+	defer outside(host.PhaseResponse, func() { discard(out) })
+	if st := streams.Get(uint64(handle)); st != nil {
+		give(out, append(room(out), st.Pending()...))
+	}
 }
 
 //export mcpAnswerTooLarge

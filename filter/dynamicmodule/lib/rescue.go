@@ -98,8 +98,8 @@ func mcpStats(config C.uint64_t, stats *C.mcp_stats, out *C.mcp_out) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	stats.heap = C.uint64_t(sample[0].Value.Uint64())
-	configs.Range(func(any, any) bool { stats.configs++; return true })
-	if c := configOf(config); c != nil {
+	stats.configs = C.uint64_t(configs.Len())
+	if c := configs.Get(uint64(config)); c != nil {
 		stats.sessions = C.uint64_t(c.CachedSessions())
 	}
 	give(out, dynamicmodule.AppendUncounted(room(out), &uncounted))

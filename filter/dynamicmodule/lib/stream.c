@@ -57,11 +57,8 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
 #define NO_LENGTH UINT64_MAX
 
 // Envoy has checked the header: digits, and that the body will be so long.
-static uint64_t content_length(void* envoy, envoy_enum which) {
-  envoy_bytes v = {NULL, 0};
-  if (!CALLBACK(http_get_header)(envoy, which, bytes("content-length", 14), &v, 0, NULL) ||
-      v.length == 0)
-    return NO_LENGTH;
+static uint64_t length_of(envoy_bytes v) {
+  if (v.length == 0) return NO_LENGTH;
   if (v.length > 18) return NO_LENGTH - 1;  // more than any limit
   uint64_t n = 0;
   for (size_t i = 0; i < v.length; i++) {
@@ -69,6 +66,12 @@ static uint64_t content_length(void* envoy, envoy_enum which) {
     n = n * 10 + (uint64_t)(v.ptr[i] - '0');
   }
   return n;
+}
+
+static uint64_t request_length(void* envoy) {
+  envoy_bytes v = {NULL, 0};
+  CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes("content-length", 14), &v, 0, NULL);
+  return length_of(v);
 }
 
 static bool is_post(void* envoy) {
@@ -79,7 +82,7 @@ static bool is_post(void* envoy) {
 
 envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
-  f->announced = end ? NO_LENGTH : content_length(envoy, REQUEST_HEADERS);
+  f->announced = end ? NO_LENGTH : request_length(envoy);
   // A body without a length may never come, as that of a CONNECT: only a POST
   // must have one.
   if (!end && (f->announced <= EARLY || (f->announced == NO_LENGTH && is_post(envoy)))) {
@@ -181,25 +184,73 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
   }
 }
 
-static bool starts(envoy_bytes b, const char* with, size_t n) {
-  return b.length >= n && memcmp(b.ptr, with, n) == 0;
+// What the headers of an answer say.
+typedef struct {
+  bool ok, json, events, encoded;
+  uint64_t length;
+  uint32_t secrets;  // that are there, by bit
+} answer;
+
+static bool is(const char* ptr, size_t length, const char* text) {
+  return length == strlen(text) && memcmp(ptr, text, length) == 0;
 }
 
-// An answer that leaves as it is, if the core asked for no more: status 200 and
-// JSON or, where the core said so, the other type of an MCP answer.
-static bool ordinary(void* envoy, bool events) {
-  envoy_bytes v = {NULL, 0};
-  if (!CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes(":status", 7), &v, 0, NULL) ||
-      v.length != 3 || memcmp(v.ptr, "200", 3) != 0)
-    return false;
-  return CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes("content-type", 12), &v, 0,
-                                   NULL) &&
-         (starts(v, "application/json", 16) || (events && starts(v, "text/event-stream", 17)));
+static bool starts(const envoy_header* h, const char* with) {
+  return h->value_length >= strlen(with) && memcmp(h->value, with, strlen(with)) == 0;
 }
 
-static bool is_encoded(void* envoy) {
-  envoy_bytes v = {NULL, 0};
-  return CALLBACK(http_get_header)(envoy, RESPONSE_HEADERS, bytes("content-encoding", 16), &v, 0, NULL);
+static answer read_answer(const mcp_filter* f) {
+  answer a = {.length = NO_LENGTH};
+  envoy_header list[MAX_HEADERS];
+  envoy_header* large;
+  size_t n = read_headers(f->envoy, RESPONSE_HEADERS, list, &large);
+  for (const envoy_header *h = large ? large : list, *end = h + n; h < end; h++) {
+    if (is(h->key, h->key_length, ":status")) {
+      a.ok = is(h->value, h->value_length, "200");
+    } else if (is(h->key, h->key_length, "content-type")) {
+      a.json = starts(h, "application/json");
+      a.events = starts(h, "text/event-stream");
+    } else if (is(h->key, h->key_length, "content-length")) {
+      a.length = length_of(bytes(h->value, h->value_length));
+    } else if (is(h->key, h->key_length, "content-encoding")) {
+      a.encoded = true;
+    } else {
+      for (int i = 0; i < MCP_SECRETS; i++) {
+        if (is(h->key, h->key_length, f->config->secrets[i])) a.secrets |= 1u << i;
+      }
+    }
+  }
+  free(large);
+  return a;
+}
+
+// Takes from the answer of a server what is for the gateway alone.
+static void bare(const mcp_filter* f, uint32_t secrets) {
+  for (int i = 0; secrets >> i; i++) {
+    const char* name = f->config->secrets[i];
+    if (secrets >> i & 1)
+      CALLBACK(http_set_header)
+      (f->envoy, RESPONSE_HEADERS, bytes(name, strlen(name)), bytes(NULL, 0));
+  }
+}
+
+// Lets an answer leave without Go if the core asked for no more: status 200 and JSON
+// or, where the core said so, the other type of an MCP answer. HOLD if it is searched
+// first; ENDED if Go has to see it.
+static enum outcome ordinary(mcp_filter* f) {
+  answer a = read_answer(f);
+  if (!a.ok || !(a.json || (f->plain && a.events))) return ENDED;
+  if (f->unless != 0 && (a.encoded || (a.length != NO_LENGTH && a.length > f->config->response_limit)))
+    return ENDED;
+  if (!f->plain) bare(f, a.secrets);
+  if (f->unless == 0) {
+    spend(f);
+    return GO_ON;
+  }
+  f->promised = a.length;
+  f->searching = true;
+  hold_response(f);
+  return HOLD;
 }
 
 static enum outcome response_headers(mcp_filter* f, bool end) {
@@ -219,17 +270,9 @@ envoy_enum ON(http_filter_response_headers)(void* envoy, const void* module, boo
   // Envoy has answered a request that it did not wait for the end of.
   if (f->need_request) f->replied = true;
   if (f->handle == 0 || f->replied) return HEADERS_CONTINUE;
-  if ((f->plain || f->plain_json || f->unless) && !end && ordinary(envoy, f->plain)) {
-    if (f->unless == 0) {
-      spend(f);
-      return HEADERS_CONTINUE;
-    }
-    f->promised = content_length(envoy, RESPONSE_HEADERS);
-    if ((f->promised == NO_LENGTH || f->promised <= f->config->response_limit) && !is_encoded(envoy)) {
-      f->searching = true;
-      hold_response(f);
-      return HEADERS_STOP;
-    }
+  if ((f->plain || f->plain_json || f->unless) && !end) {
+    enum outcome o = ordinary(f);
+    if (o != ENDED) return o == GO_ON ? HEADERS_CONTINUE : HEADERS_STOP;
   }
   return response_headers(f, end) == GO_ON ? HEADERS_CONTINUE : HEADERS_STOP;
 }
@@ -313,6 +356,5 @@ const void* ON(http_filter_new)(const void* config, void* envoy) {
 void ON(http_filter_destroy)(const void* module) {
   mcp_filter* f = (mcp_filter*)module;
   filter_closed(f);
-  free(f->pending);
   free(f);
 }
