@@ -190,6 +190,27 @@ func TestBadTableKeepsTheOldOne(t *testing.T) {
 	}
 }
 
+// A word of the broker's that comes late says nothing of the table that came meanwhile.
+func TestOldTableIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	old := g.Mark()
+	putTable(t, g, testTable())
+	g.current.Store(0)
+	old.At = 5 * second
+	if g.Confirm(old); g.current.Load() != 0 {
+		t.Error("the table before is the newest, so the present one is current")
+	}
+	m := g.Mark()
+	m.At = 5 * second
+	if g.Confirm(m); g.current.Load() != 5*second {
+		t.Errorf("current at %d, want %d", g.current.Load(), 5*second)
+	}
+	if g.Confirm(Mark{Table: m.Table, At: 1}); g.current.Load() != 5*second {
+		t.Error("an older word takes the place of a newer one")
+	}
+}
+
 func TestTableIsNotRevalidatedWithEveryCall(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -44,7 +44,8 @@ type Gateway struct {
 	shared    *shared                // nil where all traffic is the endpoint's
 
 	table   atomic.Pointer[table]
-	fetched atomic.Int64 // when a fetch of the table was last begun
+	tables  atomic.Uint64 // how many there have been
+	fetched atomic.Int64  // when a fetch of the table was last begun
 	// current is when the table was last found to be, listed when a client last
 	// asked for a list: what that does not show is not to be called after it.
 	current, listed atomic.Int64
@@ -121,6 +122,23 @@ func (g *Gateway) TableQuestion() Question {
 	return q
 }
 
+// Mark is which table the broker is asked for a newer one of, and when.
+type Mark struct {
+	Table uint64
+	At    int64 // nanoseconds, as the host counts them
+}
+
+// Mark is that of a TableQuestion that is made after it.
+func (g *Gateway) Mark() Mark { return Mark{g.tables.Load(), g.fetched.Load()} }
+
+// Confirm takes the broker's word that there is no newer table, as TakeTable does of
+// 304. It may be said again, and late: of a table that is not the last it says nothing.
+func (g *Gateway) Confirm(m Mark) {
+	if m.Table == g.tables.Load() {
+		g.found(m.At)
+	}
+}
+
 // TakeTable takes the broker's answer to TableQuestion: 200 with a new table,
 // 304 for no change. On any error the old table stays.
 func (g *Gateway) TakeTable(status int, body []byte) error {
@@ -140,6 +158,7 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 		}
 		if g.cfg.Table == nil {
 			g.table.Store(next)
+			g.tables.Add(1)
 		}
 		g.found(g.fetched.Load())
 		return nil

@@ -33,6 +33,7 @@ const (
 	recordNote   = 5
 	recordCount  = 6
 	recordPanic  = 7
+	recordTable  = 8
 )
 
 // Encode appends the records of d to dst: per record three uint32 in the
@@ -89,6 +90,17 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 		dst = append(append(dst, d.Reason...), d.Server...)
 	}
 	return dst, v
+}
+
+// EncodeTableQuestion appends the record of a question for a newer table, which
+// another thread asks.
+func (c *Config) EncodeTableQuestion(dst []byte) []byte {
+	mark := c.Mark()
+	question := c.EncodeQuestion(nil, c.TableQuestion())
+	dst = head(dst, recordTable, 16, len(question))
+	dst = binary.NativeEndian.AppendUint64(dst, mark.Table)
+	dst = binary.NativeEndian.AppendUint64(dst, uint64(mark.At))
+	return append(dst, question...)
 }
 
 // EncodeQuestion appends the headers and the body of a question to the broker.

@@ -162,12 +162,26 @@ static void tell_stats(mcp_filter* f) {
   free(out.large);
 }
 
-// What is to be done whatever the action is.
-static void settle(mcp_filter* f, int verdict) {
-  if (verdict & MCP_REVALIDATE) {
+// Has the main thread ask the broker for a newer table, on behalf of a stream that
+// does not wait for it.
+static void revalidate(mcp_filter* f, const mcp_out* out) {
+  mcp_record r;
+  envoy_bytes key, value;
+  for (size_t at = 0; next_record(out, &at, &r, &key, &value);) {
+    if (r.kind != MCP_TABLE) continue;
+    mcp_question* q = malloc(sizeof *q + value.length);
+    memcpy(&q->mark, key.ptr, sizeof q->mark);
+    memcpy(q->records, value.ptr, value.length);
+    q->length = value.length;
+    free(__atomic_exchange_n(&f->config->question, q, __ATOMIC_ACQ_REL));
     CALLBACK(http_filter_config_scheduler_commit)(f->config->scheduler, 1);
-    tell_stats(f);
   }
+  tell_stats(f);
+}
+
+// What is to be done whatever the action is.
+static void settle(mcp_filter* f, int verdict, const mcp_out* out) {
+  if (verdict & MCP_REVALIDATE) revalidate(f, out);
   if (verdict & MCP_PLAIN) f->plain = true;
   if (verdict & MCP_PLAIN_JSON) f->plain_json = true;
   f->unless |= (uint32_t)verdict >> MCP_UNLESS_SHIFT;
@@ -175,7 +189,7 @@ static void settle(mcp_filter* f, int verdict) {
 }
 
 static void finish(mcp_filter* f, int verdict, mcp_out* out) {
-  settle(f, verdict);
+  settle(f, verdict, out);
   free(out->large);
 }
 
@@ -201,7 +215,7 @@ static void reply(mcp_filter* f, int verdict, mcp_out* out) {
     }
   }
   f->replied = true;
-  settle(f, verdict);
+  settle(f, verdict, out);
   release_response(f);
   CALLBACK(http_send_response)(f->envoy, out->status, headers, n, body, reason);
   free(out->large);

@@ -54,26 +54,32 @@ void ON(http_filter_config_destroy)(const void* config) {
   for (int i = 0; i < MCP_WORDS; i++) free(c->words[i].text);
   for (int i = 0; i < MCP_SECRETS; i++) free(c->secrets[i]);
   free(c->cluster);
+  free(c->question);
   free(c);
 }
 
-// The table is fetched in the background, on behalf of a stream that does not
-// wait for it.
 void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t event) {
   mcp_config* c = (mcp_config*)config;
+  mcp_question* q = __atomic_exchange_n(&c->question, NULL, __ATOMIC_ACQ_REL);
+  if (q == NULL) return;
+  mcp_out out = {.data = q->records, .length = q->length};
   envoy_header headers[MAX_EDITS];
   envoy_bytes body;
-  char room[OUT_ROOM];
-  mcp_out out;
-  out_init(&out, room);
-  mcpTableQuestion(c->handle, &out);
   size_t n = question(&out, headers, &body);
   uint64_t id;
-  if (n > 0) {
-    CALLBACK(http_filter_config_http_callout)
-    (envoy, &id, bytes(c->cluster, c->cluster_length), headers, n, body, c->ask_timeout_ms);
-  }
-  free(out.large);
+  if (CALLBACK(http_filter_config_http_callout)(envoy, &id, bytes(c->cluster, c->cluster_length),
+                                                headers, n, body,
+                                                c->ask_timeout_ms) == CALLOUT_SUCCESS)
+    c->asked[id % MCP_ASKED] = (mcp_asked){id, q->mark};
+  free(q);
+}
+
+// The broker has no newer table. Streams tell Go so when they enter it.
+static void confirmed(mcp_config* c, uint64_t id) {
+  const mcp_asked* a = &c->asked[id % MCP_ASKED];
+  if (a->id != id || a->mark.at <= c->current.at) return;
+  __atomic_store_n(&c->current.table, a->mark.table, __ATOMIC_RELAXED);
+  __atomic_store_n(&c->current.at, a->mark.at, __ATOMIC_RELEASE);
 }
 
 void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, uint64_t id,
@@ -82,6 +88,10 @@ void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, u
   mcp_config* c = (mcp_config*)config;
   if (result != CALLOUT_SUCCESS) return;
   uint32_t status = status_of(headers, n);
+  if (status == 304) {
+    confirmed(c, id);
+    return;
+  }
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);

@@ -48,7 +48,21 @@ enum {
   MCP_NOTE = 5,    // dynamic metadata
   MCP_COUNT = 6,   // key: reason; value: server
   MCP_PANIC = 7,   // key: the phase in which one was recovered
+  MCP_TABLE = 8,   // key: mcp_mark; value: records of the question for a newer table
 };
+
+enum { MCP_COUNTERS = 2, MCP_WORDS = 6, MCP_SECRETS = 3, MCP_ASKED = 128 };
+
+// Which table the broker is asked for a newer one of, and when (filter.Mark).
+typedef struct {
+  uint64_t table;
+  int64_t at;
+} mcp_mark;
+
+typedef struct {
+  uint64_t id;  // of the callout
+  mcp_mark mark;
+} mcp_asked;
 
 // The first entry of a request into Go.
 typedef struct {
@@ -60,9 +74,8 @@ typedef struct {
   int64_t now;
   const uint64_t* spent;  // streams that C is done with
   size_t spent_count;
+  mcp_mark current;  // the table that the broker has last found to be the newest
 } mcp_entry;
-
-enum { MCP_COUNTERS = 2, MCP_WORDS = 6, MCP_SECRETS = 3 };
 
 // A word that answers are searched for.
 typedef struct {
@@ -96,4 +109,15 @@ typedef struct {
   char* secrets[MCP_SECRETS];  // headers of a server's answer that no client gets
   char* cluster;        // of the broker's internal API
   size_t cluster_length;
+  // The main thread asks for newer tables and enters Go only if there is one: after
+  // an entry Go's monitor looks for the thread fifty times in a row.
+  struct mcp_question* question;  // to be asked; taken by exchange
+  mcp_asked asked[MCP_ASKED];     // the main thread's own, by id
+  mcp_mark current;               // for all threads, the time last
 } mcp_config;
+
+typedef struct mcp_question {
+  mcp_mark mark;
+  size_t length;
+  char records[];
+} mcp_question;

@@ -58,12 +58,23 @@ func give(out *C.mcp_out, b []byte) {
 func finish(st *dynamicmodule.Stream, d *filter.Decision, out *C.mcp_out) C.int {
 	fault.At("encode")
 	b, v := st.Config.Encode(room(out), d)
+	if d.Revalidate {
+		b = tableQuestion(st.Config, b)
+	}
 	out.status = C.uint32_t(d.Status)
 	if d.Action == filter.Ask {
 		out.timeout_ms = C.uint32_t(d.Question.Timeout.Milliseconds())
 	}
 	give(out, b)
 	return C.int(v)
+}
+
+// tableQuestion appends what another thread asks for a newer table; nothing if that
+// panics, which is no fault of the stream's.
+func tableQuestion(c *dynamicmodule.Config, b []byte) (with []byte) {
+	defer outside(host.PhaseTable, func() { with = b })
+	fault.At("table_question")
+	return c.EncodeTableQuestion(b)
 }
 
 // gone is the verdict on a stream that Go does not know: end it, fail closed.
@@ -133,17 +144,6 @@ func mcpConfigClose(handle C.uint64_t) {
 	configs.Remove(uint64(handle))
 }
 
-// mcpTableQuestion writes nothing if there is nothing to ask.
-//
-//export mcpTableQuestion
-func mcpTableQuestion(handle C.uint64_t, out *C.mcp_out) {
-	defer outside(host.PhaseTable, func() { discard(out) })
-	fault.At("table_question")
-	if c := configs.Get(uint64(handle)); c != nil {
-		give(out, c.EncodeQuestion(room(out), c.TableQuestion()))
-	}
-}
-
 //export mcpTable
 func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
 	defer outside(host.PhaseTable, func() { discard(out); ok = 0 })
@@ -176,6 +176,7 @@ func mcpRequest(config C.uint64_t, e *C.mcp_entry, out *C.mcp_out, handle *C.uin
 	if c == nil {
 		return gone(out)
 	}
+	c.Confirm(filter.Mark{Table: uint64(e.current.table), At: int64(e.current.at)})
 	st, number := streams.Acquire(c)
 	if st == nil {
 		return gone(out)

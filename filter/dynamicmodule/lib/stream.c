@@ -47,6 +47,8 @@ static int enter(mcp_filter* f, bool end, const whole* w, mcp_out* out) {
       .body_length = w ? w->length : 0,
       .now = t,
   };
+  entry.current.at = __atomic_load_n(&f->config->current.at, __ATOMIC_ACQUIRE);
+  entry.current.table = __atomic_load_n(&f->config->current.table, __ATOMIC_RELAXED);
   entry.spent_count = take_spent(&entry.spent);
   int verdict = mcpRequest(f->config->handle, &entry, out, &f->handle);
   entered(f, entry.spent_count);
