@@ -403,11 +403,18 @@ get_helm() {
   echo "$target/helm"
 }
 
+# source_of TOOL MODULE is the folder of a module's source. Go's cache may be newer
+# than what was built from it, and not have it.
+source_of() {
+  go mod download -C "$root/tools/$1" "$2" >&2
+  go list -C "$root/tools/$1" -m -f '{{.Dir}}' "$2"
+}
+
 # copy_istio_crds TARGET takes the definitions of the same source.
 copy_istio_crds() {
   local target=$1 source
+  source=$(source_of istiod istio.io/istio) # whose charts tests read, too
   [[ -f $target/crds.yaml ]] && return
-  source=$(go list -C "$root/tools/istiod" -m -f '{{.Dir}}' istio.io/istio)
   install -m 644 "$source/manifests/charts/base/files/crd-all.gen.yaml" "$target/crds.yaml.new"
   mv "$target/crds.yaml.new" "$target/crds.yaml"
 }
@@ -424,7 +431,7 @@ get_istiod() {
 copy_envoygateway_crds() {
   local target=$1 source
   [[ -d $target/crds ]] && return
-  source=$(go list -C "$root/tools/envoygateway" -m -f '{{.Dir}}' github.com/envoyproxy/gateway)
+  source=$(source_of envoygateway github.com/envoyproxy/gateway)
   mkdir -p "$target/crds.new"
   install -m 644 "$source"/charts/gateway-helm/charts/crds/crds/generated/*.yaml "$target/crds.new/"
   mv "$target/crds.new" "$target/crds"
