@@ -265,7 +265,7 @@ func TestFaultyRulesAreNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.TakeTable(200, text); err == nil || !strings.Contains(err.Error(), "rules[1].when") {
+	if err := g.TakeTable(200, text, 0); err == nil || !strings.Contains(err.Error(), "rules[1].when") {
 		t.Errorf("taken: %v", err)
 	}
 	if _, d := post(g, call("weather_delete"), "x-mcp-claims", reader); d.Action != Reply {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mcp-gateway/internal/fromserver"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -52,7 +53,7 @@ func (s *Stream) ResponseHeaders(headers []Header, end bool) *Decision {
 func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 	s.d.reset()
 	s.d.Action = Pass
-	ofServer := s.phase == phaseServer && !s.denied
+	ofServer := s.phase == phaseServer && !s.g.cfg.Policies
 	var a answerHeaders
 	for i := range headers {
 		h := &headers[i]
@@ -66,7 +67,7 @@ func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 		case "content-encoding":
 			a.encoded = !strings.EqualFold(h.Value, "identity")
 		default:
-			if i := slices.Index(Secrets[:], h.Name); i >= 0 && ofServer {
+			if i := slices.Index(gatewayconfig.Secrets[:], h.Name); i >= 0 && ofServer {
 				s.answer.secrets |= 1 << i
 			}
 		}
@@ -192,17 +193,17 @@ func (s *Stream) mayLeave() {
 
 // Pending is for a host that has to end a response while it is held back (NeedBody,
 // Ask, PlainUnless): the answer in its place, of the stream's memory, nil if nobody
-// waits for one.
-func (s *Stream) Pending() []byte {
+// waits for one, and the name of the server that has not given its own.
+func (s *Stream) Pending() (answer []byte, server string) {
 	switch {
 	case s.answer.mode == answerDenied:
-		return s.appendDenial(nil)
+		return s.appendDenial(nil), ""
 	case s.oneWay:
-		return nil
+		return nil, ""
 	}
-	s.answer.pending = jsonrpc.AppendError(s.answer.pending[:0], s.id, mcp.CodeInternalError,
-		"server "+s.target.server.name+" broke off its answer", nil)
-	return s.answer.pending
+	server = s.target.server.name
+	s.answer.pending = jsonrpc.AppendError(s.answer.pending[:0], s.id, mcp.CodeInternalError, "server "+server+" broke off its answer", nil)
+	return s.answer.pending, server
 }
 
 // sessionLost sends the request again in a new session, if it is still at hand.

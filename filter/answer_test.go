@@ -181,16 +181,18 @@ func TestPending(t *testing.T) {
 	const want = `{"jsonrpc":"2.0","id":"x","error":{"code":-32603,"message":"server docs broke off its answer"}}`
 	for status, action := range map[string]Action{"200": NeedBody, "500": NeedBody, "404": Ask} {
 		s, d := post(newGateway(t), `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"search"}}`)
-		if got := s.Pending(); d.PlainUnless == 0 || string(got) != want {
+		if got, server := s.Pending(); d.PlainUnless == 0 || string(got) != want || server != "docs" {
 			t.Fatalf("while the host searches the answer: %s, %+v", got, d)
 		}
 		d = s.ResponseHeaders([]Header{{Name: ":status", Value: status}, {Name: "content-type", Value: "application/json"}}, false)
-		if got := s.Pending(); d.Action != action || string(got) != want {
+		if got, _ := s.Pending(); d.Action != action || string(got) != want {
 			t.Errorf("status %s: action %d, %s", status, d.Action, got)
 		}
 	}
-	if s, _ := post(newGateway(t), sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`)); s.Pending() != nil {
-		t.Errorf("nobody waits for an answer to an answer: %s", s.Pending())
+	if s, _ := post(newGateway(t), sealed("s1", `{"jsonrpc":"2.0","id":"docs~1","result":{}}`)); s.phase != phaseServer {
+		t.Fatal("an answer to docs has not gone on")
+	} else if got, _ := s.Pending(); got != nil {
+		t.Errorf("nobody waits for an answer to an answer: %s", got)
 	}
 }
 
@@ -239,10 +241,31 @@ func TestSecretsOfServers(t *testing.T) {
 			t.Errorf("%s, an answer of the broker: edits %v", name, edits(d))
 		}
 	}
-	// Nor of one that the operator's filter gives in a server's place.
-	s, _ := post(newGateway(t), call("weather_get_weather"))
-	s.Denied()
-	if d := s.ResponseHeaders(secret("302", "text/html"), true); len(d.Edits) > 0 {
-		t.Errorf("an operator's redirect: edits %v", edits(d))
+}
+
+// Filters of the operator's may add to an answer, or give one in a server's place: of
+// what comes after them all is the client's.
+func TestWhatTheOperatorsFiltersAdd(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.Policies = true
+	g, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putTable(t, g, testTable())
+	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+	justFetched(g)
+	for status, kind := range map[string]string{"200": "text/event-stream", "302": "text/html"} {
+		s, _ := post(g, call("weather_get_weather"))
+		if s.phase != phaseServer {
+			t.Fatalf("phase %v", s.phase)
+		}
+		if status == "302" {
+			s.Denied()
+		}
+		if d := s.ResponseHeaders(append(headersOf(status, kind), Header{"set-cookie", "a=b"}), false); d.Action != Pass || len(d.Edits) > 0 {
+			t.Errorf("%s: action %v, edits %v", status, d.Action, edits(d))
+		}
 	}
 }

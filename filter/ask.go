@@ -99,7 +99,8 @@ func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 	question := s.d.Question
 	s.d.reset()
 	s.answered()
-	quick := now-s.entered < repeatWithin
+	asked := s.entered
+	quick := now-asked < repeatWithin
 	s.entered = now
 	if (status == 0 || status == 503) && quick && !s.repeated && question.Timeout == 0 {
 		s.repeated = true
@@ -107,12 +108,10 @@ func (s *Stream) Answer(status int, body []byte, now int64) *Decision {
 	}
 	switch s.phase {
 	case phaseAskTable, phaseAskName:
-		if err := s.g.TakeTable(status, body); err != nil && s.phase == phaseAskTable {
+		if err := s.g.TakeTable(status, body, asked); err != nil && s.phase == phaseAskTable {
 			return s.fail("broker_down", "the gateway has no routing table yet")
 		} else if err != nil {
 			s.g.found(now + keepWithoutBroker - currentFor) // when to ask again
-		} else {
-			s.g.found(now)
 		}
 		return s.route(now)
 	case phaseAskSession:

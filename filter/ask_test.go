@@ -178,11 +178,11 @@ func TestBadTableKeepsTheOldOne(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	for _, body := range []string{``, `{`, `{"version":"x","servers":[],"tools":{"a":{"s":3,"n":"a"}},"prompts":{}}`, `{"version":"x","servers":[{"name":"a"}],"tools":{},"prompts":{}}`} {
-		if g.TakeTable(200, []byte(body)) == nil {
+		if g.TakeTable(200, []byte(body), 0) == nil {
 			t.Errorf("%s: taken", body)
 		}
 	}
-	if g.TakeTable(500, nil) == nil {
+	if g.TakeTable(500, nil, 0) == nil {
 		t.Error("status 500: taken")
 	}
 	if _, d := post(g, call("search")); d.Action != Pass {

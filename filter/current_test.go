@@ -79,7 +79,7 @@ func TestCallAfterAListLooksAtTheTable(t *testing.T) {
 		if _, d := post(g, list.body, list.headers...); d.Action != Pass {
 			t.Fatalf("%s: %+v", list.body, d)
 		}
-		g.listed.Add(1) // all of it is in one moment here
+		g.current.Store(second - 1) // all of it is in one moment here
 		s, d := post(g, call("search"))
 		if d.Action != Ask || d.Question.Path != gatewayconfig.PathTable {
 			t.Fatalf("after %s: %+v", list.body, d)

@@ -107,9 +107,7 @@ func (s *Stream) address() {
 	s.dropOwned()
 	s.dress()
 	s.choose(srv.cluster)
-	if s.g.shared != nil || srv.bridged { // else the route sets the server's own
-		s.set(":authority", srv.authority)
-	}
+	s.set(":authority", srv.authority)
 	if s.hasQuery || string(s.path) != string(srv.path) {
 		s.set(":path", srv.path)
 	}

@@ -140,12 +140,13 @@ func (g *Gateway) Confirm(m Mark) {
 }
 
 // TakeTable takes the broker's answer to TableQuestion: 200 with a new table,
-// 304 for no change. On any error the old table stays.
-func (g *Gateway) TakeTable(status int, body []byte) error {
+// 304 for no change since it was asked, at a time of the host's. On any error the old
+// table stays.
+func (g *Gateway) TakeTable(status int, body []byte, asked int64) error {
 	fault.At("table")
 	switch status {
 	case 304:
-		g.found(g.fetched.Load())
+		g.found(asked)
 		return nil
 	case 200:
 		var t gatewayconfig.Table
@@ -160,7 +161,7 @@ func (g *Gateway) TakeTable(status int, body []byte) error {
 			g.table.Store(next)
 			g.tables.Add(1)
 		}
-		g.found(g.fetched.Load())
+		g.found(asked)
 		return nil
 	default:
 		return fmt.Errorf("routing table: the broker answered %d", status)
@@ -224,13 +225,18 @@ func (g *Gateway) hostAllowed(authority string) bool {
 	if last := g.host.Load(); last != nil && *last == authority {
 		return true
 	}
-	host, ok := hostOf(authority)
-	if !ok || !g.hostnames[host] && !g.hostnames[strings.ToLower(host)] {
+	if !g.isOwn(authority) {
 		return false
 	}
 	own := strings.Clone(authority)
 	g.host.Store(&own)
 	return true
+}
+
+// isOwn reports whether a host, with a port or without, is one of the gateway's names.
+func (g *Gateway) isOwn(authority string) bool {
+	host, ok := hostOf(authority)
+	return ok && (g.hostnames[host] || g.hostnames[strings.ToLower(host)])
 }
 
 // hostOf takes the port off a Host or :authority value, and the brackets off an
@@ -271,5 +277,5 @@ func (g *Gateway) originAllowed(origin string) bool {
 		return true
 	}
 	scheme, host, found := strings.Cut(origin, "://")
-	return found && (scheme == "http" || scheme == "https") && len(g.hostnames) > 0 && g.hostAllowed(host)
+	return found && (scheme == "http" || scheme == "https") && g.isOwn(host)
 }

@@ -17,7 +17,7 @@ func TestResumedStreamGoesToItsServer(t *testing.T) {
 	s, d := get(g, "last-event-id", sealed("s1", "docs~a~1"), "accept-encoding", "gzip", "authorization", "Bearer x")
 	e := edits(d)
 	for name, want := range map[string]string{
-		"x-mcp-cluster": "mcp-server-docs", "last-event-id": "a~1", "mcp-session-id": "b-docs", ":path": "",
+		"x-mcp-cluster": "mcp-server-docs", "last-event-id": "a~1", "mcp-session-id": "b-docs", ":path": "", ":authority": "10.1.1.2:9001",
 		"accept": "", "accept-encoding": "(removed)", "authorization": "(removed)",
 	} {
 		if e[name] != want {

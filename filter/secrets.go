@@ -1,15 +1,12 @@
 package filter
 
-import "mcp-gateway/internal/mcp"
+import "mcp-gateway/internal/gatewayconfig"
 
-// Secrets are headers of a server's answer that are for the gateway alone.
-var Secrets = [...]string{mcp.HeaderSession, "set-cookie", "www-authenticate"}
-
-// bare takes them from an answer that d lets go. The headers of one that is held back
+// bare takes gatewayconfig.Secrets from an answer that d lets go. The headers of one that is held back
 // wait for its body.
 func (s *Stream) bare(d *Decision) *Decision {
 	if d.Action == Pass && s.answer.secrets != 0 {
-		for i, name := range Secrets {
+		for i, name := range gatewayconfig.Secrets {
 			if s.answer.secrets>>i&1 != 0 {
 				s.remove(name)
 			}

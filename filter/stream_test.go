@@ -72,7 +72,7 @@ func putTable(t testing.TB, g *Gateway, table gatewayconfig.Table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.TakeTable(200, text); err != nil {
+	if err := g.TakeTable(200, text, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -201,11 +201,11 @@ func TestForward(t *testing.T) {
 	}
 }
 
-func TestForwardSetsPath(t *testing.T) {
+func TestForwardSetsAuthorityAndPath(t *testing.T) {
 	t.Parallel()
 	_, d := post(newGateway(t), call("weather_get_weather"), ":path", "/mcp?token=secret")
 	e := edits(d)
-	if e[":authority"] != "" || e[":path"] != "/api/mcp?k=v" { // the route sets the host
+	if e[":authority"] != "10.1.1.1:9001" || e[":path"] != "/api/mcp?k=v" {
 		t.Errorf("edits %v", e)
 	}
 	_, d = post(newGateway(t), call("search"), ":path", "/mcp?token=secret")

@@ -118,24 +118,7 @@ func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
 	if s.Endpoints != nil {
 		declared(c, s)
 	}
-	for _, locality := range c.LoadAssignment.Endpoints {
-		for _, host := range locality.LbEndpoints {
-			host.GetEndpoint().Hostname = authority(s) // of which its route makes the Host header
-		}
-	}
 	return c, nil
-}
-
-// authority is the Host header for s.
-func authority(s *gateway.Server) string {
-	if s.Host != "" {
-		return s.Host
-	}
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		return "" // remote has seen to it
-	}
-	return u.Host
 }
 
 // remote has c reach the host of a URL, by TLS for https, whose certificate one of

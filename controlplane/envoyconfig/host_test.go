@@ -83,6 +83,7 @@ func TestEnvoyWithoutThePluginRefuses(t *testing.T) {
 			"long":   {"X-Mcp-Long", "1"},
 			"mark":   {"X-Mcp-Filter", "mcp_gateway"},
 			"server": {"X-Mcp-Cluster", "mcp-server-a"},
+			"broker": {"X-Mcp-Cluster", "mcp-broker"},
 		} {
 			resp, body := r.post(http.DefaultClient, "{}", headers...)
 			if resp.StatusCode != 503 || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"code":-32603,"message":"the gateway's filter does not run`) {

@@ -52,7 +52,13 @@ func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 		r.RequestHeadersToAdd = peerAddress()
 		r.RequestHeadersToRemove = []string{mcp.HeaderCluster}
 	}
-	list := slices.Concat(p.Host.marked(unchosen), serverRoutes(servers), chosen, p.Host.refusedRoutes())
+	toServers := serverRoutes(servers)
+	if len(g.EnvoyFilters) > 0 { // else the filter does it
+		for _, r := range toServers {
+			r.ResponseHeadersToRemove = gatewayconfig.Secrets[:]
+		}
+	}
+	list := slices.Concat(p.Host.marked(unchosen), toServers, chosen, p.Host.refusedRoutes())
 	return &routev3.RouteConfiguration{
 		Name:             RouteConfigName,
 		ValidateClusters: p.Host.validateClusters(),
@@ -160,9 +166,6 @@ func serverRoutes(servers []gateway.Server) []*routev3.Route {
 			name := gatewayconfig.ServerCluster(s.Name)
 			r := serverRoute(name, exactly(name), l)
 			r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: clusterOf(s)}
-			if s.Bridged() {
-				r.GetRoute().HostRewriteSpecifier = nil // by the filter's the broker knows it
-			}
 			r.TypedPerFilterConfig = perServer(s)
 			list = append(list, r)
 		}
@@ -199,7 +202,6 @@ func serverRoute(name string, cluster *matcherv3.StringMatcher, l limits) *route
 		Timeout: durationpb.New(l.timeout),
 		// No retries: a tool must not run twice, and the mere possibility has
 		// Envoy keep a copy of every body.
-		HostRewriteSpecifier: &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: wrapperspb.Bool(true)},
 	}
 	if l.idle != brokerIdle { // else it is the listener's, already running
 		action.IdleTimeout = durationpb.New(l.idle)
@@ -209,8 +211,7 @@ func serverRoute(name string, cluster *matcherv3.StringMatcher, l limits) *route
 		Match:  anyPath(toCluster(cluster)),
 		Action: &routev3.Route_Route{Route: action},
 		// The client's credentials are gone by now, and the server's are there: both
-		// is the filter's to do, as what stands here can be read in /config_dump. Of
-		// the answer it takes what is no client's business.
+		// is the filter's to do, as what stands here can be read in /config_dump.
 		RequestHeadersToRemove: []string{mcp.HeaderCluster},
 	}
 }

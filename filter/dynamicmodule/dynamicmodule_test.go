@@ -41,6 +41,29 @@ func records(t *testing.T, b []byte) []string {
 	return out
 }
 
+// The question for a newer table says of which one, and when.
+func TestEncodeTableQuestion(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t, "s3cret")
+	if err := c.TakeTable(200, []byte(`{"version":"v1","servers":[],"tools":{},"prompts":{}}`), 7); err != nil {
+		t.Fatal(err)
+	}
+	b := c.EncodeTableQuestion(nil)
+	if kind, key := binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]); kind != recordTable || key != 16 {
+		t.Fatalf("kind %d, key of %d bytes", kind, key)
+	}
+	if got, want := binary.NativeEndian.Uint64(b[12:]), c.Mark().Table; got != want || got == 0 {
+		t.Errorf("of table %d, want %d", got, want)
+	}
+	if got, want := int64(binary.NativeEndian.Uint64(b[20:])), c.Mark().At; got != want {
+		t.Errorf("at %d, want %d", got, want)
+	}
+	want := []string{"1 :method=GET", "1 :path=/v1/table", "1 host=mcp-broker", `1 if-none-match="v1"`, "1 authorization=Bearer s3cret"}
+	if diff := cmp.Diff(want, records(t, b[28:])); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t, "s3cret")

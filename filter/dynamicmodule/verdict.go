@@ -92,6 +92,16 @@ func (c *Config) Encode(dst []byte, d *filter.Decision) ([]byte, Verdict) {
 	return dst, v
 }
 
+// AppendPending appends what a client gets in place of an answer that broke off, and
+// the counter of the server that it is from; nothing if nobody waits for it.
+func AppendPending(dst []byte, s *filter.Stream) []byte {
+	answer, server := s.Pending()
+	if answer == nil {
+		return dst
+	}
+	return record(record(dst, recordBody, "", answer), recordCount, "broken_off", []byte(server))
+}
+
 // EncodeTableQuestion appends the record of a question for a newer table, which
 // another thread asks.
 func (c *Config) EncodeTableQuestion(dst []byte) []byte {

@@ -209,7 +209,7 @@ func (c *Config) revalidate() {
 		}
 	}()
 	fault.At("table_question")
-	wanted := c.TableQuestion()
+	mark, wanted := c.Mark(), c.TableQuestion()
 	q, err := c.broker.question(&wanted)
 	if err != nil {
 		return
@@ -218,7 +218,7 @@ func (c *Config) revalidate() {
 	if a.status == 0 {
 		return
 	}
-	if err := c.TakeTable(a.status, a.body); err != nil {
+	if err := c.TakeTable(a.status, a.body, mark.At); err != nil {
 		api.LogWarnf("mcp-gateway: %v", err)
 	}
 }

@@ -70,11 +70,11 @@ func (s *Stream) carryResponse(d *filter.Decision) api.StatusType {
 		s.reply(to, d)
 		return api.LocalReply
 	case filter.NeedBody:
-		s.hold(d)
+		s.hold()
 		s.needResponse = true
 		return api.StopAndBufferWatermark
 	case filter.Ask:
-		s.hold(d)
+		s.hold()
 		s.begin(&d.Question, true)
 		return api.Running
 	}
@@ -95,10 +95,10 @@ func (s *Stream) carryResponse(d *filter.Decision) api.StatusType {
 // hold notes what is to be said if the server goes away before the response is
 // complete. Envoy answers by itself then and shows that to no filter: the
 // listener's local replies are made of this while it is there.
-func (s *Stream) hold(d *filter.Decision) {
-	if answer := s.core.Pending(); answer != nil {
+func (s *Stream) hold() {
+	if answer, server := s.core.Pending(); answer != nil {
 		s.note("held", answer)
-		s.held, s.server = true, d.Server
+		s.held, s.server = true, server
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"mcp-gateway/filter"
 	"mcp-gateway/filter/host"
 	"mcp-gateway/internal/fault"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 // Stream is one HTTP stream in Envoy.
@@ -175,7 +176,7 @@ func (s *Stream) responseBody(end bool) api.StatusType {
 // more: status 200 and JSON or, where the core said so, the other type of an MCP
 // answer.
 func (s *Stream) ordinary(headers api.ResponseHeaderMap) bool {
-	if headers.GetRaw(":status") != "200" || s.plainJSON && hasSecret(headers) {
+	if headers.GetRaw(":status") != "200" || s.plainJSON && !s.config.policies && hasSecret(headers) {
 		return false
 	}
 	kind := headers.GetRaw("content-type") // memory of Envoy
@@ -184,7 +185,7 @@ func (s *Stream) ordinary(headers api.ResponseHeaderMap) bool {
 
 // hasSecret reports whether a server's answer has anything to be taken away.
 func hasSecret(headers api.ResponseHeaderMap) bool {
-	return slices.ContainsFunc(filter.Secrets[:], func(name string) bool { return headers.GetRaw(name) != "" })
+	return slices.ContainsFunc(gatewayconfig.Secrets[:], func(name string) bool { return len(headers.Values(name)) > 0 })
 }
 
 // OnLog implements api.StreamFilter: Envoy is about to destroy the stream.

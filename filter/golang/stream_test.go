@@ -36,7 +36,7 @@ func TestColdCallAsksAndGoesOn(t *testing.T) {
 	}
 	h := e.request.headers
 	for name, want := range map[string]string{
-		"x-mcp-cluster": "mcp-server-a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
+		"x-mcp-cluster": "mcp-server-a", ":authority": "a", ":path": "/mcp", "mcp-session-id": "backend-1", "content-length": strconv.Itoa(len(toolCall("tool"))),
 	} {
 		if got := h.values(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -53,7 +53,7 @@ func TestColdCallAsksAndGoesOn(t *testing.T) {
 	}
 }
 
-// The routes take what has the mark, or a server's name, and nothing else.
+// The routes take what has the mark, or names a server or the broker, and nothing else.
 func TestWhatGoesToTheBrokerIsMarked(t *testing.T) {
 	t.Parallel()
 	b := newFakeBroker(t)
@@ -63,6 +63,13 @@ func TestWhatGoesToTheBrokerIsMarked(t *testing.T) {
 	e.request.body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, true)
 	if h := e.request.headers; !e.request.ended || h.values("x-mcp-filter") != Name || h.values("x-mcp-cluster") != "" || e.cleared != 1 {
 		t.Errorf("%v, cleared %d times", h.pairs, e.cleared)
+	}
+	e.destroy()
+	e = newEnvoy(t, p, c)
+	e.sendHeaders(true, ":method", "GET", ":path", "/mcp", ":authority", "gw.example", "accept", "text/event-stream", "mcp-session-id", "s1",
+		"x-mcp-cluster", "mcp-server-a")
+	if h := e.request.headers; !e.request.ended || h.values("x-mcp-filter") != "" || h.values("x-mcp-cluster") != "mcp-broker" || e.cleared != 1 {
+		t.Errorf("a stream: %v, cleared %d times", h.pairs, e.cleared)
 	}
 	e.destroy()
 	e = warmed(t, p, c)

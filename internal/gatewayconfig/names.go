@@ -1,5 +1,7 @@
 package gatewayconfig
 
+import "mcp-gateway/internal/mcp"
+
 // Rules admit what one of Allow matches, or everything without one, but for
 // what one of Deny matches. Patterns are those of package glob.
 type Rules struct {
@@ -46,6 +48,10 @@ const (
 	// PartialFail answers lists with an error that names the server.
 	PartialFail Partial = "fail"
 )
+
+// Secrets are headers of a server's answer that are for the gateway alone. The filter
+// takes them away, or with Filter.Policies the route, in front of the operator's filters.
+var Secrets = [...]string{mcp.HeaderSession, "set-cookie", "www-authenticate"}
 
 // ClusterBroker is Envoy's cluster of the broker's public listener.
 const ClusterBroker = "mcp-broker"

@@ -56,7 +56,7 @@ func TestManyTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, began = memoryInUse(), time.Now()
-	if err := g.TakeTable(200, body); err != nil {
+	if err := g.TakeTable(200, body, 0); err != nil {
 		t.Fatal(err)
 	}
 	figure(t, "  to take it in, in the filter", "%v", rounded(time.Since(began)))

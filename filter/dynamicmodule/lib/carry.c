@@ -125,13 +125,13 @@ void broken_off(mcp_filter* f) {
   if (out.length == 0) return;
   f->held = f->replaying = f->searching = false;
   f->replied = true;
-  note(f, bytes("held", 4), bytes(out_bytes(&out), out.length));
+  mcp_record r;
+  envoy_bytes key, value;
+  for (size_t at = 0; next_record(&out, &at, &r, &key, &value);) {
+    if (r.kind == MCP_BODY) note(f, bytes("held", 4), value);
+    if (r.kind == MCP_COUNT) count(f, key, value);
+  }
   free(out.large);
-  envoy_bytes server = bytes(NULL, 0);
-  CALLBACK(http_get_header)(f->envoy, REQUEST_HEADERS, bytes("x-mcp-cluster", 13), &server, 0, NULL);
-  server = server.length > 11 ? bytes(server.ptr + 11, server.length - 11)  // mcp-server-
-                              : bytes(NULL, 0);
-  count(f, bytes("broken_off", 10), server);
 }
 
 static bool ask(mcp_filter* f, const mcp_out* out) {

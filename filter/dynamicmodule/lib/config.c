@@ -75,11 +75,10 @@ void ON(http_filter_config_scheduled)(void* envoy, const void* config, uint64_t 
 }
 
 // The broker has no newer table. Streams tell Go so when they enter it.
-static void confirmed(mcp_config* c, uint64_t id) {
-  const mcp_asked* a = &c->asked[id % MCP_ASKED];
-  if (a->id != id || a->mark.at <= c->current.at) return;
-  __atomic_store_n(&c->current.table, a->mark.table, __ATOMIC_RELAXED);
-  __atomic_store_n(&c->current.at, a->mark.at, __ATOMIC_RELEASE);
+static void confirmed(mcp_config* c, mcp_mark mark) {
+  if (mark.at <= c->current.at) return;
+  __atomic_store_n(&c->current.table, mark.table, __ATOMIC_RELAXED);
+  __atomic_store_n(&c->current.at, mark.at, __ATOMIC_RELEASE);
 }
 
 void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, uint64_t id,
@@ -87,16 +86,18 @@ void ON(http_filter_config_http_callout_done)(void* envoy, const void* config, u
                                               envoy_bytes* chunks, size_t chunk_count) {
   mcp_config* c = (mcp_config*)config;
   if (result != CALLOUT_SUCCESS) return;
+  const mcp_asked* a = &c->asked[id % MCP_ASKED];
+  mcp_mark asked = a->id == id ? a->mark : (mcp_mark){0};
   uint32_t status = status_of(headers, n);
   if (status == 304) {
-    confirmed(c, id);
+    confirmed(c, asked);
     return;
   }
   char room[OUT_ROOM];
   mcp_out out;
   out_init(&out, room);
   whole w = join_chunks(chunks, chunk_count);
-  if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, &out)) {
+  if (!mcpTable(c->handle, status, (char*)w.ptr, w.length, asked.at, &out)) {
     if (out.length > 0) CALLBACK(log)(LOG_WARN, bytes(out_bytes(&out), out.length));
     free(out.large);
   }

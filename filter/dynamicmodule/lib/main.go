@@ -93,7 +93,7 @@ func headers(p *C.envoy_header, n C.size_t) []filter.Header {
 
 // A change of either layout, or of the number of words or secrets, must not compile.
 const (
-	_ = uint(C.MCP_SECRETS-len(filter.Secrets)) + uint(len(filter.Secrets)-C.MCP_SECRETS)
+	_ = uint(C.MCP_SECRETS-len(gatewayconfig.Secrets)) + uint(len(gatewayconfig.Secrets)-C.MCP_SECRETS)
 	_ = uint(C.MCP_WORDS-len(fromserver.Texts)) + uint(len(fromserver.Texts)-C.MCP_WORDS)
 	_ = unsafe.Sizeof(filter.Header{}) - unsafe.Sizeof(C.envoy_header{})
 	_ = unsafe.Sizeof(C.envoy_header{}) - unsafe.Sizeof(filter.Header{})
@@ -129,7 +129,7 @@ func mcpConfigNew(text *C.char, n C.size_t, c *C.mcp_config, out *C.mcp_out) (ok
 	for i, word := range fromserver.Texts {
 		c.words[i] = C.mcp_word{text: C.CString(word), length: C.size_t(len(word)), rare: C.size_t(fromserver.Rarest(word))}
 	}
-	for i, name := range filter.Secrets {
+	for i, name := range gatewayconfig.Secrets {
 		c.secrets[i] = C.CString(name)
 	}
 	c.cluster_length = C.size_t(len(f.InternalCluster))
@@ -145,13 +145,13 @@ func mcpConfigClose(handle C.uint64_t) {
 }
 
 //export mcpTable
-func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, out *C.mcp_out) (ok C.int) {
+func mcpTable(handle C.uint64_t, status C.uint32_t, body *C.char, n C.size_t, asked C.int64_t, out *C.mcp_out) (ok C.int) {
 	defer outside(host.PhaseTable, func() { discard(out); ok = 0 })
 	c := configs.Get(uint64(handle))
 	if c == nil {
 		return 1
 	}
-	if err := c.TakeTable(int(status), memory(body, n)); err != nil {
+	if err := c.TakeTable(int(status), memory(body, n), int64(asked)); err != nil {
 		give(out, append(room(out), fmt.Sprintf("mcp-gateway: %v", err)...))
 		return 0
 	}
@@ -268,7 +268,7 @@ func mcpResponseBody(handle C.uint64_t, body *C.char, n C.size_t, end C.int, out
 func mcpPending(handle C.uint64_t, out *C.mcp_out) {
 	defer outside(host.PhaseResponse, func() { discard(out) })
 	if st := streams.Get(uint64(handle)); st != nil {
-		give(out, append(room(out), st.Pending()...))
+		give(out, dynamicmodule.AppendPending(room(out), &st.Stream))
 	}
 }
 

@@ -244,7 +244,7 @@ static enum outcome ordinary(mcp_filter* f) {
   if (!a.ok || !(a.json || (f->plain && a.events))) return ENDED;
   if (f->unless != 0 && (a.encoded || (a.length != NO_LENGTH && a.length > f->config->response_limit)))
     return ENDED;
-  if (!f->plain) bare(f, a.secrets);
+  if (!f->plain && !f->config->policies) bare(f, a.secrets);
   if (f->unless == 0) {
     spend(f);
     return GO_ON;

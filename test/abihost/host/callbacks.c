@@ -250,7 +250,7 @@ envoy_enum CALLBACK(http_filter_config_http_callout)(void* p, uint64_t* id, envo
                                                      size_t n, envoy_bytes body, uint64_t timeout) {
   REQUIRE(n >= 3 && timeout > 0);
   ((config*)p)->asked = true;
-  *id = 1;
+  *id = ++((config*)p)->callouts;
   return CALLOUT_SUCCESS;
 }
 void* CALLBACK(http_filter_config_scheduler_new)(void* c) { return c; }

@@ -30,6 +30,7 @@ typedef struct {
   atomic_int refs;       // its streams, and being the current one
   atomic_int scheduled;  // commits that wait for the main thread
   bool asked;            // the main thread has a callout under way
+  uint64_t callouts;     // of the main thread, so far
 } config;
 
 enum { MAX_HEADERS = 16, MAX_CHUNKS = 64 };

@@ -289,7 +289,7 @@ static void* manage(void* arg) {
         str body = dup(table_text.p, table_text.n - (size_t)(chance(&seed, 3) == 0));
         envoy_header h = {":status", 7, "200", 3};
         envoy_bytes chunk = {body.p, body.n};
-        http_filter_config_http_callout_done(c, c->module, 1, chance(&seed, 4) == 0, &h, 1, &chunk, 1);
+        http_filter_config_http_callout_done(c, c->module, c->callouts, chance(&seed, 4) == 0, &h, 1, &chunk, 1);
         free(body.p);
       }
     }
