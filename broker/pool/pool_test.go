@@ -56,6 +56,8 @@ func (f *fake) EndSession(_ context.Context, of upstream.Session) error {
 
 func (f *fake) Listen(ctx context.Context, in upstream.Session, o upstream.Listener) error {
 	if f.noStream {
+		o.Settled(upstream.ErrNoStream)
+		<-time.After(time.Millisecond) // what was told counts from now on, not from the end
 		return upstream.ErrNoStream
 	}
 	f.mu.Lock()
@@ -63,7 +65,7 @@ func (f *fake) Listen(ctx context.Context, in upstream.Session, o upstream.Liste
 		f.live[in.ID] = o
 	}
 	f.mu.Unlock()
-	o.Settled()
+	o.Settled(nil)
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -110,10 +110,15 @@ func (s *session) isOpen() bool {
 
 // listen keeps the event stream of the session.
 func (s *session) listen(ctx context.Context) {
-	settle := sync.OnceFunc(func() { close(s.settled) })
+	mute, settle := sync.OnceFunc(func() { close(s.mute) }), sync.OnceFunc(func() { close(s.settled) })
 	defer settle()
 	err := s.server.Listen(ctx, s.at, upstream.Listener{
-		Settled: settle,
+		Settled: func(err error) {
+			if errors.Is(err, upstream.ErrNoStream) {
+				mute() // first: who waits looks at it next
+			}
+			settle()
+		},
 		Message: func(message, _ []byte) error {
 			if message != nil {
 				s.hear(ctx, message)
@@ -122,7 +127,7 @@ func (s *session) listen(ctx context.Context) {
 		},
 	})
 	if errors.Is(err, upstream.ErrNoStream) {
-		close(s.mute)
+		mute()
 	}
 	if errors.Is(err, upstream.ErrSessionGone) {
 		s.pool.mu.Lock()

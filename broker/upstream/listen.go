@@ -26,9 +26,9 @@ type Listener struct {
 	// After is the id of the event to resume behind, as the server gave it;
 	// empty for a new stream.
 	After string
-	// Settled is called once: when the server has opened the stream, or the
-	// first attempt has failed. Nil for nobody who waits.
-	Settled func()
+	// Settled is called once: when the server has opened the stream, without an error,
+	// or the first attempt has failed. Nil for nobody who waits.
+	Settled func(err error)
 	// Message is called with each message that is for the client, in order, and
 	// the id of its event, nil if it has none. The message is nil for an event
 	// that only brings an id. Both are valid during the call, in which nothing
@@ -96,16 +96,16 @@ func (h *listening) run() {
 			return
 		}
 		if err = h.again(err); err != nil {
-			h.settle()
+			h.settle(err)
 			h.done(err)
 			return
 		}
 	}
 }
 
-func (h *listening) settle() {
+func (h *listening) settle(err error) {
 	if h.o.Settled != nil {
-		h.o.Settled()
+		h.o.Settled(err)
 		h.o.Settled = nil
 	}
 }
@@ -126,7 +126,7 @@ func (h *listening) read() error {
 			return err
 		}
 		h.body, h.parser, h.awaited = body, &sse.Parser{Limit: h.link.bodyLimit}, false
-		h.settle()
+		h.settle(nil)
 	}
 	small := chunks.Get().(*[smallChunk]byte)
 	defer chunks.Put(small)
@@ -166,7 +166,7 @@ func (h *listening) again(err error) error {
 		_ = h.body.Close()
 		h.body, h.parser = nil, nil
 	}
-	h.settle()
+	h.settle(err)
 	s := h.server
 	taken, stopped := errors.AsType[errTaken](err)
 	switch {

@@ -229,7 +229,7 @@ func TestListenWhereStreamsAreQuiet(t *testing.T) {
 	heard, ended := make(chan string), make(chan error, 1)
 	settled := 0
 	s.ListenApart(ctx, Session{"s", mcp.LatestLegacy}, Listener{
-		Settled: func() { settled++ },
+		Settled: func(error) { settled++ },
 		Message: func(m, _ []byte) error { heard <- string(m); return nil },
 	}, func(err error) { ended <- err })
 	const long = 3 * smallChunk
