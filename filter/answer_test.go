@@ -249,11 +249,7 @@ func TestWhatTheOperatorsFiltersAdd(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
 	config.Policies = true
-	g, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	putTable(t, g, testTable())
+	g := gatewayOf(t, config, testTable())
 	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 	justFetched(g)
 	for status, kind := range map[string]string{"200": "text/event-stream", "302": "text/html"} {

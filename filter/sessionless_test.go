@@ -8,11 +8,7 @@ func TestWithoutASession(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
 	config.Sessionless = true
-	g, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	putTable(t, g, testTable())
+	g := gatewayOf(t, config, testTable())
 	_, d := post(g, call("weather_get_weather"), "mcp-session-id", "-")
 	if d.Action != Pass || !d.Reroute || edits(d)["x-mcp-long"] != "1" || chosen(edits(d)) != "" || d.Splice.With != nil {
 		t.Errorf("%+v", d)

@@ -360,11 +360,7 @@ func TestStatelessNotes(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
 	cfg.Metadata = true
-	g, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	putTable(t, g, erasTable())
+	g := gatewayOf(t, cfg, erasTable())
 	justFetched(g)
 	g.found(second)
 	for _, tt := range []struct{ method, params, name, want string }{

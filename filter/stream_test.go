@@ -40,15 +40,22 @@ func testTable() gatewayconfig.Table {
 // each server.
 func newGateway(t testing.TB) *Gateway {
 	t.Helper()
-	g, err := New(testConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	putTable(t, g, testTable())
+	g := gatewayOf(t, testConfig(), testTable())
 	for _, s := range []string{"weather", "docs", "new"} {
 		g.sessions.put([]byte("s1"), backend{server: s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
 	}
 	justFetched(g)
+	return g
+}
+
+// gatewayOf has no sessions.
+func gatewayOf(t testing.TB, config gatewayconfig.Filter, table gatewayconfig.Table) *Gateway {
+	t.Helper()
+	g, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putTable(t, g, table)
 	return g
 }
 

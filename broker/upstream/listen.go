@@ -96,7 +96,6 @@ func (h *listening) run() {
 			return
 		}
 		if err = h.again(err); err != nil {
-			h.settle(err)
 			h.done(err)
 			return
 		}

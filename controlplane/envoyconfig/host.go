@@ -90,18 +90,14 @@ func (h Host) stats() *metricsv3.StatsConfig {
 // this name.
 const noFilter = "mcp-no-filter"
 
-// marked has routes that name no choice of the filter's take only what it has let
-// pass: contrib's filter for Go lets everything pass where a library has not
-// registered the plugin. A client can send no such mark (early).
-func (h Host) marked(unchosen []*routev3.Route) []*routev3.Route {
+// mark is what a route that names no choice of the filter's needs beside, to take only
+// what it has let pass: contrib's filter for Go lets everything pass where a library
+// has not registered the plugin. A client can send no such mark (early).
+func (h Host) mark() []*routev3.HeaderMatcher {
 	if h != HostGolang {
-		return unchosen
+		return nil
 	}
-	mark := &routev3.HeaderMatcher{Name: mcp.HeaderFilter, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
-	for _, r := range unchosen {
-		r.Match.Headers = append(r.Match.Headers, mark)
-	}
-	return unchosen
+	return []*routev3.HeaderMatcher{{Name: mcp.HeaderFilter, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}}
 }
 
 // refusedRoutes are for what has neither a mark nor a choice. It has a route

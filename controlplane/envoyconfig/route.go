@@ -40,14 +40,14 @@ func bodyBuffer(g *gateway.Gateway) uint64 { return uint64(g.Limits.Body) + slac
 func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 	servers := g.EnabledServers()
 	slices.SortFunc(servers, func(a, b gateway.Server) int { return strings.Compare(a.Name, b.Name) })
-	unchosen := []*routev3.Route{{Name: "broker", Match: anyPath(lacks(mcp.HeaderCluster)), Action: toBroker(brokerTimeout)}}
+	unchosen := &routev3.Route{
+		Name: "broker", Match: anyPath(append([]*routev3.HeaderMatcher{lacks(mcp.HeaderCluster)}, p.Host.mark()...)...),
+		Action: toBroker(brokerTimeout), RequestHeadersToAdd: peerAddress(),
+	}
 	chosen := append(oldClientRoutes(g), carriedRoutes(servers)...)
 	chosen = append(chosen,
 		&routev3.Route{Name: "broker-streams", Match: anyPath(toCluster(exactly(ClusterBroker)), isGet()), Action: toBroker(0)},
 		&routev3.Route{Name: "broker-long", Match: anyPath(toCluster(exactly(ClusterBroker))), Action: long(servers)})
-	for _, r := range unchosen {
-		r.RequestHeadersToAdd = peerAddress()
-	}
 	for _, r := range chosen {
 		r.RequestHeadersToAdd = peerAddress()
 		r.RequestHeadersToRemove = []string{mcp.HeaderCluster}
@@ -58,7 +58,7 @@ func routes(g *gateway.Gateway, p Params) *routev3.RouteConfiguration {
 			r.ResponseHeadersToRemove = gatewayconfig.Secrets[:]
 		}
 	}
-	list := slices.Concat(p.Host.marked(unchosen), toServers, chosen, p.Host.refusedRoutes())
+	list := slices.Concat([]*routev3.Route{unchosen}, toServers, chosen, p.Host.refusedRoutes())
 	return &routev3.RouteConfiguration{
 		Name:             RouteConfigName,
 		ValidateClusters: p.Host.validateClusters(),
