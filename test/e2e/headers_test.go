@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,9 +11,30 @@ import (
 	"mcp-gateway/test/mcpserver"
 )
 
-// Also where the filter looks at nothing else of an answer.
+// Also where the filter looks at nothing else of an answer. What an operator's own
+// filter adds to it is the client's.
 func TestServersSessionsStayWithTheGateway(t *testing.T) {
 	t.Parallel()
+	for name, want := range map[string]struct {
+		filters string
+		cookies []string
+	}{
+		"no filter of the operator's": {},
+		"one that adds a cookie": {`envoyFilters:
+  - name: cookies
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+      mutations: {response_mutations: [{append: {header: {key: set-cookie, value: operators=1}}}]}
+`, []string{"operators=1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			serversSessionsStay(t, want.filters, want.cookies)
+		})
+	}
+}
+
+func serversSessionsStay(t *testing.T, filters string, cookies []string) {
 	s := mcpserver.Start(t, tools("plain", "json", "events"))
 	secret := func(x *mcpserver.Exchange) {
 		x.Header().Set("Mcp-Session-Id", "servers-own")
@@ -26,15 +48,15 @@ func TestServersSessionsStayWithTheGateway(t *testing.T) {
 		secret(x)
 		x.Stream().Send(x.ResultMessage(`{}`))
 	})
-	c := harness.Connect(t, harness.Run(t, harness.Config{Servers: []harness.Server{behind(s, "plain")}}).URL)
+	c := harness.Connect(t, harness.Run(t, harness.Config{Servers: []harness.Server{behind(s, "plain")}, More: filters}).URL)
 	for _, tool := range []string{"plain_json", "plain_events"} {
 		r := c.Post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `"}}`)
 		if r.Status != http.StatusOK || !strings.Contains(r.Body, `"result":{}`) || r.Header.Get("X-Custom-Answer") != "kept" {
 			t.Errorf("%s: %s", tool, r)
 		}
-		for _, name := range []string{"Mcp-Session-Id", "Set-Cookie", "Www-Authenticate"} {
-			if got := r.Header.Values(name); len(got) > 0 {
-				t.Errorf("%s: the client got %s: %s", tool, name, got)
+		for name, want := range map[string][]string{"Mcp-Session-Id": nil, "Set-Cookie": cookies, "Www-Authenticate": nil} {
+			if got := r.Header.Values(name); !slices.Equal(got, want) {
+				t.Errorf("%s: the client got %s: %s, want %s", tool, name, got, want)
 			}
 		}
 	}
