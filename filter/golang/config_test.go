@@ -3,6 +3,7 @@ package golang
 import (
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -147,6 +148,7 @@ func TestRouteConfiguration(t *testing.T) {
 
 func TestGauges(t *testing.T) {
 	t.Parallel()
+	runtime.GC() // before the first one Go knows of no live heap
 	b := newFakeBroker(t)
 	p, c, stats := newPlugin(t, b, "")
 	e := warmed(t, p, c)
