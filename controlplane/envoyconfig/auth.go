@@ -203,17 +203,25 @@ func tokenFilters(g *gateway.Gateway, p Params) []*corev3.TypedExtensionConfig {
 	if g.Auth == nil || len(g.Auth.Issuers) == 0 {
 		return nil
 	}
-	return []*corev3.TypedExtensionConfig{
-		{Name: TokenFilterName, TypedConfig: pack(tokens(g, p))},
-		{Name: failureFilterName, TypedConfig: failures(g)},
+	list := []*corev3.TypedExtensionConfig{{Name: TokenFilterName, TypedConfig: pack(tokens(g, p))}}
+	if m := failures(g); len(m.RequestMutations) > 0 {
+		list = append(list, failureFilter(m))
 	}
+	return list
 }
 
-// failures tells our filter why a token was not accepted: one that could not be
-// verified is no token that is bad.
-func failures(g *gateway.Gateway) *anypb.Any {
+func failureFilter(m *headersv3.Mutations) *corev3.TypedExtensionConfig {
+	return &corev3.TypedExtensionConfig{Name: failureFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: m})}
+}
+
+// failures tell our filter why a token was not accepted: one that could not be verified
+// is no token that is bad. Keys that are not fetched are never away.
+func failures(g *gateway.Gateway) *headersv3.Mutations {
 	m := &headersv3.Mutations{}
 	for i := range g.Auth.Issuers {
+		if g.Auth.Issuers[i].JWKS.URL == "" {
+			continue
+		}
 		m.RequestMutations = append(m.RequestMutations, &mutationv3.HeaderMutation{
 			Action: &mutationv3.HeaderMutation_Append{Append: &corev3.HeaderValueOption{
 				// Nothing is added where there was no failure.
@@ -224,7 +232,7 @@ func failures(g *gateway.Gateway) *anypb.Any {
 			}},
 		})
 	}
-	return pack(&headersv3.HeaderMutation{Mutations: m})
+	return m
 }
 
 const corsName = "envoy.filters.http.cors"

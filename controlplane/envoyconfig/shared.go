@@ -40,14 +40,12 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 			Action: &mutationv3.HeaderMutation_Remove{Remove: name},
 		})
 	}
-	out := &SharedTokens{
-		Forged:  &corev3.TypedExtensionConfig{Name: forgedFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without})},
-		Filters: tokenFilters(g, p),
-	}
-	if out.Filters == nil {
+	out := &SharedTokens{Forged: &corev3.TypedExtensionConfig{
+		Name: forgedFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without}),
+	}}
+	if g.Auth == nil || len(g.Auth.Issuers) == 0 {
 		out.Filters = []*corev3.TypedExtensionConfig{
-			{Name: TokenFilterName, TypedConfig: pack(&jwtv3.JwtAuthentication{})},
-			{Name: failureFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: &headersv3.Mutations{}})},
+			{Name: TokenFilterName, TypedConfig: pack(&jwtv3.JwtAuthentication{})}, failureFilter(&headersv3.Mutations{}),
 		}
 		return out, nil
 	}
@@ -62,7 +60,7 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 			config.Rules = append(config.Rules, &jwtv3.RequirementRule{Match: endpointOf(g, path), RequirementType: requirement})
 		}
 	}
-	out.Filters[0].TypedConfig = pack(config)
+	out.Filters = []*corev3.TypedExtensionConfig{{Name: TokenFilterName, TypedConfig: pack(config)}, failureFilter(failures(g))}
 	var err error
 	out.Clusters, err = keysClusters(g, p)
 	return out, err
