@@ -32,7 +32,22 @@ const mostMembers = 10_000
 // failed whatever came out: objects without keys that are equal or differ in case
 // only, numbers within what a double tells apart. What it does not look at does not
 // decide, and is not decoded.
-type reading struct{ err error }
+type reading struct {
+	err error
+	// top is the arguments as an object, once an expression has asked for them, and
+	// room is for its members, as far as they are few.
+	top  object
+	room [few]member
+}
+
+// begin makes r ready for another evaluation.
+func (r *reading) begin() { r.err, r.top = nil, object{} }
+
+// end lets go of the arguments.
+func (r *reading) end() {
+	r.begin()
+	clear(r.room[:])
+}
 
 func (r *reading) fail(err error) ref.Val {
 	r.err = err
@@ -42,13 +57,18 @@ func (r *reading) fail(err error) ref.Val {
 // arguments returns the value of params.arguments, raw, which may be absent.
 func (r *reading) arguments(raw []byte) ref.Val {
 	if len(raw) == 0 || string(raw) == "null" {
-		raw = []byte("{}")
+		raw = noMembers
 	}
 	if raw[0] != '{' {
 		return r.fail(errNoObject)
 	}
-	return &object{reading: r, raw: raw}
+	if r.top.raw == nil {
+		r.top = object{reading: r, raw: raw, members: r.room[:0]}
+	}
+	return &r.top
 }
+
+var noMembers = []byte("{}")
 
 // value returns a raw JSON value, which was scanned before.
 func (r *reading) value(raw []byte) ref.Val {
@@ -102,7 +122,7 @@ type object struct {
 }
 
 type member struct {
-	key string
+	key []byte // decoded
 	raw []byte
 }
 
@@ -111,14 +131,15 @@ const few = 16
 
 // read fills members; false if some parser could read the object otherwise.
 func (o *object) read() bool {
-	if o.isRead {
-		return true
+	if o.isRead || o.reading.err != nil { // then the evaluation has failed already
+		return o.isRead
 	}
 	var fault error
-	o.members = make([]member, 0, few)
+	if o.members == nil {
+		o.members = make([]member, 0, few)
+	}
 	err := jsonrpc.Members(o.raw, func(k, v jsonrpc.Span) bool {
-		text, ok := jsonrpc.Unquote(nil, k.Of(o.raw))
-		key := string(text)
+		key, ok := jsonrpc.Unquote(nil, k.Of(o.raw))
 		switch {
 		case !ok:
 			fault = errNotRead
@@ -150,7 +171,7 @@ func (o *object) read() bool {
 }
 
 // find returns the member under a key in some spelling; nil if there is none.
-func (o *object) find(key string) *member {
+func (o *object) find(key []byte) *member {
 	if o.folded != nil {
 		if i, ok := o.folded[fold(key)]; ok {
 			return &o.members[i]
@@ -166,7 +187,7 @@ func (o *object) find(key string) *member {
 }
 
 // sameFolded reports whether fold makes one of two keys.
-func sameFolded(a, b string) bool {
+func sameFolded(a, b []byte) bool {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		x, y := a[i], b[i]
 		switch {
@@ -182,7 +203,7 @@ func sameFolded(a, b string) bool {
 // fold makes one of all spellings that differ in case only, as parsers see it that
 // ignore case: the smallest of each character's forms, and of an i without or with
 // its dot the plain one.
-func fold(key string) string {
+func fold(key []byte) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\u0130' || r == '\u0131' {
 			return 'I'
@@ -192,7 +213,7 @@ func fold(key string) string {
 			least = min(least, next)
 		}
 		return least
-	}, key)
+	}, string(key))
 }
 
 // Find returns the value under a key.
@@ -204,10 +225,10 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	if !o.read() {
 		return types.WrapErr(o.reading.err), false
 	}
-	switch m := o.find(string(text)); {
+	switch m := o.find([]byte(text)); {
 	case m == nil:
 		return nil, false
-	case m.key != string(text):
+	case string(m.key) != string(text):
 		return o.reading.fail(errAmbiguous), false
 	default:
 		v := o.reading.value(m.raw)
@@ -223,7 +244,7 @@ func (o *object) all() traits.Mapper {
 	values := map[string]any{}
 	if o.read() {
 		for _, m := range o.members {
-			values[m.key] = o.reading.value(m.raw)
+			values[string(m.key)] = o.reading.value(m.raw)
 		}
 	}
 	o.whole = types.NewStringInterfaceMap(types.DefaultTypeAdapter, values)

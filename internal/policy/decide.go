@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -138,7 +139,7 @@ func (r *rule) evaluate(q *question) verdict {
 	if q.unknown != nil && r.when.reads&q.unknown.read != 0 {
 		program = r.when.part // which costs several times as much
 	}
-	q.reading.err = nil
+	q.reading.begin()
 	out, _, err := program.Eval(q)
 	return verdictOf(out, err, q)
 }
@@ -179,8 +180,18 @@ func (g *Group) Decide(it *Item, arguments []byte) Decision {
 	if it.Kind == Resource {
 		arguments = nil
 	}
-	return g.decide(&question{group: g, item: it, arguments: arguments})
+	q := questions.Get().(*question)
+	q.group, q.item, q.arguments = g, it, arguments
+	d := g.decide(q)
+	q.group, q.item, q.arguments = nil, nil, nil
+	q.reading.end()
+	questions.Put(q)
+	return d
 }
+
+// questions are those of Decide between two uses: one is on the path of each call that
+// a rule about arguments is asked for.
+var questions = sync.Pool{New: func() any { return new(question) }}
 
 // Reaches reports whether there can be anything of a server that the group may use
 // at an endpoint.
