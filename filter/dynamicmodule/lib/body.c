@@ -6,14 +6,6 @@
 static __thread char* scratch;
 static __thread size_t scratch_size;
 
-static size_t add_chunks(void* envoy, envoy_enum which, envoy_bytes* list, size_t have,
-                         size_t room) {
-  size_t n = CALLBACK(http_get_body_chunks_size)(envoy, which);
-  if (n == 0 || have + n > room) return have;
-  CALLBACK(http_get_body_chunks)(envoy, which, list + have);
-  return have + n;
-}
-
 static char* room_for(size_t length) {
   if (length > scratch_size) {
     free(scratch);
@@ -51,25 +43,15 @@ whole join_chunks(const envoy_bytes* list, size_t n) {
   return w;
 }
 
-whole received(void* envoy, envoy_enum which) {
-  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, which);
+whole gather(void* envoy, envoy_enum one, envoy_enum other, bool both) {
+  size_t first = CALLBACK(http_get_body_chunks_size)(envoy, one);
+  size_t more = both ? CALLBACK(http_get_body_chunks_size)(envoy, other) : 0;
   envoy_bytes small[64];
-  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
-  whole w = join_chunks(list, add_chunks(envoy, which, list, 0, room));
-  if (list != small) free(list);
-  return w;
-}
-
-whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both) {
-  size_t room = CALLBACK(http_get_body_chunks_size)(envoy, buffered) +
-                (both ? CALLBACK(http_get_body_chunks_size)(envoy, received) : 0);
-  envoy_bytes small[64];
-  envoy_bytes* list = room <= 64 ? small : malloc(room * sizeof *list);
-  size_t n_buffered = add_chunks(envoy, buffered, list, 0, room);
-  size_t n = n_buffered;
-  if (both) n = add_chunks(envoy, received, list, n, room);
-  whole w = join_chunks(list, n);
-  w.head_buffered = n_buffered > 0;
+  envoy_bytes* list = first + more <= 64 ? small : malloc((first + more) * sizeof *list);
+  if (first > 0) CALLBACK(http_get_body_chunks)(envoy, one, list);
+  if (more > 0) CALLBACK(http_get_body_chunks)(envoy, other, list + first);
+  whole w = join_chunks(list, first + more);
+  w.head_first = first > 0;
   if (list != small) free(list);
   return w;
 }
@@ -106,7 +88,7 @@ void replace_bytes(void* envoy, const whole* w, bool both, size_t start, size_t 
     memcpy(head + free_bytes + start, with.ptr, with.length);
     if (free_bytes > 0) {
       CALLBACK(http_drain_body)
-      (envoy, w->head_buffered ? BUFFERED_REQUEST : RECEIVED_REQUEST, free_bytes);
+      (envoy, w->head_first ? BUFFERED_REQUEST : RECEIVED_REQUEST, free_bytes);
     }
     return;
   }

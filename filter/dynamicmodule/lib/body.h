@@ -15,17 +15,14 @@ typedef struct {
   // The first chunk in Envoy's memory, of which ptr may be a copy.
   const char* head;
   size_t head_length;
-  bool head_buffered;  // it is in the buffered body, not in the received one
+  bool head_first;  // it is of the one body of gather, not of the other
 } whole;
 
 // Joins chunks that Envoy handed over.
 whole join_chunks(const envoy_bytes* list, size_t n);
 
-// Joins the received body.
-whole received(void* envoy, envoy_enum which);
-
-// Joins the buffered and, if both is set, the received body, in this order.
-whole gather(void* envoy, envoy_enum buffered, envoy_enum received, bool both);
+// Joins the one body and, if both is set, the other, in this order.
+whole gather(void* envoy, envoy_enum one, envoy_enum other, bool both);
 
 // Whether one of the words that set has the bits of is in a body.
 bool contains(const whole* w, const mcp_word words[MCP_WORDS], uint32_t set);

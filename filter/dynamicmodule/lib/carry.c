@@ -106,9 +106,9 @@ static void raise_limit(mcp_filter* f, uint64_t limit) {
   if (have != 0 && have < limit + SLACK) CALLBACK(http_set_buffer_limit)(f->envoy, limit + SLACK);
 }
 
-void hold_response(mcp_filter* f) {
+void hold_response(mcp_filter* f, uint64_t limit) {
   f->need_response = f->held = true;
-  raise_limit(f, f->config->response_limit);
+  raise_limit(f, limit);
 }
 
 void release_response(mcp_filter* f) { f->held = false; }
@@ -284,7 +284,7 @@ enum outcome response_verdict(mcp_filter* f, int verdict, mcp_out* out, bool str
       return ENDED;
     case MCP_NEED_BODY:
       finish(f, verdict, out);
-      hold_response(f);
+      hold_response(f, f->config->response_limit);
       return HOLD;
     default: {
       mcp_record cut;

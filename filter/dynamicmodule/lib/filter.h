@@ -59,8 +59,9 @@ void filter_closed(mcp_filter* f);
 // Holds the request back until its body is complete.
 void hold_request(mcp_filter* f);
 
-// Holds a response back that the core has not been shown, or lets it go.
-void hold_response(mcp_filter* f);
+// Holds a response of at most so many bytes back that the core has not been shown, or
+// lets it go.
+void hold_response(mcp_filter* f, uint64_t limit);
 void release_response(mcp_filter* f);
 
 // Envoy ends a response that is held back.

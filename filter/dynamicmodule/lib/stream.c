@@ -251,7 +251,7 @@ static enum outcome ordinary(mcp_filter* f) {
   }
   f->promised = a.length;
   f->searching = true;
-  hold_response(f);
+  hold_response(f, a.length != NO_LENGTH ? a.length : f->config->response_limit);
   return HOLD;
 }
 
@@ -308,7 +308,7 @@ envoy_enum ON(http_filter_response_body)(void* envoy, const void* module, bool e
   mcp_out out;
   out_init(&out, room);
   if (!f->need_response) {
-    whole w = received(envoy, RECEIVED_RESPONSE);
+    whole w = gather(envoy, RECEIVED_RESPONSE, BUFFERED_RESPONSE, false);
     int verdict = mcpResponseBody(f->handle, (char*)w.ptr, w.length, end, &out);
     enum outcome o = response_verdict(f, verdict, &out, true, false);
     return o == GO_ON ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
