@@ -8,18 +8,26 @@ MAKEFLAGS += --no-print-directory
 # Tools that scripts/tools.sh installed come before the machine's.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
+# Programs, tests and checks are compiled alike: what all of them need is compiled once.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+export CGO_ENABLED := 0
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LISTEN ?= 127.0.0.1:8888
 FUZZTIME ?= 100000x
 BENCHFLAGS ?=
 SOAKTIME ?= 3m
 CHAOS_LIMIT ?= 90m
+SUPPLY_COLD ?= 1
 # What runs the filter in the tests: module, or golang for contrib's filter for Go.
 HOST ?= module
 SUFFIX := $(if $(filter golang,$(HOST)),-golang)
 
-# End-to-end tests run what was built with a real Envoy: a stage of their own. The
-# library of the module is the only package with cgo.
+# Packages of the libraries for Envoy, the only ones with cgo, and of one in a test.
+# They are checked as pie, for which Go compiles as for a library, but writes no header.
+CGO := ./filter/dynamicmodule/lib ./filter/golang/lib ./test/golanghost/plugin
+NO_CGO = $(shell CGO_ENABLED=0 go list ./... | grep -v '/filter/golang/lib$$')
+# End-to-end tests run what was built with a real Envoy: a stage of their own.
 NOT_UNIT := /test/e2e$$|/test/golanghost$$|/test/golanghost/plugin$$|/test/supply$$|/test/security$$|/test/chaos$$|/test/soak$$|/test/scale$$|/test/program$$|/test/conformance$$|/test/layout$$|/test/k8s(/|$$)|/test/envoygateway$$|/test/istio$$|/lib$$
 # The tests of test/e2e/once, as go test's -skip wants them.
 ONCE = ^($$(grep -v '^\#' test/e2e/once | paste -sd '|'))\$$$$
@@ -40,8 +48,8 @@ build: bin golang ## the programs, both libraries and the pinned Envoy
 .PHONY: bin
 bin:
 	@echo "    building bin/mcp-gateway, bin/mcp-demo, bin/libmcp_gateway.so"
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mcp-gateway ./cmd/mcp-demo
-	@CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-s -w' -o bin/libmcp_gateway.so ./filter/dynamicmodule/lib
+	@go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mcp-gateway ./cmd/mcp-demo
+	@CGO_ENABLED=1 go build -buildmode=c-shared -ldflags '-s -w' -o bin/libmcp_gateway.so ./filter/dynamicmodule/lib
 	@rm -f bin/libmcp_gateway.h
 
 .PHONY: golang
@@ -96,12 +104,12 @@ test: ## set up everything, then lint, layout, unit, race, security and end-to-e
 
 .PHONY: unit
 unit: ## tests of every package, without cgo
-	@CGO_ENABLED=0 scripts/gotest.sh unit -timeout 5m $(PACKAGES)
-	@CGO_ENABLED=0 scripts/gotest.sh unit-panics -timeout 1m -tags panics ./internal/fault
+	@scripts/gotest.sh unit -timeout 5m $(PACKAGES)
+	@scripts/gotest.sh unit-panics -timeout 1m -tags panics ./internal/fault
 
 .PHONY: race
 race: ## the same under the race detector
-	@scripts/gotest.sh race -race -timeout 10m $(PACKAGES)
+	@CGO_ENABLED=1 scripts/gotest.sh race -race -timeout 10m $(PACKAGES)
 
 .PHONY: layout
 layout: ## rules of the repository: imports, sizes, words
@@ -202,15 +210,17 @@ vulncheck: ## known vulnerabilities that the code reaches; VULNDB=file:///copy w
 
 .PHONY: supply
 supply: ## the release is the same twice, and all that is fetched is pinned
-	@SUPPLY_COLD=1 scripts/gotest.sh supply -count=1 -timeout 14m ./test/supply
+	@SUPPLY_COLD=$(SUPPLY_COLD) scripts/gotest.sh supply -count=1 -timeout 14m ./test/supply
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	  [[ -z $$unformatted ]] || { echo "error: not formatted; run gofmt -w:" >&2; echo "$$unformatted" >&2; exit 1; }
-	@go vet ./...
+	@go vet $(NO_CGO)
+	@CGO_ENABLED=1 go vet -buildmode=pie $(CGO)
 	@go vet -C tools ./...
-	@go tool -modfile=tools/go.mod staticcheck ./...
+	@check=$$(go tool -modfile=tools/go.mod -n staticcheck); "$$check" $(NO_CGO); \
+	  CGO_ENABLED=1 GOFLAGS='$(GOFLAGS) -buildmode=pie' "$$check" $(CGO)
 	@"$$(scripts/tools.sh shellcheck)" --external-sources $$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 
 .PHONY: check

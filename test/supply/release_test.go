@@ -108,8 +108,8 @@ func unpack(t *testing.T, archive []byte) map[string][]byte {
 }
 
 // Two builds give the same bytes: one here, and one in another folder, without Git.
-// With SUPPLY_COLD set, as make supply does, nothing of the first is in the cache of
-// the second, which takes minutes.
+// With SUPPLY_COLD set, as make supply does unless told, nothing of the first is in the
+// cache of the second, which takes minutes.
 func TestReleaseIsReproducible(t *testing.T) {
 	var env []string
 	if os.Getenv("SUPPLY_COLD") != "" {

@@ -1,6 +1,6 @@
 // The part of Envoy's dynamic module ABI (v0.1.0, Envoy 1.38 and later) that
-// this module uses. Layouts and names are Envoy's; abi_test.go compiles this
-// header together with Envoy's own and fails where they differ.
+// this module uses. Layouts and names are Envoy's; header_test.go of test/abihost
+// compiles this header together with Envoy's own and fails where they differ.
 #pragma once
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-package main
+package abihost
 
 import (
 	"os"
@@ -21,7 +21,7 @@ func TestHeaderMatchesEnvoys(t *testing.T) {
 	if err != nil {
 		t.Fatalf("finding Envoy's header: %v", err)
 	}
-	ours, err := os.ReadFile("envoy.h")
+	ours, err := os.ReadFile("../../filter/dynamicmodule/lib/envoy.h")
 	if err != nil {
 		t.Fatal(err)
 	}
