@@ -259,6 +259,62 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What no rule asks for is not looked at, and what might be asked for is.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	const days = `!("days" in arguments && arguments.days > 7) && arguments.filter.days < 7 && arguments["limit"] == 1`
+	for _, test := range []struct {
+		when, arguments string
+		none            bool
+	}{
+		{days, `{"id":"x","note":"seven day s"}`, true},
+		{days, `{}`, true},
+		{days, ``, false}, // nothing is spared
+		{days, `{"a":1,"A":2}`, true},
+		{days, `{"days":1}`, false},
+		{days, `{"DAYS":1}`, false},
+		{days, `{"x":{"Filter":1}}`, false},
+		{days, `{"note":"limit"}`, false},
+		{days, `{"d\u0061ys":1}`, false},
+		{days, `{"note":"a \"day\"\ns\t\\"}`, true},
+		{days, `{"note":"\\u"}`, false}, // which is one too many
+		{days, `{"id":"naïve caf\u00e9 \ud83d\ude00"}`, true},
+		{days, `{"\u0131d":"ı"}`, false},
+		{days, `{"Dayſ":8}`, false},
+		{days, `[1]`, false},
+		{days, `"x"`, false},
+		{days, `{"id":"` + strings.Repeat("x", mostSearched) + `"}`, false},
+		{`size(arguments) == 1`, `{"id":1}`, false},
+		{`arguments.exists(k, k == "a")`, `{"id":1}`, false},
+		{`name in arguments`, `{"id":1}`, false},
+		{`arguments[name] == 1`, `{"id":1}`, false},
+		{`arguments == {"a": 1}`, `{"id":1}`, false},
+		{`arguments[""] == 1`, `{"id":1}`, false},
+		{`arguments["a/b"] == 1`, `{"a\/b":1}`, false},
+		{`arguments["a\"b"] == 1`, `{"id":1}`, false},
+		{`arguments["k\u212a"] == 1`, `{"id":1}`, false},
+	} {
+		p := compiled(t, deny, gatewayconfig.AccessRule{When: test.when}, gatewayconfig.AccessRule{When: `has(arguments.other)`})
+		if got := p.mentions.asked.noneIn([]byte(test.arguments)); got != test.none {
+			t.Errorf("%s of %s: none %v", test.when, test.arguments, got)
+		}
+	}
+
+	// Remembered apart from what is decided by arguments, and by none.
+	p := compiled(t, deny, gatewayconfig.AccessRule{When: `!("days" in arguments && arguments.days > 7)`})
+	c, g := NewCache(p), p.Group(nil)
+	for range 2 {
+		for arguments, want := range map[string]Outcome{`{"id":1}`: Allowed, `{"days":9}`: Denied, ``: Allowed, `[]`: Denied, `{"days":7}`: Allowed} {
+			if d := c.Decide(g, tool("a"), []byte(arguments)); d.Outcome != want {
+				t.Errorf("%s: %v, want %v", arguments, d.Outcome, want)
+			}
+		}
+		if d := c.Static(g, tool("a")); d.Outcome != Depends {
+			t.Errorf("without arguments: %v", d)
+		}
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	p := compiled(b, deny,
 		gatewayconfig.AccessRule{When: `"read" in principal.scopes && annotations.readOnlyHint`},
@@ -266,15 +322,21 @@ func BenchmarkDecide(b *testing.B) {
 		gatewayconfig.AccessRule{Effect: deny, Tools: []string{"*_admin"}, When: `principal.claims.team != "red"`},
 	)
 	w := who("read", "write")
+	other := compiled(b, deny, gatewayconfig.AccessRule{When: `!("force" in arguments)`})
+	const arguments = `{"id":"7","days":3,"note":"something else that is there"}`
 	for _, test := range []struct {
-		name string
-		item *Item
-	}{{"static", &Item{Kind: Tool, Server: "cal", Name: []byte("mail_list"), Hints: gatewayconfig.HintReadOnly}}, {"arguments", tool("cal_delete_event")}} {
+		name   string
+		policy *Policy
+		item   *Item
+	}{
+		{"static", p, &Item{Kind: Tool, Server: "cal", Name: []byte("mail_list"), Hints: gatewayconfig.HintReadOnly}},
+		{"arguments", p, tool("cal_delete_event")}, {"others", other, tool("cal_delete_event")},
+	} {
 		b.Run(test.name, func(b *testing.B) {
-			c := NewCache(p)
+			c := NewCache(test.policy)
 			b.ReportAllocs()
 			for b.Loop() {
-				if d := c.Decide(p.Group(w), test.item, []byte(`{"id":"7","days":3,"note":"something else that is there"}`)); d.Outcome != Allowed {
+				if d := c.Decide(test.policy.Group(w), test.item, []byte(arguments)); d.Outcome != Allowed {
 					b.Fatal(d)
 				}
 			}

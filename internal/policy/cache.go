@@ -51,12 +51,21 @@ func (c *Cache) Policy() *Policy {
 }
 
 // Decide is Group.Decide of a group of the cache's policy. What it has decided
-// before, and needs no arguments, allocates nothing.
+// before, and needs no arguments, or none that are there, allocates nothing.
 func (c *Cache) Decide(g *Group, it *Item, arguments []byte) Decision {
 	d := c.Static(g, it)
-	if d.Outcome == Depends {
+	switch {
+	case d.Outcome != Depends:
+		return d
+	case len(it.Name) > longestName || !c.policy.mentions.asked.noneIn(arguments):
 		return g.Decide(it, arguments)
 	}
+	without := it.Kind + withoutArguments
+	if d, ok := c.get(g, without, it.Server, it.Endpoint, it.Name); ok {
+		return d
+	}
+	d = g.Decide(it, nil)
+	c.put(key{g, without, it.Server, string(it.Endpoint), string(it.Name)}, d)
 	return d
 }
 
@@ -80,10 +89,12 @@ func (c *Cache) Static(g *Group, it *Item) Decision {
 	return d
 }
 
-// What is remembered of Group.Reaches, in place of a kind.
+// What is remembered in place of a kind: of Group.Reaches, and, added to a kind, of
+// calls without the arguments that rules ask for.
 const (
 	anyTool = kinds + iota
 	anything
+	withoutArguments
 )
 
 // Reaches is Group.Reaches of all kinds, as a Decision: denied, or that it depends.

@@ -177,7 +177,7 @@ func (g *Group) Later(it *Item) Decision {
 // Decide decides a call with these raw arguments, empty for none. A resource has
 // none, whatever a client sends as such: no server looks at that.
 func (g *Group) Decide(it *Item, arguments []byte) Decision {
-	if it.Kind == Resource {
+	if it.Kind == Resource || g.policy.mentions.asked.noneIn(arguments) {
 		arguments = nil
 	}
 	q := questions.Get().(*question)

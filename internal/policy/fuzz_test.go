@@ -56,3 +56,30 @@ func FuzzArguments(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAsked: where no name is found, no key is one, as far as fold goes.
+func FuzzAsked(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"task":1}`, `{"TASK":1}`, `{"ta\u0073k":1}`, `{"ta\u017fk":1}`, `{"taſk":1}`, `{"tasK":1}`, `{"tas\u212A":1}`,
+		`{"\\task":1}`, `{"İd":1}`, `{"\u0131D":1}`, `{"x":"\ud83d\ude00 caf\u00e9"}`, `{"ta":{"sk":1}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	a := asked{}
+	for _, name := range []string{"task", "id"} {
+		a.names = append(a.names, lower(name))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var members map[string]json.RawMessage
+		if jsonrpc.Valid(raw) != nil || !a.noneIn(raw) || json.Unmarshal(raw, &members) != nil {
+			return
+		}
+		for key := range members {
+			for _, name := range []string{"task", "id"} {
+				if fold([]byte(key)) == fold([]byte(name)) || strings.EqualFold(key, name) {
+					t.Errorf("%q of %s was not found", key, raw)
+				}
+			}
+		}
+	})
+}

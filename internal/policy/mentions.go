@@ -13,7 +13,7 @@ import (
 )
 
 // mentions are what rules ask of a principal. Two that are equal in it are one
-// Group.
+// Group. And what they ask of arguments.
 type mentions struct {
 	issuer, subject, client, scopes bool
 	// claims are single ones, allClaims that they are looked at as a whole.
@@ -21,6 +21,7 @@ type mentions struct {
 	allClaims bool
 	// needed are the scopes that rules have, each once.
 	needed []string
+	asked  asked
 }
 
 // note adds what a node of an expression reads.
@@ -40,6 +41,8 @@ func (m *mentions) note(node ast.NavigableExpr) {
 		} else {
 			m.allClaims = true
 		}
+	case "arguments":
+		m.asked.note(node)
 	}
 }
 
@@ -75,6 +78,7 @@ func mentionsOf(rules []rule) mentions {
 		all.issuer, all.subject, all.client = all.issuer || m.issuer, all.subject || m.subject, all.client || m.client
 		all.scopes, all.allClaims = all.scopes || m.scopes, all.allClaims || m.allClaims
 		all.claims = append(all.claims, m.claims...)
+		all.asked.add(m.asked)
 	}
 	slices.Sort(all.claims)
 	all.claims = slices.Compact(all.claims)

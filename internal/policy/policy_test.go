@@ -282,11 +282,12 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestAWarmDecisionAllocatesNothing(t *testing.T) {
-	p := compiled(t, deny, gatewayconfig.AccessRule{When: `"read" in principal.scopes && name.startsWith("cal_")`})
+	p := compiled(t, deny, gatewayconfig.AccessRule{When: `"read" in principal.scopes && name.startsWith("cal_") && !has(arguments.force)`})
+	arguments := []byte(`{"id":1}`) // none that the rule asks for
 	c, w, it := NewCache(p), who("read"), &Item{Kind: Tool, Endpoint: []byte("an-endpoint-of-more-than-thirty-two-bytes"), Server: "cal", Name: []byte("cal_a_name_of_more_than_thirty_two_bytes")}
-	c.Decide(p.Group(w), it, nil)
+	c.Decide(p.Group(w), it, arguments)
 	if n := testing.AllocsPerRun(100, func() {
-		if c.Decide(p.Group(w), it, nil).Outcome != Allowed {
+		if c.Decide(p.Group(w), it, arguments).Outcome != Allowed {
 			t.Fatal("denied")
 		}
 	}); n != 0 {
