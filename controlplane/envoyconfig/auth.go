@@ -198,9 +198,12 @@ func authFilters(g *gateway.Gateway, p Params, discovered bool) []*hcmv3.HttpFil
 	return list
 }
 
+// verifies reports whether there are tokens to verify.
+func verifies(g *gateway.Gateway) bool { return g.Auth != nil && len(g.Auth.Issuers) > 0 }
+
 // tokenFilters verify tokens; nil where there are none.
 func tokenFilters(g *gateway.Gateway, p Params) []*corev3.TypedExtensionConfig {
-	if g.Auth == nil || len(g.Auth.Issuers) == 0 {
+	if !verifies(g) {
 		return nil
 	}
 	list := []*corev3.TypedExtensionConfig{{Name: TokenFilterName, TypedConfig: pack(tokens(g, p))}}

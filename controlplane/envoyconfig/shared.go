@@ -30,8 +30,7 @@ type SharedTokens struct {
 	Clusters []*clusterv3.Cluster
 }
 
-// TokensShared makes them of g's issuers. No token is kept as verified: nobody would tell
-// that Envoy when an issuer withdraws a key.
+// TokensShared makes them of g's issuers.
 func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 	p = p.withDefaults()
 	without := &headersv3.Mutations{}
@@ -43,12 +42,19 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 	out := &SharedTokens{Forged: &corev3.TypedExtensionConfig{
 		Name: forgedFilterName, TypedConfig: pack(&headersv3.HeaderMutation{Mutations: without}),
 	}}
-	if g.Auth == nil || len(g.Auth.Issuers) == 0 {
-		out.Filters = []*corev3.TypedExtensionConfig{
-			{Name: TokenFilterName, TypedConfig: pack(&jwtv3.JwtAuthentication{})}, failureFilter(&headersv3.Mutations{}),
-		}
-		return out, nil
+	config, why := &jwtv3.JwtAuthentication{}, &headersv3.Mutations{}
+	if verifies(g) {
+		config, why = tokensShared(g, p), failures(g)
 	}
+	out.Filters = []*corev3.TypedExtensionConfig{{Name: TokenFilterName, TypedConfig: pack(config)}, failureFilter(why)}
+	var err error
+	out.Clusters, err = keysClusters(g, p)
+	return out, err
+}
+
+// tokensShared verifies tokens of requests to g. No token is kept as verified: nobody
+// would tell that Envoy when an issuer withdraws a key.
+func tokensShared(g *gateway.Gateway, p Params) *jwtv3.JwtAuthentication {
 	config := tokens(g, p)
 	for _, provider := range config.Providers {
 		provider.JwtCacheConfig = nil
@@ -60,10 +66,7 @@ func TokensShared(g *gateway.Gateway, p Params) (*SharedTokens, error) {
 			config.Rules = append(config.Rules, &jwtv3.RequirementRule{Match: endpointOf(g, path), RequirementType: requirement})
 		}
 	}
-	out.Filters = []*corev3.TypedExtensionConfig{{Name: TokenFilterName, TypedConfig: pack(config)}, failureFilter(failures(g))}
-	var err error
-	out.Clusters, err = keysClusters(g, p)
-	return out, err
+	return config
 }
 
 // endpointOf matches requests for g's hostnames, with or without a port, at a path and
