@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/operators"
-	"cel.dev/cel-go/common/types"
 )
 
 // mostSearched is the size of arguments, in bytes, that are searched for names: in
@@ -26,9 +24,6 @@ type asked struct {
 // note adds what is asked of the arguments at a node.
 func (a *asked) note(node ast.NavigableExpr) {
 	name, ok := memberOf(node)
-	if !ok {
-		name, ok = soughtIn(node)
-	}
 	if !ok || strings.ContainsFunc(name, mayBeEscaped) {
 		a.all = true
 		return
@@ -40,20 +35,6 @@ func (a *asked) note(node ast.NavigableExpr) {
 // number, that is not the character itself, or case a form beyond ASCII.
 func mayBeEscaped(c rune) bool {
 	return c < ' ' || c == '"' || c == '\\' || c == '/' || c >= 0x7f
-}
-
-// soughtIn returns the key that is looked for in the map at a node, if it is plain.
-func soughtIn(node ast.NavigableExpr) (string, bool) {
-	parent, ok := node.Parent()
-	if !ok || parent.Kind() != ast.CallKind || parent.AsCall().FunctionName() != operators.In {
-		return "", false
-	}
-	args := parent.AsCall().Args()
-	if len(args) != 2 || args[1].ID() != node.ID() || args[0].Kind() != ast.LiteralKind {
-		return "", false
-	}
-	key, ok := args[0].AsLiteral().(types.String)
-	return string(key), ok
 }
 
 func (a *asked) add(other asked) {

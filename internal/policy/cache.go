@@ -57,16 +57,12 @@ func (c *Cache) Decide(g *Group, it *Item, arguments []byte) Decision {
 	switch {
 	case d.Outcome != Depends:
 		return d
-	case len(it.Name) > longestName || !c.policy.mentions.asked.noneIn(arguments):
+	case len(it.Name) > longestName:
 		return g.Decide(it, arguments)
+	case !c.policy.mentions.asked.noneIn(arguments):
+		return g.ask(it, arguments)
 	}
-	without := it.Kind + withoutArguments
-	if d, ok := c.get(g, without, it.Server, it.Endpoint, it.Name); ok {
-		return d
-	}
-	d = g.Decide(it, nil)
-	c.put(key{g, without, it.Server, string(it.Endpoint), string(it.Name)}, d)
-	return d
+	return c.once(it.Kind+withoutArguments, g, it.Server, it.Endpoint, it.Name, func() Decision { return g.ask(it, nil) })
 }
 
 // Static is Group.Static.
@@ -81,12 +77,7 @@ func (c *Cache) Static(g *Group, it *Item) Decision {
 	if len(name) > longestName {
 		return g.Static(it)
 	}
-	if d, ok := c.get(g, it.Kind, it.Server, it.Endpoint, name); ok {
-		return d
-	}
-	d := g.Static(it)
-	c.put(key{g, it.Kind, it.Server, string(it.Endpoint), string(name)}, d)
-	return d
+	return c.once(it.Kind, g, it.Server, it.Endpoint, name, func() Decision { return g.Static(it) })
 }
 
 // What is remembered in place of a kind: of Group.Reaches, and, added to a kind, of
@@ -108,14 +99,21 @@ func (c *Cache) ReachesTools(g *Group, server string, endpoint []byte) Decision 
 }
 
 func (c *Cache) reaches(as Kind, g *Group, server string, endpoint []byte, of ...Kind) Decision {
-	if d, ok := c.get(g, as, server, endpoint, nil); ok {
+	return c.once(as, g, server, endpoint, nil, func() Decision {
+		if g.Reaches(server, endpoint, of...) {
+			return Decision{Outcome: Depends}
+		}
+		return Decision{Outcome: Denied}
+	})
+}
+
+// once is what decide says, which is asked if it is not remembered.
+func (c *Cache) once(as Kind, g *Group, server string, endpoint, name []byte, decide func() Decision) Decision {
+	if d, ok := c.get(g, as, server, endpoint, name); ok {
 		return d
 	}
-	d := Decision{Outcome: Denied}
-	if g.Reaches(server, endpoint, of...) {
-		d.Outcome = Depends
-	}
-	c.put(key{g, as, server, string(endpoint), ""}, d)
+	d := decide()
+	c.put(key{g, as, server, string(endpoint), string(name)}, d)
 	return d
 }
 

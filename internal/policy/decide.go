@@ -180,6 +180,11 @@ func (g *Group) Decide(it *Item, arguments []byte) Decision {
 	if it.Kind == Resource || g.policy.mentions.asked.noneIn(arguments) {
 		arguments = nil
 	}
+	return g.ask(it, arguments)
+}
+
+// ask is Decide of arguments that may be asked for.
+func (g *Group) ask(it *Item, arguments []byte) Decision {
 	q := questions.Get().(*question)
 	q.group, q.item, q.arguments = g, it, arguments
 	d := g.decide(q)

@@ -46,7 +46,8 @@ func (m *mentions) note(node ast.NavigableExpr) {
 	}
 }
 
-// memberOf returns the key that is read of the map at a node, if it is plain.
+// memberOf returns the key that is read of the map at a node, or looked for in it, if
+// it is plain.
 func memberOf(node ast.NavigableExpr) (string, bool) {
 	parent, ok := node.Parent()
 	if !ok {
@@ -57,10 +58,21 @@ func memberOf(node ast.NavigableExpr) (string, bool) {
 		return parent.AsSelect().FieldName(), true
 	case ast.CallKind:
 		args := parent.AsCall().Args()
-		if parent.AsCall().FunctionName() != operators.Index || len(args) != 2 || args[0].ID() != node.ID() || args[1].Kind() != ast.LiteralKind {
+		if len(args) != 2 {
 			return "", false
 		}
-		key, ok := args[1].AsLiteral().(types.String)
+		of, at := args[0], args[1]
+		switch parent.AsCall().FunctionName() {
+		case operators.Index:
+		case operators.In:
+			of, at = at, of
+		default:
+			return "", false
+		}
+		if of.ID() != node.ID() || at.Kind() != ast.LiteralKind {
+			return "", false
+		}
+		key, ok := at.AsLiteral().(types.String)
 		return string(key), ok
 	}
 	return "", false
