@@ -20,6 +20,9 @@ type Options struct {
 	session.Timeouts
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Adopts says that sessions come by Adopt. What ends is then remembered until
+	// its lifetime is over, so that it does not come again.
+	Adopts bool
 }
 
 // Store implements session.Store. One mutex guards it: no call holds it longer
@@ -37,6 +40,7 @@ type Store struct {
 	principals map[string]int
 	// swept are expired sessions that had to make room before Expired asked.
 	swept []session.Ended
+	ended endings
 }
 
 var _ session.Store = (*Store)(nil)
@@ -49,7 +53,11 @@ func New(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{opts: o, sessions: make(map[session.Key]*entry), principals: make(map[string]int)}, nil
+	st := &Store{opts: o, sessions: make(map[session.Key]*entry), principals: make(map[string]int)}
+	if o.Adopts {
+		st.ended.over = make(map[session.Key]time.Time)
+	}
+	return st, nil
 }
 
 // entry is one session. The plain id is not in it.
@@ -77,39 +85,6 @@ func (s *Store) Mint(session.Session) (session.ID, error) { return session.NewID
 // Create implements session.Store.
 func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps) error {
 	return s.Adopt(ctx, v, caps, s.opts.Now().Add(s.opts.Lifetime))
-}
-
-// Adopt is Create for a session that has begun elsewhere: its lifetime ends at
-// end.
-func (s *Store) Adopt(ctx context.Context, v session.Session, caps session.Caps, end time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	key := v.ID.Key()
-	v.ID = ""
-	v.ClientInfo = bytes.Clone(v.ClientInfo)
-	v.Capabilities = bytes.Clone(v.Capabilities)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e, ok := s.sessions[key]; ok {
-		if !same(e.session, v) {
-			return session.ErrExists
-		}
-		return nil
-	}
-	now := s.opts.Now()
-	if err := s.makeRoom(now, v.Principal, caps); err != nil {
-		return err
-	}
-	e := &entry{key: key, session: v, end: end}
-	e.deadline = earlier(now.Add(s.opts.Idle), e.end)
-	s.sessions[key] = e
-	if v.Principal != "" {
-		s.principals[v.Principal]++
-	}
-	heap.Push(&s.byExpiry, e)
-	return nil
 }
 
 func same(a, b session.Session) bool {
@@ -276,6 +251,7 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]session.Ended, error)
 	out := slices.Clone(s.swept[:n])
 	s.swept = slices.Delete(s.swept, 0, n)
 	now := s.opts.Now()
+	s.ended.prune(now)
 	for len(out) < limit {
 		e := s.oldestExpired(now)
 		if e == nil {
@@ -349,6 +325,7 @@ func (s *Store) oldestExpired(now time.Time) *entry {
 func (s *Store) remove(e *entry) {
 	heap.Remove(&s.byExpiry, e.index)
 	delete(s.sessions, e.key)
+	s.ended.add(e)
 	if p := e.session.Principal; p != "" {
 		if s.principals[p]--; s.principals[p] == 0 {
 			delete(s.principals, p)

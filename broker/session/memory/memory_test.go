@@ -155,3 +155,36 @@ func warm(tb testing.TB) (*memory.Store, session.ID) {
 	}
 	return st, id
 }
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	ctx, c := t.Context(), sessiontest.NewClock()
+	lifetime := time.Hour
+	st := open(t, memory.Options{Timeouts: session.Timeouts{Idle: time.Minute, Lifetime: lifetime}, Now: c.Now, Adopts: true})
+	end := c.Now().Add(lifetime)
+	adopt := func(id session.ID) error { return st.Adopt(ctx, session.Session{ID: id}, session.Caps{}, end) }
+	for range 100 {
+		id := session.NewID()
+		if err := adopt(id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Delete(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if err := adopt(id); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("Adopt of what has ended: got error %v, want ErrNotFound", err)
+		}
+	}
+	for _, step := range []struct {
+		advance time.Duration
+		want    int
+	}{{lifetime - time.Millisecond, 100}, {time.Minute, 0}} {
+		c.Advance(step.advance)
+		if _, err := st.Expired(ctx, 10); err != nil {
+			t.Fatal(err)
+		}
+		if n := memory.Remembered(st); n != step.want {
+			t.Errorf("after %v: %d ended sessions are remembered, want %d", step.advance, n, step.want)
+		}
+	}
+}

@@ -36,9 +36,6 @@ type Options struct {
 // record is what ids are bound to, besides the keys.
 const record = "session id"
 
-// pruneEvery paces the look through all sessions that have ended.
-const pruneEvery = time.Minute
-
 // LongestID bounds an id, in characters.
 const LongestID = 4096
 
@@ -50,10 +47,6 @@ type Store struct {
 
 	mu   sync.Mutex
 	caps session.Caps // the latest
-	// ended are the sessions that have ended here before their lifetime, which is
-	// over at the time.
-	ended  map[session.Key]time.Time
-	pruned time.Time // when those that are over were taken out
 }
 
 var _ session.Store = (*Store)(nil)
@@ -70,11 +63,11 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token session store: %w", err)
 	}
-	held, err := memory.New(memory.Options{Timeouts: o.Timeouts, Now: o.Now})
+	held, err := memory.New(memory.Options{Timeouts: o.Timeouts, Now: o.Now, Adopts: true})
 	if err != nil {
 		return nil, fmt.Errorf("token session store: %w", err)
 	}
-	return &Store{Store: held, opts: o, ring: ring, ended: make(map[session.Key]time.Time)}, nil
+	return &Store{Store: held, opts: o, ring: ring}, nil
 }
 
 // Mint implements session.Store.
@@ -87,7 +80,7 @@ func (s *Store) Mint(v session.Session) (session.ID, error) {
 }
 
 // open returns what an id holds, and when its lifetime is over. ErrNotFound if it
-// is none of ours, over, or ended here.
+// is none of ours, or over.
 func (s *Store) open(id session.ID) (v session.Session, end time.Time, err error) {
 	if len(id) > LongestID {
 		return v, end, session.ErrNotFound
@@ -104,11 +97,6 @@ func (s *Store) open(id session.ID) (v session.Session, end time.Time, err error
 	if !ok || !s.opts.Now().Before(end) {
 		return v, end, session.ErrNotFound
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, over := s.ended[id.Key()]; over {
-		return v, end, session.ErrNotFound
-	}
 	v.ID = id
 	return v, end, nil
 }
@@ -122,7 +110,10 @@ func (s *Store) Create(ctx context.Context, v session.Session, caps session.Caps
 	s.mu.Lock()
 	s.caps = caps
 	s.mu.Unlock()
-	return s.Store.Adopt(ctx, v, caps, end)
+	if err := s.Store.Adopt(ctx, v, caps, end); !errors.Is(err, session.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("token session store: %w: it has ended", session.ErrExists)
 }
 
 func same(a, b session.Session) bool {
@@ -142,7 +133,7 @@ func (s *Store) adopt(ctx context.Context, id session.ID) error {
 	caps := s.caps
 	s.mu.Unlock()
 	if err := s.Store.Adopt(ctx, v, caps, end); err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, session.ErrNotFound) {
 			return err
 		}
 		return fmt.Errorf("token session store: %w: no room for the session of another replica", session.ErrUnavailable)
@@ -213,41 +204,7 @@ func (s *Store) Unsubscribe(ctx context.Context, id session.ID, sub session.Subs
 
 // Delete implements session.Store. The session ends at this replica: another
 // accepts it until its lifetime is over.
-func (s *Store) Delete(ctx context.Context, id session.ID) ([]session.Held, error) {
-	var held []session.Held
-	err := s.held(ctx, id, func() (err error) { held, err = s.Store.Delete(ctx, id); return err })
-	if err == nil {
-		s.end(id.Key())
-	}
+func (s *Store) Delete(ctx context.Context, id session.ID) (held []session.Held, err error) {
+	err = s.held(ctx, id, func() error { held, err = s.Store.Delete(ctx, id); return err })
 	return held, err
-}
-
-// Expired implements session.Store. It also forgets which sessions have ended,
-// once their lifetime is over.
-func (s *Store) Expired(ctx context.Context, limit int) ([]session.Ended, error) {
-	ended, err := s.Store.Expired(ctx, limit)
-	for _, e := range ended {
-		s.end(e.Key)
-	}
-	now := s.opts.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.pruned) < pruneEvery {
-		return ended, err
-	}
-	s.pruned = now
-	for key, over := range s.ended {
-		if !now.Before(over) {
-			delete(s.ended, key)
-		}
-	}
-	return ended, err
-}
-
-// end keeps this replica from adopting a session again. Its lifetime began in the
-// past, so that it is over by the time.
-func (s *Store) end(key session.Key) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended[key] = s.opts.Now().Add(s.opts.Lifetime)
 }

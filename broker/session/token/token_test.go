@@ -211,24 +211,42 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestEndedIsForgotten(t *testing.T) {
+func TestSweptSessionStaysEnded(t *testing.T) {
 	t.Parallel()
 	c := sessiontest.NewClock()
 	st := replica(t, c, usual, "key")
-	for range 100 {
-		if _, err := st.Delete(t.Context(), begin(t, st).ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := token.Remembered(st); n != 100 {
-		t.Errorf("%d ended sessions are remembered, want 100", n)
-	}
-	c.Advance(usual.Lifetime)
-	if _, err := st.Expired(t.Context(), 10); err != nil {
+	s := begin(t, st)
+	c.Advance(usual.Idle)
+	if _, err := session.Begin(t.Context(), st, aSession(), session.Caps{Total: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if n := token.Remembered(st); n != 0 {
-		t.Errorf("%d ended sessions are remembered after their lifetime", n)
+	wantNone(t, st, s.ID)
+}
+
+// TestDeleteIsForGood uses sessions just as they end.
+func TestDeleteIsForGood(t *testing.T) {
+	t.Parallel()
+	st := replica(t, sessiontest.NewClock(), usual, "key")
+	for range 2000 {
+		s := begin(t, st)
+		var use sync.WaitGroup
+		use.Go(func() {
+			for {
+				if _, err := st.Get(t.Context(), s.ID); err != nil {
+					return
+				}
+			}
+		})
+		if _, err := st.Delete(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Get(t.Context(), s.ID); !errors.Is(err, session.ErrNotFound) {
+			t.Fatalf("Get after Delete: got error %v, want ErrNotFound", err)
+		}
+		use.Wait()
+		if err := st.Create(t.Context(), s, session.Caps{}); !errors.Is(err, session.ErrExists) {
+			t.Fatalf("Create of what has ended: got error %v, want ErrExists", err)
+		}
 	}
 }
 
