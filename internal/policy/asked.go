@@ -1,15 +1,17 @@
 package policy
 
 import (
+	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 )
 
-// mostSearched is the size of arguments, in bytes, that are searched for names: in
-// larger ones some name is found, or an escape, more often than not.
-const mostSearched = 4096
+// mostSearched is the size of arguments, in bytes, that are searched for names: to
+// search larger ones takes longer than to evaluate the rules.
+const mostSearched = 1024
 
 // asked are the arguments that rules ask for, by their names. Most calls have none of
 // those that some rule about all tools asks for, and it is quicker to see that than to
@@ -47,34 +49,54 @@ func (a *asked) add(other asked) {
 }
 
 // noneIn reports whether raw arguments, which were scanned before, are an object in
-// which no parser finds a name that is asked for, in whatever case: no name stands
-// anywhere in it, and no character that could be one of a name's in disguise.
+// which no parser finds a name that is asked for, in whatever case: no string is one,
+// and no character could be one of a name's in disguise.
 func (a *asked) noneIn(raw []byte) bool {
-	if a.all || len(raw) == 0 || len(raw) > mostSearched || raw[0] != '{' {
+	if a.all || len(raw) == 0 || len(raw) > mostSearched || raw[0] != '{' || disguises(raw) {
 		return false
 	}
-	for i, c := range raw {
-		if c >= 0x80 && folds(raw[i:]) || c == 'u' && raw[i-1] == '\\' && stands(raw[i+1:]) {
+	for {
+		i := bytes.IndexByte(raw, '"')
+		if i < 0 {
+			return true
+		}
+		raw = raw[i+1:]
+		if slices.ContainsFunc(a.names, func(name string) bool { return begins(raw, name) }) {
 			return false
 		}
 	}
-	for _, name := range a.names {
-		if contains(raw, name) {
-			return false
-		}
-	}
-	return true
 }
 
-// folds reports whether raw begins with one of the characters beyond ASCII that fold
-// makes one within.
-func folds(raw []byte) bool {
-	for _, c := range [...]string{"\u0130", "\u0131", "\u017f", "\u212a"} {
-		if len(raw) >= len(c) && string(raw[:len(c)]) == c {
+// disguises reports whether raw has characters that are read as ASCII ones and do not
+// look like them: escapes, or letters beyond ASCII that fold makes one within.
+func disguises(raw []byte) bool {
+	for rest := raw; ; {
+		i := bytes.Index(rest, escape)
+		if i < 0 {
+			break
+		}
+		rest = rest[i+len(escape):]
+		if stands(rest) {
 			return true
 		}
 	}
-	return false
+	return !isASCII(raw) && slices.ContainsFunc(folded, func(c []byte) bool { return bytes.Contains(raw, c) })
+}
+
+var (
+	escape = []byte(`\u`)
+	folded = [][]byte{[]byte("\u0130"), []byte("\u0131"), []byte("\u017f"), []byte("\u212a")}
+)
+
+func isASCII(raw []byte) bool {
+	var all uint64
+	for ; len(raw) >= 8; raw = raw[8:] {
+		all |= binary.NativeEndian.Uint64(raw)
+	}
+	for _, c := range raw {
+		all |= uint64(c)
+	}
+	return all&0x8080808080808080 == 0
 }
 
 // stands reports whether the number of an escape may be that of an ASCII character, or
@@ -92,18 +114,18 @@ func stands(digits []byte) bool {
 	return false
 }
 
-// contains reports whether a name stands in raw as lower spells it.
-func contains(raw []byte, name string) bool {
-	for i := 0; i+len(name) <= len(raw); i++ {
-		n := 0
-		for n < len(name) && raw[i+n]|0x20 == name[n] {
-			n++
-		}
-		if n == len(name) {
-			return true
+// begins reports whether the string whose inside raw begins with is name, as lower
+// spells it.
+func begins(raw []byte, name string) bool {
+	if len(raw) <= len(name) || raw[len(name)] != '"' {
+		return false
+	}
+	for i := range len(name) {
+		if raw[i]|0x20 != name[i] {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // lower makes one of the cases of letters, and of some other characters, which may only
