@@ -217,6 +217,7 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	  [[ -z $$unformatted ]] || { echo "error: not formatted; run gofmt -w:" >&2; echo "$$unformatted" >&2; exit 1; }
 	@go vet $(NO_CGO)
+	@go vet -tags panics ./internal/fault
 	@CGO_ENABLED=1 go vet -buildmode=pie $(CGO)
 	@go vet -C tools ./...
 	@check=$$(go tool -modfile=tools/go.mod -n staticcheck); "$$check" $(NO_CGO); \
