@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -17,7 +16,6 @@ const mostSearched = 1024
 // those that some rule about all tools asks for, and it is quicker to see that than to
 // evaluate the rule.
 type asked struct {
-	// names as lower spells them.
 	names []string
 	// all: some rule looks at more than single ones.
 	all bool
@@ -30,7 +28,7 @@ func (a *asked) note(node ast.NavigableExpr) {
 		a.all = true
 		return
 	}
-	a.names = append(a.names, lower(name))
+	a.names = append(a.names, name)
 }
 
 // mayBeEscaped reports whether JSON has a spelling for a character, other than by its
@@ -80,24 +78,13 @@ func disguises(raw []byte) bool {
 			return true
 		}
 	}
-	return !isASCII(raw) && slices.ContainsFunc(folded, func(c []byte) bool { return bytes.Contains(raw, c) })
+	return slices.ContainsFunc(folded, func(c []byte) bool { return bytes.Contains(raw, c) })
 }
 
 var (
 	escape = []byte(`\u`)
 	folded = [][]byte{[]byte("\u0130"), []byte("\u0131"), []byte("\u017f"), []byte("\u212a")}
 )
-
-func isASCII(raw []byte) bool {
-	var all uint64
-	for ; len(raw) >= 8; raw = raw[8:] {
-		all |= binary.NativeEndian.Uint64(raw)
-	}
-	for _, c := range raw {
-		all |= uint64(c)
-	}
-	return all&0x8080808080808080 == 0
-}
 
 // stands reports whether the number of an escape may be that of an ASCII character, or
 // of one that folds: those of the blocks 01 and 21 are among them.
@@ -114,26 +101,8 @@ func stands(digits []byte) bool {
 	return false
 }
 
-// begins reports whether the string whose inside raw begins with is name, as lower
-// spells it.
+// begins reports whether the string whose inside raw begins with is name, in whatever
+// case.
 func begins(raw []byte, name string) bool {
-	if len(raw) <= len(name) || raw[len(name)] != '"' {
-		return false
-	}
-	for i := range len(name) {
-		if raw[i]|0x20 != name[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// lower makes one of the cases of letters, and of some other characters, which may only
-// find a name where it is not.
-func lower(name string) string {
-	b := []byte(name)
-	for i := range b {
-		b[i] |= 0x20
-	}
-	return string(b)
+	return len(raw) > len(name) && raw[len(name)] == '"' && strings.EqualFold(string(raw[:len(name)]), name)
 }

@@ -65,17 +65,14 @@ func FuzzAsked(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	a := asked{}
-	for _, name := range []string{"task", "id"} {
-		a.names = append(a.names, lower(name))
-	}
+	a := asked{names: []string{"task", "id"}}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var members map[string]json.RawMessage
 		if jsonrpc.Valid(raw) != nil || !a.noneIn(raw) || json.Unmarshal(raw, &members) != nil {
 			return
 		}
 		for key := range members {
-			for _, name := range []string{"task", "id"} {
+			for _, name := range a.names {
 				if fold([]byte(key)) == fold([]byte(name)) || strings.EqualFold(key, name) {
 					t.Errorf("%q of %s was not found", key, raw)
 				}

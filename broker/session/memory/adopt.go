@@ -12,9 +12,9 @@ import (
 // pruneEvery paces the look through all sessions that have ended.
 const pruneEvery = time.Minute
 
-// endings are the sessions that ended before their lifetime was over, and were not
-// to be adopted again. The Store's lock guards them, so that none is adopted between
-// its end and the note of it. The zero value remembers nothing.
+// endings are the sessions that ended before their lifetime was over, and are not
+// adopted again. The Store's lock guards them, so that none is adopted between its
+// end and the note of it. The zero value remembers nothing.
 type endings struct {
 	over   map[session.Key]time.Time // the end of the lifetime
 	pruned time.Time                 // when those that are over were taken out
