@@ -70,7 +70,7 @@ func newWorld(t *testing.T, store string) *world {
 	w.clocks = newClocks(t)
 	if store == "" {
 		w.redis = redistest.Start(t)
-		w.link("redis", "127.0.0.1:0", w.redis.Addr())
+		w.link("redis", harness.FreeAddr(t), w.redis.Addr())
 		store = "redis://" + w.links["redis"].Addr()
 	}
 
@@ -84,7 +84,7 @@ func newWorld(t *testing.T, store string) *world {
 			w.steady = addr
 		}
 		w.add(s.name, func() *harness.Process { return w.server(s.name, addr, s.modern) })
-		w.link(s.name, "127.0.0.1:0", addr)
+		w.link(s.name, harness.FreeAddr(t), addr)
 		config.Servers = append(config.Servers, harness.Server{
 			Name: s.name, URL: "http://" + w.links[s.name].Addr() + "/mcp", Prefix: s.name + "_",
 			Extra: []string{"timeout: 4s", "connectTimeout: 1s", "listTimeout: 2s"},
@@ -117,8 +117,8 @@ func (w *world) gateway(config harness.Config) {
 		own := config
 		own.Gateway = append([]string{"listen: " + listen}, config.Gateway...)
 		write(t, file, own.YAML())
-		w.link(plane+"-xds", "127.0.0.1:0", xds)
-		w.link(plane+"-config", "127.0.0.1:0", configs)
+		w.link(plane+"-xds", harness.FreeAddr(t), xds)
+		w.link(plane+"-config", harness.FreeAddr(t), configs)
 		w.add(plane, func() *harness.Process {
 			return harness.Start(t, plane, built, harness.Args(t, "controlplane", "--config", file, "--xds-listen", xds, "--config-listen", configs,
 				"--broker", fmt.Sprintf("%s:%d", brokersName, public), "--broker-internal", fmt.Sprintf("%s:%d", brokersName, internal)), secret)
@@ -136,7 +136,7 @@ func (w *world) gateway(config harness.Config) {
 		bootstrap := filepath.Join(dir, envoy+".yaml")
 		write(t, bootstrap, w.bootstrap(w.links[plane+"-xds"].Addr(), admin, names.Port()))
 		w.admins[envoy] = admin
-		w.link(envoy+"-clients", "127.0.0.1:0", listen)
+		w.link(envoy+"-clients", harness.FreeAddr(t), listen)
 		e := &client.Envoy{Name: envoy, Addr: w.links[envoy+"-clients"].Addr()}
 		w.env.Envoys = append(w.env.Envoys, e)
 		base := 0

@@ -47,7 +47,7 @@ func (a *asked) has(what string) bool {
 // serveGRPC runs a service until the test ends and returns its address.
 func serveGRPC(t *testing.T, register func(*grpc.Server)) (addr string, stop func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", harness.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestPolicyOfAService(t *testing.T) {
 					_, _ = w.Write([]byte(denial))
 				}
 			})}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := net.Listen("tcp", harness.FreeAddr(t))
 			if err != nil {
 				t.Fatal(err)
 			}

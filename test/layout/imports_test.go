@@ -56,7 +56,7 @@ var rules = []rule{
 	{of: "filter/dynamicmodule/lib", may: []string{"filter", "filter/dynamicmodule", "filter/host", "internal/...", "C"}, not: []string{"net", "net/http"}},
 
 	// The aggregation path. Only one package knows Redis.
-	{of: "broker/session/redis/redistest"},
+	{of: "broker/session/redis/redistest", may: []string{"test/freeport"}},
 	{of: "broker/session/redis", may: []string{"broker/session", "broker/session/seal", "internal/...", "go.uber.org/zap", "github.com/redis/go-redis/v9/..."}},
 	{of: "broker/session/sessiontest", may: []string{"broker/session", "internal/...", "github.com/google/go-cmp/..."}},
 	{of: "broker/session/token", may: []string{"broker/session", "broker/session/memory", "broker/session/seal", "internal/..."}},

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mcp-gateway/test/freeport"
 )
 
 // Methods whose answers are lists; the keys of Script.Pages.
@@ -71,7 +73,7 @@ type handlerKey struct{ method, name string }
 // Start runs a server on a free loopback port until the test ends.
 func Start(t testing.TB, script Script) *Server {
 	t.Helper()
-	return StartAt(t, "127.0.0.1:0", script)
+	return StartAt(t, freeport.For(t), script)
 }
 
 // StartAt is Start on a given address.
@@ -86,9 +88,7 @@ func StartAt(t testing.TB, addr string, script Script) *Server {
 // is known now.
 func NewDown(t testing.TB, script Script) *Server {
 	t.Helper()
-	s := StartAt(t, "127.0.0.1:0", script)
-	s.Down()
-	return s
+	return newServer(t, freeport.For(t), script)
 }
 
 func newServer(t testing.TB, addr string, script Script) *Server {
@@ -131,7 +131,6 @@ func (s *Server) Up() {
 	if err != nil {
 		s.t.Fatalf("server %s: listen: %v", s.script.Name, err)
 	}
-	s.addr = l.Addr().String()
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func(h *http.Server) { _ = h.Serve(l) }(s.http) // always ErrServerClosed
 }

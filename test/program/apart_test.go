@@ -33,11 +33,7 @@ func TestThePartsRunApart(t *testing.T) {
 	if err := os.WriteFile(envoyFile, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	envoy := os.Getenv("ENVOY")
-	if envoy == "" {
-		envoy = harness.Tool(t, ".tools/envoy/1.39.3/envoy")
-	}
-	harness.Start(t, "envoy", envoy, []string{"-c", envoyFile, "--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warning"},
+	harness.Start(t, "envoy", harness.EnvoyPath(t), []string{"-c", envoyFile, "--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warning"},
 		secret, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+filepath.Dir(harness.Library(t)))
 	broker := harness.Start(t, "broker", gateway, []string{
 		"broker", "--control-plane", "http://" + configs, "--listen", public, "--internal-listen", internal,

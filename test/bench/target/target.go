@@ -19,6 +19,7 @@ import (
 
 	"mcp-gateway/test/bench/backend"
 	"mcp-gateway/test/bench/load"
+	"mcp-gateway/test/freeport"
 )
 
 // Kind is a way to the backend.
@@ -94,10 +95,11 @@ type Target struct {
 	// PID is the root of the target's processes, 0 for Direct.
 	PID int
 
-	name  string
-	token string // of Guarded
-	cmd   *exec.Cmd
-	done  chan error
+	name    string
+	release func() // lets others have the address
+	token   string // of Guarded
+	cmd     *exec.Cmd
+	done    chan error
 }
 
 // Spec completes a load for this target: its address and the exposed name of
@@ -124,11 +126,10 @@ func Start(ctx context.Context, kind Kind, o Options) (*Target, error) {
 }
 
 func (t *Target) run(kind Kind, o Options) error {
-	address, err := freeAddress()
-	if err != nil {
+	var err error
+	if t.Address, t.release, err = freeport.Take(); err != nil {
 		return err
 	}
-	t.Address = address
 	t.name = filepath.Join(o.Dir, string(kind))
 	if kind == Guarded {
 		if t.token, err = issue(filepath.Join(o.Dir, keysFile)); err != nil {
@@ -197,6 +198,9 @@ func (t *Target) ready(ctx context.Context) error {
 
 // Stop ends the target's processes and waits for them.
 func (t *Target) Stop() error {
+	if t.release != nil {
+		defer t.release()
+	}
 	if t.cmd == nil {
 		return nil
 	}
@@ -265,13 +269,4 @@ func split(address string) (string, int, error) {
 	}
 	n, err := strconv.Atoi(port)
 	return host, n, err
-}
-
-// freeAddress returns a port that was free a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -2,13 +2,13 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"mcp-gateway/test/freeport"
 )
 
 // stopLimit is what the gateway promises for its end.
@@ -95,10 +95,7 @@ func Launch(t testing.TB, config Config, args ...string) *Gateway {
 	g := &Gateway{t: t, file: filepath.Join(t.TempDir(), "gateway.yaml")}
 	g.Reload(config)
 	// What hangs in a test is not waited for at its end.
-	args = append(Args(t, "run", "--config", g.file, "--listen", FreeAddr(t), "--drain", "0s"), args...)
-	if envoy := os.Getenv("ENVOY"); envoy != "" {
-		args = append(args, "--envoy", envoy)
-	}
+	args = append(Args(t, "run", "--config", g.file, "--listen", "127.0.0.1:0", "--drain", "0s"), args...)
 	g.Process = Start(t, "mcp-gateway", Built(t, "mcp-gateway"), args)
 	t.Cleanup(func() {
 		select {
@@ -132,24 +129,10 @@ func (g *Gateway) Addr() string {
 	return addr
 }
 
-// given are the addresses that FreeAddr has returned: the system may well offer a
-// port again before its first taker has bound it.
-var given sync.Map
-
-// FreeAddr is a loopback address that nobody listens on just now.
+// FreeAddr is a loopback address for a program that is still to listen there.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := l.Addr().String()
-		_ = l.Close() // it only found a port
-		if _, again := given.LoadOrStore(addr, true); !again {
-			return addr
-		}
-	}
+	return freeport.For(t)
 }
 
 // Demo runs one of the demo servers and returns its endpoint.

@@ -9,7 +9,7 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mcp-gateway/test/freeport"
 )
 
 // patience bounds the wait for a line in a server's log or for an answer.
@@ -44,7 +46,7 @@ type Server struct {
 // "--maxmemory", "5mb"; {port} in one is its port.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, path: program(tb), dir: tb.TempDir(), args: args}
+	s := &Server{tb: tb, path: program(tb), dir: tb.TempDir(), port: freePort(tb), args: args}
 	tb.Cleanup(s.Kill)
 	s.start()
 	return s
@@ -52,18 +54,6 @@ func Start(tb testing.TB, args ...string) *Server {
 
 // Log is what the process has written so far.
 func (s *Server) Log() string { return s.log.String() }
-
-func (s *Server) start() {
-	s.tb.Helper()
-	// Another process may take the port between freePort and the start.
-	for range 5 {
-		s.port = freePort(s.tb)
-		if s.run() {
-			return
-		}
-	}
-	s.tb.Fatalf("redis-server does not start:\n%s", s.log)
-}
 
 // Addr is host:port.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
@@ -85,9 +75,7 @@ func (s *Server) Kill() {
 // Restart starts a killed Redis again, on the same address with the same data.
 func (s *Server) Restart() {
 	s.tb.Helper()
-	if !s.run() {
-		s.tb.Fatalf("redis-server does not start again:\n%s", s.log)
-	}
+	s.start()
 }
 
 // RestartSlowly is Restart for a Redis that takes a while to load its data: it
@@ -113,8 +101,8 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// run starts the process and reports whether it came to serve.
-func (s *Server) run() bool {
+// start runs the process and waits until it serves.
+func (s *Server) start() {
 	s.tb.Helper()
 	args := []string{"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir, "--daemonize", "no", "--loglevel", "notice"}
 	if s.file != "" {
@@ -149,11 +137,10 @@ func (s *Server) run() bool {
 		s.tb.Fatalf("run redis-server: %v", err)
 	}
 	s.process, s.log = cmd, follow(bufio.NewScanner(out), ended)
-	if s.log.await(cmp.Or(s.ready, "Ready to accept connections")) {
-		return true
+	if !s.log.await(cmp.Or(s.ready, "Ready to accept connections")) {
+		s.Kill()
+		s.tb.Fatalf("redis-server does not start:\n%s", s.log)
 	}
-	s.Kill()
-	return false
 }
 
 // program finds redis-server.
@@ -182,10 +169,5 @@ func program(tb testing.TB) string {
 
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("find a free port: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(netip.MustParseAddrPort(freeport.For(tb)).Port())
 }
