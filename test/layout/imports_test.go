@@ -114,7 +114,7 @@ var rules = []rule{
 	{of: "cmd/mcp-demo", may: []string{"github.com/mark3labs/mcp-go/...", "github.com/spf13/cobra"}},
 	{of: "cmd/mcp-gateway/...", may: []string{
 		"cmd/mcp-gateway/...", "broker/...", "controlplane/...", "internal/...", "go.uber.org/zap/...", "github.com/spf13/cobra",
-		"golang.org/x/sync/errgroup", "google.golang.org/grpc/...", "google.golang.org/protobuf/...",
+		"golang.org/x/sync/errgroup", "golang.org/x/sys/unix", "google.golang.org/grpc/...", "google.golang.org/protobuf/...",
 		"k8s.io/apimachinery/pkg/types", "k8s.io/client-go/tools/clientcmd",
 	}},
 

@@ -8,11 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -63,17 +60,21 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if c.Listen, err = fixPort(c.Listen); err != nil {
-		return err
+	address := &held{file: c.File}
+	defer address.release()
+	if c.Listen != "" {
+		if c.Listen, err = address.take(c.Listen); err != nil {
+			return err
+		}
 	}
 	if err := override(g, c.Listen); err != nil {
 		return err
 	}
-	at, err := endpointOf(g)
-	if err != nil {
+	if _, err := address.take(g.Listen); err != nil {
 		return err
 	}
-	if err := free(g.Listen, c); err != nil {
+	at, err := endpointOf(g)
+	if err != nil {
 		return err
 	}
 	path, err := findEnvoy(c.Envoy)
@@ -113,7 +114,7 @@ func Run(ctx context.Context, c Config) error {
 
 	services := newGroup()
 	defer services.cancel()
-	b, err := serveParts(c, services, params)
+	b, err := serveParts(c, services, params, address)
 	if err != nil {
 		return err
 	}
@@ -150,6 +151,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	if err == nil {
 		c.Log.Info("ending")
+		address.release() // a successor need not wait for the calls
 		c.awaitCalls(edge, newFinish(params.Admin, b.lasting, c.Log))
 	}
 	b.endStreams()
@@ -182,8 +184,8 @@ func (c Config) awaitCalls(edge *group, calls *finish) {
 }
 
 // serveParts starts broker and control plane on the sockets of p, and the watch
-// of the file that feeds both.
-func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService, error) {
+// of the file that feeds both and says which address to hold.
+func serveParts(c Config, services *group, p envoyconfig.Params, address *held) (*brokerService, error) {
 	public, err := listen(p.BrokerPublic)
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
@@ -200,6 +202,9 @@ func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService
 	b := newBrokerService(c.Log, services, public, internal, "")
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {
+			if _, err := address.take(g.Listen); err != nil {
+				return err
+			}
 			// Envoy before the broker: a name that the broker lists must have
 			// its route.
 			if err := cp.apply(g); err != nil {
@@ -214,6 +219,9 @@ func serveParts(c Config, services *group, p envoyconfig.Params) (*brokerService
 // override puts listen into g, if there is one, and checks the result.
 func override(g *gateway.Gateway, listen string) error {
 	if listen == "" {
+		if at, err := gateway.SplitListen(g.Listen); err == nil && at.Port() == 0 {
+			return errors.New("gateway.listen: the endpoint needs a port that clients know; only --listen takes a free one for 0")
+		}
 		return nil
 	}
 	g.Listen = listen
@@ -224,44 +232,4 @@ func override(g *gateway.Gateway, listen string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// fixPort replaces port 0 by a free port, which stays the same when Envoy starts
-// anew.
-func fixPort(address string) (string, error) {
-	if address == "" {
-		return "", nil
-	}
-	at, err := gateway.SplitListen(address)
-	if err != nil {
-		return "", fmt.Errorf("--listen: %w", err)
-	}
-	if at.Port() != 0 {
-		return address, nil
-	}
-	l, err := net.Listen("tcp", at.String())
-	if err != nil {
-		return "", fmt.Errorf("--listen: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
-	return netip.AddrPortFrom(at.Addr(), port).String(), nil
-}
-
-// free reports who cannot have the address. Envoys share a port silently, so
-// this is found out before one starts.
-func free(address string, c Config) error {
-	at, err := gateway.SplitListen(address)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", at.String())
-	if err == nil {
-		return l.Close()
-	}
-	change := "choose another with --listen HOST:PORT or gateway.listen in " + c.File
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process: end that one, or %s", at, change)
-	}
-	return fmt.Errorf("cannot listen on %s: %w: %s", at, err, change)
 }

@@ -118,28 +118,6 @@ func TestWhatAKilledGatewayLeftIsRemoved(t *testing.T) {
 	}
 }
 
-func TestAnAddressInUseIsNamedWithTheCure(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	err = free(l.Addr().String(), Config{File: "my.yaml"})
-	for _, want := range []string{l.Addr().String(), "in use", "--listen", "gateway.listen in my.yaml"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v does not say %q", err, want)
-		}
-	}
-	if _, err := fixPort("nonsense"); err == nil || !strings.Contains(err.Error(), "--listen") {
-		t.Errorf("fixPort: %v", err)
-	}
-	fixed, err := fixPort("localhost:0")
-	if err != nil || fixed == "127.0.0.1:0" || !strings.HasPrefix(fixed, "127.0.0.1:") {
-		t.Errorf("fixPort: %q, %v", fixed, err)
-	}
-}
-
 func TestChangesNameWhatDiffers(t *testing.T) {
 	t.Parallel()
 	server := func(name string) gateway.Server {
