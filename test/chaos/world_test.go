@@ -15,6 +15,7 @@ import (
 	"mcp-gateway/test/chaos/client"
 	"mcp-gateway/test/chaos/link"
 	"mcp-gateway/test/e2e/harness"
+	"mcp-gateway/test/freeport"
 )
 
 // roleEnv makes this program one of the servers: its value is the address, the
@@ -100,7 +101,7 @@ func (w *world) gateway(config harness.Config) {
 	t := w.t
 	t.Helper()
 	// Replicas have one port and addresses of their own.
-	public, internal := port(t), port(t)
+	public, internal := freeport.Port(t), freeport.Port(t)
 	replicas := []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
 	names, err := link.NewNames(brokersName, replicas...)
 	if err != nil {
@@ -142,7 +143,7 @@ func (w *world) gateway(config harness.Config) {
 		base := 0
 		w.add(envoy, func() *harness.Process {
 			if w.epochs[envoy] == 0 {
-				base = port(t)                                                                             // an id that no other Envoy has
+				base = freeport.Port(t)                                                                    // an id that no other Envoy has
 				t.Cleanup(func() { _ = os.Remove(fmt.Sprintf("/dev/shm/envoy_shared_memory_%d0", base)) }) // none elsewhere
 			}
 			return harness.Start(t, envoy, harness.EnvoyPath(t), []string{
@@ -288,16 +289,8 @@ func (w *world) server(name, addr string, modern bool) *harness.Process {
 		w.t.Fatal(err)
 	}
 	p := harness.Start(w.t, name, self, nil, fmt.Sprintf("%s=%s %s %t", roleEnv, addr, name, modern))
-	c := harness.NewClient(w.t, "http://"+addr+"/mcp")
-	harness.Eventually(w.t, "server "+name, func() bool {
-		_, err := c.Try(w.t.Context(), http.MethodDelete, "")
-		return err == nil
-	})
+	p.Up(addr)
 	return p
-}
-
-func port(t *testing.T) int {
-	return int(netip.MustParseAddrPort(harness.FreeAddr(t)).Port())
 }
 
 func write(t *testing.T, file, text string) {

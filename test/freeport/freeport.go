@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
 )
 
@@ -27,6 +28,12 @@ func For(t testing.TB) string {
 	}
 	t.Cleanup(release)
 	return addr
+}
+
+// Port is the port alone.
+func Port(t testing.TB) int {
+	t.Helper()
+	return int(netip.MustParseAddrPort(For(t)).Port())
 }
 
 // Take is For until release, which must be called or kept.

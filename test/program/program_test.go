@@ -38,6 +38,16 @@ func works(t *testing.T, c *harness.Client) {
 	}
 }
 
+// worksAgain waits for a new Envoy, and is works then.
+func worksAgain(t *testing.T, c *harness.Client) {
+	t.Helper()
+	harness.Eventually(t, "a new Envoy that serves", func() bool {
+		r, err := c.Try(t.Context(), "POST", `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+		return err == nil && r.Status == 200
+	})
+	works(t, c)
+}
+
 // refused waits until nobody listens at address any more.
 func refused(t *testing.T, address string) {
 	t.Helper()
@@ -100,11 +110,7 @@ func TestEnvoyIsStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.WaitLine(g.Stderr(), "Envoy died, starting it again")
-	harness.Eventually(t, "a new Envoy that serves", func() bool {
-		r, err := c.Try(t.Context(), "POST", `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
-		return err == nil && r.Status == 200
-	})
-	works(t, c)
+	worksAgain(t, c)
 	if again := g.Child("envoy"); again.PID == first.PID {
 		t.Error("the same process: this test killed nothing")
 	}

@@ -84,13 +84,7 @@ func program(t *testing.T, name, interpreter, script string) seer {
 	addr := harness.FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
 	p := harness.Start(t, name, harness.Tool(t, interpreter), []string{harness.Tool(t, script), port})
-	url := "http://" + addr + "/mcp"
-	c := harness.NewClient(t, url)
-	harness.Eventually(t, name, func() bool {
-		_, err := c.Try(t.Context(), http.MethodDelete, "")
-		return err == nil
-	})
-	return seer{name, url, func() []sight {
+	return seer{name, p.Up(addr), func() []sight {
 		lines, _ := p.Stdout().All()
 		var seen []sight
 		for _, line := range lines {

@@ -25,7 +25,7 @@ func reference(t testing.TB, addr string, stateless bool) (*Process, string) {
 	addr, _ = address(t, addr)
 	p := Start(t, "reference", Tool(t, ".tools/reference/everything-server"),
 		[]string{"-http", addr, "-stateless=" + strconv.FormatBool(stateless)})
-	return p, up(t, p, addr)
+	return p, p.Up(addr)
 }
 
 // Python runs the server of the Python SDK in test/clients and returns its
@@ -34,7 +34,7 @@ func Python(t testing.TB, addr string) (*Process, string) {
 	t.Helper()
 	addr, port := address(t, addr)
 	p := Start(t, "python", Tool(t, ".tools/venv/bin/python"), []string{Tool(t, "test/clients/py/server.py"), port})
-	return p, up(t, p, addr)
+	return p, p.Up(addr)
 }
 
 // EverythingAt is Everything with its process. An empty address takes a free one.
@@ -43,7 +43,7 @@ func EverythingAt(t testing.TB, addr string) (*Process, string) {
 	addr, port := address(t, addr)
 	command := everything(t, "streamableHttp")
 	p := Start(t, "everything", command[0], command[1:], "PORT="+port)
-	return p, up(t, p, addr)
+	return p, p.Up(addr)
 }
 
 // address returns the address, a free one if it is empty, and its port.
@@ -56,18 +56,19 @@ func address(t testing.TB, addr string) (full, port string) {
 	return addr, port
 }
 
-// up waits until the server answers anything.
-func up(t testing.TB, p *Process, addr string) string {
-	t.Helper()
-	url := "http://" + addr + "/mcp"
-	c := NewClient(t, url)
-	Eventually(t, p.name+" at "+addr, func() bool {
+// Up waits until the program answers anything as an MCP endpoint at an address,
+// which it returns.
+func (p *Process) Up(addr string) (url string) {
+	p.t.Helper()
+	url = "http://" + addr + "/mcp"
+	c := NewClient(p.t, url)
+	Eventually(p.t, p.name+" at "+addr, func() bool {
 		select {
 		case <-p.Ended():
-			t.Fatalf("%s ended: %v", p.name, p.err)
+			p.t.Fatalf("%s ended: %v", p.name, p.err)
 		default:
 		}
-		_, err := c.Try(t.Context(), http.MethodDelete, "")
+		_, err := c.Try(p.t.Context(), http.MethodDelete, "")
 		return err == nil
 	})
 	return url
@@ -91,5 +92,5 @@ func ErasAt(t testing.TB, sdk, era, addr string) (*Process, string) {
 		program, script = ".tools/node/bin/node", "test/clients/ts/eras.mjs"
 	}
 	p := Start(t, sdk+"-"+era, Tool(t, program), []string{Tool(t, script), port, era})
-	return p, up(t, p, addr)
+	return p, p.Up(addr)
 }

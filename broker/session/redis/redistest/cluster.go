@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"mcp-gateway/test/freeport"
 )
 
 // slots is how many a cluster has.
@@ -22,7 +24,7 @@ func StartCluster(tb testing.TB) []*Server {
 func StartClusterWithReplica(tb testing.TB) []*Server {
 	tb.Helper()
 	nodes := startCluster(tb, 3, alert)
-	bus := fmt.Sprint(freePort(tb))
+	bus := fmt.Sprint(freeport.Port(tb))
 	replica := startNode(tb, bus, alert)
 	nodes[0].Must("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(replica.port), bus)
 	id := nodes[0].Command("CLUSTER", "MYID")
@@ -48,7 +50,7 @@ func startCluster(tb testing.TB, n int, timeout string) []*Server {
 	tb.Helper()
 	nodes := make([]*Server, n)
 	for i := range nodes {
-		bus := fmt.Sprint(freePort(tb))
+		bus := fmt.Sprint(freeport.Port(tb))
 		nodes[i] = startNode(tb, bus, timeout)
 		nodes[i].Must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/n), fmt.Sprint((i+1)*slots/n-1))
 		if i > 0 {

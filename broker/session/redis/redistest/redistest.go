@@ -9,7 +9,6 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +45,7 @@ type Server struct {
 // "--maxmemory", "5mb"; {port} in one is its port.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, path: program(tb), dir: tb.TempDir(), port: freePort(tb), args: args}
+	s := &Server{tb: tb, path: program(tb), dir: tb.TempDir(), port: freeport.Port(tb), args: args}
 	tb.Cleanup(s.Kill)
 	s.start()
 	return s
@@ -165,9 +164,4 @@ func program(tb testing.TB) string {
 		tb.Fatal("redis-server is neither in .tools/bin nor on PATH; `make tools` installs it")
 	}
 	return p
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	return int(netip.MustParseAddrPort(freeport.For(tb)).Port())
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mcp-gateway/test/freeport"
 )
 
 // Master is the name by which the Sentinel of StartSentinel knows the master.
@@ -25,7 +27,7 @@ func StartSentinel(tb testing.TB) (master, replica, sentinel *Server) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	sentinel = &Server{tb: tb, path: program(tb), dir: tb.TempDir(), port: freePort(tb), file: file, ready: "+monitor master " + Master}
+	sentinel = &Server{tb: tb, path: program(tb), dir: tb.TempDir(), port: freeport.Port(tb), file: file, ready: "+monitor master " + Master}
 	tb.Cleanup(sentinel.Kill)
 	sentinel.start()
 	sentinel.Await(func(answer string) bool { return answer == "*1" }, "SENTINEL", "REPLICAS", Master)
