@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 )
 
@@ -50,11 +51,32 @@ func from(start int) (addr string, release func(), err error) {
 		if lock, err = net.Listen("unix", "@mcp-gateway/test/"+addr); err != nil {
 			continue
 		}
-		if l, err = net.Listen("tcp", addr); err != nil {
+		if l, err = Listen(addr); err != nil {
 			_ = lock.Close()
 			continue
 		}
 		return addr, func() { _ = lock.Close() }, l.Close()
 	}
 	return "", nil, fmt.Errorf("no free port: %w", err)
+}
+
+// Listen is net.Listen for TCP, whose Close leaves the address free. net's leaves
+// it taken while the process starts another one: that has all sockets, too, until
+// it runs its own program.
+func Listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return listener{l.(*net.TCPListener)}, nil
+}
+
+type listener struct{ *net.TCPListener }
+
+// Close ends the listening itself, whoever has the socket.
+func (l listener) Close() error {
+	if c, err := l.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RD) })
+	}
+	return l.TCPListener.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -60,4 +61,35 @@ func TestNobodyIsGivenAPortTwice(t *testing.T) {
 	if found != n {
 		t.Errorf("the other process got %d addresses, want %d", found, n)
 	}
+}
+
+// A process that is being started has the sockets of the one that starts it.
+func TestAnAddressIsFreeWhileProgramsStart(t *testing.T) {
+	t.Parallel()
+	done, starting := make(chan struct{}), sync.WaitGroup{}
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					_ = exec.Command(os.Args[0], "-test.run=^$").Run() //nolint:gosec // this very test
+				}
+			}
+		})
+	}
+	addr := For(t)
+	for range 5000 {
+		l, err := Listen(addr)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(done)
+	starting.Wait()
 }

@@ -7,7 +7,6 @@ package mcpserver
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -127,7 +126,7 @@ func (s *Server) Up() {
 	if s.http != nil {
 		return
 	}
-	l, err := net.Listen("tcp", s.addr)
+	l, err := freeport.Listen(s.addr)
 	if err != nil {
 		s.t.Fatalf("server %s: listen: %v", s.script.Name, err)
 	}

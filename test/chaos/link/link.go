@@ -11,6 +11,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"mcp-gateway/test/freeport"
 )
 
 // Fault is what is wrong with a link.
@@ -57,7 +59,7 @@ type relay struct {
 
 // New listens at an address for connections to target.
 func New(listen, target string, who *Who) (*Link, error) {
-	l, err := net.Listen("tcp", listen)
+	l, err := freeport.Listen(listen)
 	if err != nil {
 		return nil, fmt.Errorf("link to %s: %w", target, err)
 	}
@@ -88,7 +90,7 @@ func (k *Link) Up() error {
 	if k.listener != nil || k.closed {
 		return nil
 	}
-	l, err := net.Listen("tcp", k.addr)
+	l, err := freeport.Listen(k.addr)
 	if err != nil {
 		return fmt.Errorf("link to %s: %w", k.target, err)
 	}
