@@ -102,7 +102,13 @@ func TestTheAddressMoves(t *testing.T) {
 		{first, first, everywhere},
 	} {
 		g.Reload(at(step.listen))
-		works(t, harness.Connect(t, g.Up(step.reached)))
+		url := g.Up(step.reached)
+		// Envoy hears of the hosts that may be named there a moment after the address.
+		harness.Eventually(t, "the hosts of "+step.reached, func() bool {
+			r, err := harness.NewClient(t, url).Try(t.Context(), "POST", `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+			return err == nil && r.Status != 403
+		})
+		works(t, harness.Connect(t, url))
 		if step.left != "" {
 			refused(t, step.left)
 		}
