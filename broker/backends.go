@@ -32,7 +32,7 @@ func (b *Broker) openBackend(ctx context.Context, up *upstream.Server, r gateway
 	}
 	var told session.Settings // of the attempt, if it is this caller's
 	return b.opener.Open(ctx, session.Request{
-		ID: id, Server: r.Server, Stale: r.Stale,
+		ID: id, Server: up.Place(), Stale: r.Stale,
 		Enter: func(ctx context.Context, wait bool) (func(), bool, error) { return takeTurn(ctx, up, wait) },
 		Open: func(ctx context.Context) (session.Backend, error) {
 			var err error
@@ -97,12 +97,12 @@ func (b *Broker) catchUp(ctx context.Context, up *upstream.Server, id session.ID
 }
 
 // endBackends ends backend sessions in the background, for who is known to have
-// used them. Those of servers that are gone from the configuration end by their
-// own timeout.
+// used them. Those of servers that are gone from the configuration, or from where they
+// were, end by their own timeout.
 func (b *Broker) endBackends(held []session.Held, by *credential.Caller) {
-	servers := b.view.Load().servers
+	v := b.view.Load()
 	for _, h := range held {
-		if up := servers[h.Server]; up != nil {
+		if up := v.servers[v.places[h.Server]]; up != nil {
 			b.endings.add(up, h.Backend, by)
 		}
 	}

@@ -114,7 +114,7 @@ func TestBridgedServerIsOneLikeAnyOther(t *testing.T) {
 			t.Errorf("tools %s", got)
 		}
 		table := g.inside("GET", gatewayconfig.PathTable, "", nil).body
-		if !strings.Contains(table, `"name":"one","authority":"bridge.invalid","path":"/bridge/one"`) {
+		if !strings.Contains(table, `"name":"one","cluster":"","authority":"bridge.invalid","path":"/bridge/one"`) {
 			t.Errorf("table %s", table)
 		}
 		r, status := g.resolve(fmt.Sprintf(`{"session":%q,"server":"one"}`, id))

@@ -44,6 +44,7 @@ type view struct {
 	config     gatewayconfig.Broker
 	limits     gatewayconfig.Limits // of config, complete
 	servers    map[string]*upstream.Server
+	places     map[string]string // names of servers by upstream.Server.Place
 	bridges    map[string]*bridge.Bridge
 	merged     []catalog.Server // what catalog was merged from
 	catalog    *catalog.Catalog
@@ -208,6 +209,7 @@ func (b *Broker) remake() {
 		wants:      wantsOf(b.config.Servers),
 		replaced:   make(chan struct{}),
 		servers:    make(map[string]*upstream.Server, len(b.servers)),
+		places:     make(map[string]string, len(b.servers)),
 		bridges:    make(map[string]*bridge.Bridge),
 	}
 	tried := true
@@ -223,6 +225,7 @@ func (b *Broker) remake() {
 		next.config.Servers = append(next.config.Servers, s.config)
 		next.verdicts = append(next.verdicts, s.verdict)
 		next.servers[s.config.Name] = s.upstream
+		next.places[s.upstream.Place()] = s.config.Name
 		if s.bridge != nil {
 			next.bridges[s.config.Name] = s.bridge
 		}
@@ -318,7 +321,7 @@ func (s *server) route(snap *upstream.Snapshot) gatewayconfig.TableServer {
 		at = *s.config.Route
 	}
 	return gatewayconfig.TableServer{
-		Name: s.config.Name, Authority: at.Authority, Path: at.Path,
+		Name: s.config.Name, Cluster: s.config.Cluster, Authority: at.Authority, Path: at.Path,
 		Prefix: s.config.Prefix, Label: s.config.Label,
 		Listed: snap.Listed, OnConflict: s.config.OnConflict,
 		// Until the server has said what it offers, it may offer anything.

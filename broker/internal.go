@@ -129,6 +129,10 @@ func (b *Broker) tokenForFilter(w http.ResponseWriter, r *http.Request, v *view,
 		http.Error(w, "no such server", http.StatusGone)
 		return r, nil, token, false
 	}
+	if question.Cluster != "" && question.Cluster != up.Place() { // the filter's table is older, or this view
+		http.Error(w, "the server is at another address", http.StatusMisdirectedRequest)
+		return r, nil, token, false
+	}
 	by := &credential.Caller{Token: question.Token, Header: make(http.Header, len(question.Headers))}
 	for name, values := range question.Headers {
 		by.Header[http.CanonicalHeaderKey(name)] = values

@@ -152,13 +152,15 @@ func TestResolveStatuses(t *testing.T) {
 		g := newGateway(t, setup{config: config("one", "down")}, map[string]http.Handler{"one": raw("a")})
 		id := g.open()
 		for question, want := range map[string]int{
-			fmt.Sprintf(`{"session":%q,"server":"one"}`, id):  200,
-			fmt.Sprintf(`{"session":%q,"server":"gone"}`, id): 410,
-			fmt.Sprintf(`{"session":%q,"server":"down"}`, id): 502,
-			`{"session":"x","server":"one"}`:                  404,
-			`{"session":"x","server":"down"}`:                 404,
-			`{"session":"","server":"one"}`:                   404,
-			`{"session":"x","server":"one","more":1}`:         400,
+			fmt.Sprintf(`{"session":%q,"server":"one"}`, id):                        200,
+			fmt.Sprintf(`{"session":%q,"server":"gone"}`, id):                       410,
+			fmt.Sprintf(`{"session":%q,"server":"down"}`, id):                       502,
+			fmt.Sprintf(`{"session":%q,"server":"one","cluster":"one"}`, id):        200,
+			fmt.Sprintf(`{"session":%q,"server":"one","cluster":"one@before"}`, id): 421,
+			`{"session":"x","server":"one"}`:                                        404,
+			`{"session":"x","server":"down"}`:                                       404,
+			`{"session":"","server":"one"}`:                                         404,
+			`{"session":"x","server":"one","more":1}`:                               400,
 			`{`: 400,
 			fmt.Sprintf(`{"session":%q,"server":"one","stale":%q}`, id, strings.Repeat("x", largestQuestion)): 400,
 		} {

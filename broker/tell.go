@@ -107,8 +107,9 @@ func (b *Broker) backendsOf(c *call) ([]heldServer, error) {
 func (v *view) present(endpoint string, held []session.Held) []heldServer {
 	var out []heldServer
 	for _, h := range held {
-		if up := v.server(endpoint, h.Server); up != nil && !modernOnly(up.Snapshot()) {
-			out = append(out, heldServer{h.Server, up, upstream.Session(h.Backend)})
+		name := v.places[h.Server]
+		if up := v.server(endpoint, name); up != nil && !modernOnly(up.Snapshot()) {
+			out = append(out, heldServer{name, up, upstream.Session(h.Backend)})
 		}
 	}
 	return out

@@ -52,7 +52,7 @@ func accessGateway(t testing.TB, change func(*gatewayconfig.Filter, *gatewayconf
 		s.Reset(g)
 		s.RequestHeaders(postHeaders("x-mcp-claims", token), false, second)
 		for _, server := range []string{"weather", "docs", "new", "both"} {
-			g.sessions.put(s.session, backend{server: server, id: []byte("b-" + server), version: "2025-11-25", expires: 30 * second})
+			g.sessions.put(s.session, backend{place: "mcp-server-" + server, id: []byte("b-" + server), version: "2025-11-25", expires: 30 * second})
 		}
 	}
 	justFetched(g)
@@ -132,7 +132,7 @@ func TestHiddenBeforeTheListsAreKnown(t *testing.T) {
 	t.Parallel()
 	g := accessGateway(t, func(_ *gatewayconfig.Filter, table *gatewayconfig.Table) {
 		table.Servers = append(table.Servers, gatewayconfig.TableServer{
-			Name: "late", Authority: "10.1.1.7:9001", Path: "/mcp", Prefix: "late_", Label: "late", OnConflict: true,
+			Name: "late", Cluster: "mcp-server-late", Authority: "10.1.1.7:9001", Path: "/mcp", Prefix: "late_", Label: "late", OnConflict: true,
 		})
 		table.Authorization.Rules[1].Tools = []string{"late_drop", "erase"}
 	})
@@ -234,7 +234,7 @@ func TestArgumentsOutliveTheBody(t *testing.T) {
 		s := new(Stream)
 		s.Reset(g)
 		s.RequestHeaders(postHeaders("x-mcp-claims", reader), false, second)
-		g.sessions.put(s.session, backend{server: "both", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+		g.sessions.put(s.session, backend{place: "mcp-server-both", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 		body := []byte(request("tools/call", `"name":"both_add","arguments":{"n":`+n+`}`))
 		if d := s.RequestBody(body, second); d.Action != Ask || d.Question.Path != gatewayconfig.PathTable {
 			t.Fatalf("%v %s", d.Action, d.Body)

@@ -208,12 +208,11 @@ func (s *Stream) Pending() (answer []byte, server string) {
 
 // sessionLost sends the request again in a new session, if it is still at hand.
 func (s *Stream) sessionLost() *Decision {
-	name := s.target.server.name
-	s.g.sessions.spoil(s.session, name, s.backend.id)
+	s.g.sessions.spoil(s.session, s.target.server.place, s.backend.id)
 	if len(s.body) > 0 {
 		return s.replay()
 	}
-	return s.fail("session_lost", "server "+name+" has lost its session; call again")
+	return s.fail("session_lost", "server "+s.target.server.name+" has lost its session; call again")
 }
 
 // short reports whether an answer says that it is not long. Only then it is

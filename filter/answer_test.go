@@ -250,7 +250,7 @@ func TestWhatTheOperatorsFiltersAdd(t *testing.T) {
 	config := testConfig()
 	config.Policies = true
 	g := gatewayOf(t, config, testTable())
-	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 	justFetched(g)
 	for status, kind := range map[string]string{"200": "text/event-stream", "302": "text/html"} {
 		s, _ := post(g, call("weather_get_weather"))

@@ -56,6 +56,10 @@ func (s *Stream) appendQuestion(b []byte, server string, stale []byte, bare bool
 	b = jsonrpc.AppendQuote(b, s.sessionID())
 	b = append(b, `,"server":`...)
 	b = jsonrpc.AppendQuote(b, []byte(server))
+	if server != "" {
+		b = append(b, `,"cluster":`...)
+		b = jsonrpc.AppendQuote(b, s.target.server.cluster)
+	}
 	if len(stale) > 0 {
 		b = append(b, `,"stale":`...)
 		b = jsonrpc.AppendQuote(b, stale)
@@ -153,6 +157,8 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 		return s.byEra(now) // of which the table does not tell yet
 	case 410:
 		return s.unknown(now)
+	case 421:
+		return s.moved()
 	case 424:
 		return s.noCredential()
 	case 429:
@@ -167,12 +173,22 @@ func (s *Stream) answerSession(status int, body []byte, now int64) *Decision {
 		return s.withoutBroker(now)
 	}
 	s.backend = backend{
-		server: srv.name, id: []byte(r.Session), version: r.Version,
+		place: srv.place, id: []byte(r.Session), version: r.Version,
 		expires: now + r.TTLMillis*1e6,
 	}
 	s.g.sessions.put(s.session, s.backend)
 	s.takeToken(&r, now)
 	return s.forward(now)
+}
+
+// moved goes on by the table of now: the server is at another address than where the
+// request was to go.
+func (s *Stream) moved() *Decision {
+	if s.followed {
+		return s.fail("server_down", "server "+s.target.server.name+" could not be reached")
+	}
+	s.followed = true
+	return s.ask(phaseAskName, s.g.TableQuestion())
 }
 
 // busy tells that the server has too many sessions to open, and that the same
@@ -190,7 +206,7 @@ func (s *Stream) busy() *Decision {
 // and open ones keep working.
 func (s *Stream) withoutBroker(now int64) *Decision {
 	srv := s.target.server
-	if s.backend.server == "" {
+	if s.backend.place == "" {
 		return s.fail("broker_down", "the session with server "+srv.name+" could not be opened")
 	}
 	s.backend.expires = now + keepWithoutBroker

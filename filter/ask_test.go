@@ -14,7 +14,7 @@ func TestColdSessionIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	s, d := post(g, call("search"), "mcp-session-id", "cold")
-	if d.Action != Ask || d.Question.Path != "/v1/resolve" || string(d.Question.Body) != `{"session":"cold","server":"docs"}` {
+	if d.Action != Ask || d.Question.Path != "/v1/resolve" || string(d.Question.Body) != `{"session":"cold","server":"docs","cluster":"mcp-server-docs"}` {
 		t.Fatalf("question %+v %s", d.Question, d.Question.Body)
 	}
 	d = s.Answer(200, []byte(resolved), second)
@@ -141,7 +141,7 @@ func TestFirstTableIsWaitedFor(t *testing.T) {
 		t.Fatalf("without broker: %+v", d)
 	}
 	s, _ = post(g, call("search"))
-	d = s.Answer(200, []byte(`{"version":"1","servers":[{"name":"a","authority":"x","path":"/","listed":true}],"tools":{"search":{"s":0,"n":"search"}},"prompts":{}}`), second)
+	d = s.Answer(200, []byte(`{"version":"1","servers":[{"name":"a","cluster":"mcp-server-a","authority":"x","path":"/","listed":true}],"tools":{"search":{"s":0,"n":"search"}},"prompts":{}}`), second)
 	if d.Action != Ask || d.Question.Path != "/v1/resolve" {
 		t.Fatalf("after the table: %+v", d)
 	}
@@ -310,12 +310,46 @@ func TestOpenSessionsOutliveTheBroker(t *testing.T) {
 		t.Errorf("an ended session goes on: %+v", d)
 	}
 	g := newGateway(t)
-	g.sessions.spoil([]byte("s1"), "docs", []byte("b-docs"))
+	g.sessions.spoil([]byte("s1"), "mcp-server-docs", []byte("b-docs"))
 	s, d := late(g, 0)
 	if d.Action == Ask {
 		d = s.Answer(0, nil, 31*second)
 	}
 	if d.Action != Reply {
 		t.Errorf("a lost session goes on: %+v", d)
+	}
+}
+
+// The broker knows the server at another address than the table.
+func TestAServerThatMovedIsRoutedToOnceMore(t *testing.T) {
+	t.Parallel()
+	at := func(place string) []byte {
+		return []byte(`{"version":"` + place + `","servers":[{"name":"docs","cluster":"` + place + `","authority":"` + place + `","path":"/","listed":true}],"tools":{"search":{"s":0,"n":"search"}},"prompts":{}}`)
+	}
+	for _, again := range []bool{false, true} {
+		g := newGateway(t)
+		s, _ := post(g, call("search"), "mcp-session-id", "cold")
+		d := s.Answer(421, nil, second)
+		if d.Action != Ask || d.Question.Path != "/v1/table" {
+			t.Fatalf("%+v", d)
+		}
+		d = s.Answer(200, at("mcp-server-docs@next"), second)
+		if d.Action != Ask || !strings.Contains(string(d.Question.Body), `"cluster":"mcp-server-docs@next"`) {
+			t.Fatalf("%+v", d)
+		}
+		if again {
+			if d = s.Answer(421, nil, second); d.Action != Reply || d.Reason != "server_down" {
+				t.Errorf("%+v", d)
+			}
+			continue
+		}
+		d = s.Answer(200, []byte(resolved), second)
+		if got := edits(d); d.Action != Pass || got["x-mcp-cluster"] != "mcp-server-docs@next" || got[":authority"] != "mcp-server-docs@next" {
+			t.Errorf("%+v", d)
+		}
+		putTable(t, g, testTable())
+		if _, d = post(g, call("search"), "mcp-session-id", "cold"); d.Action != Ask {
+			t.Errorf("the session of another address is used: %+v", d)
+		}
 	}
 }

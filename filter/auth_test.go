@@ -54,7 +54,7 @@ func authGateway(t testing.TB, change func(*gatewayconfig.Auth)) *Gateway {
 	s.Reset(g)
 	s.RequestHeaders(postHeaders("x-mcp-claims", ada), false, second)
 	for _, server := range []string{"weather", "docs", "new"} {
-		g.sessions.put(s.session, backend{server: server, id: []byte("b-" + server), version: "2025-11-25", expires: 30 * second})
+		g.sessions.put(s.session, backend{place: "mcp-server-" + server, id: []byte("b-" + server), version: "2025-11-25", expires: 30 * second})
 	}
 	justFetched(g)
 	return g
@@ -179,7 +179,7 @@ func TestWhoLearnsThePrincipal(t *testing.T) {
 			s := new(Stream)
 			s.Reset(authGateway(t, nil))
 			s.RequestHeaders(postHeaders(append(test.headers, all...)...), false, second)
-			s.g.sessions.put(s.session, backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+			s.g.sessions.put(s.session, backend{place: "mcp-server-weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 			d := s.RequestBody([]byte(body), second)
 			want := test.broker
 			if s.phase == phaseServer {
@@ -371,7 +371,7 @@ func warmAs(tb testing.TB, extra ...string) func() {
 	s := new(Stream)
 	s.Reset(g)
 	s.RequestHeaders(headers, false, second)
-	g.sessions.put(s.session, backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put(s.session, backend{place: "mcp-server-weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	return func() {
 		s.Reset(g)
 		s.RequestHeaders(headers, false, second)

@@ -17,7 +17,7 @@ func warm(tb testing.TB, size int) func() {
 	}
 	putTable(tb, g, testTable())
 	justFetched(g)
-	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	headers := postHeaders("content-length", "123", "user-agent", "x", "accept-encoding", "gzip")
 	body := []byte(strings.Replace(call("weather_get_weather"), "1e400", `"`+strings.Repeat("x", size)+`"`, 1))
 	s := new(Stream)
@@ -87,7 +87,7 @@ func streamed(tb testing.TB, size int) func() {
 	g.cfg.ResponseLimit, g.cfg.EventLimit = 4<<20, 4<<20
 	putTable(tb, g, testTable())
 	justFetched(g)
-	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	request, body := postHeaders(), []byte(call("weather_get_weather"))
 	headers := headersOf("200", "text/event-stream")
 	event := []byte("event: message\nid: 7\ndata: {\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"" + strings.Repeat("x", size) + "\"}]},\"jsonrpc\":\"2.0\",\"id\":1}\n\n")

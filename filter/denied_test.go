@@ -21,7 +21,7 @@ func policed(t *testing.T, eras bool) *Gateway {
 	} else {
 		putTable(t, g, testTable())
 	}
-	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 	justFetched(g)
 	return g
 }

@@ -85,7 +85,7 @@ func (s *Stream) fromServerOneWay(status int, end bool) *Decision {
 	case status >= 200 && status < 300:
 		return s.accept("")
 	case status == 404 && len(s.backend.id) > 0:
-		s.g.sessions.spoil(s.session, s.target.server.name, s.backend.id)
+		s.g.sessions.spoil(s.session, s.target.server.place, s.backend.id)
 		return s.accept("session_lost")
 	}
 	s.spoilToken(status)

@@ -62,7 +62,7 @@ func TestMessageWithoutResultNeedsASession(t *testing.T) {
 		t.Errorf("without session: %+v", d)
 	}
 	s, d := post(newGateway(t), body, "mcp-session-id", "cold")
-	if d.Action != Ask || string(d.Question.Body) != `{"session":"cold","server":"docs"}` {
+	if d.Action != Ask || string(d.Question.Body) != `{"session":"cold","server":"docs","cluster":"mcp-server-docs"}` {
 		t.Fatalf("%+v", d)
 	}
 	if d = s.Answer(200, []byte(resolved), second); d.Action != Pass || spliced(body, d) != `{"jsonrpc":"2.0","id":7,"result":{}}` {
@@ -92,9 +92,9 @@ func TestMarkOfANewServerLooksTwice(t *testing.T) {
 	}
 	table := testTable()
 	table.Version = "v2"
-	table.Servers = append(table.Servers, gatewayconfig.TableServer{Name: "fresh", Authority: "x", Path: "/", Label: "fresh"})
+	table.Servers = append(table.Servers, gatewayconfig.TableServer{Name: "fresh", Cluster: "mcp-server-fresh", Authority: "x", Path: "/", Label: "fresh"})
 	putTable(t, g, table)
-	g.sessions.put([]byte("s1"), backend{server: "fresh", id: []byte("b-fresh"), expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-fresh", id: []byte("b-fresh"), expires: 30 * second})
 	if d = s.Answer(304, nil, second); d.Action != Pass || chosen(edits(d)) != "fresh" || spliced(body, d) != `{"jsonrpc":"2.0","id":7,"result":{}}` {
 		t.Errorf("%+v", d)
 	}
@@ -166,7 +166,7 @@ func TestAnswersToMessagesWithoutResult(t *testing.T) {
 		if d.Action != Reply || d.Status != 202 || len(d.Body) > 0 || len(d.Edits) > 0 || d.Reason != tt.reason || d.Server != "docs" {
 			t.Errorf("%+v: %+v %s", tt, d, d.Body)
 		}
-		if b, ok := g.sessions.get([]byte("s1"), "docs", second); ok == (tt.status == "404") || b.stale != (tt.status == "404") {
+		if b, ok := g.sessions.get([]byte("s1"), "mcp-server-docs", second); ok == (tt.status == "404") || b.stale != (tt.status == "404") {
 			t.Errorf("%+v: session %+v", tt, b)
 		}
 	}

@@ -18,15 +18,15 @@ func TestPanicUnderALockLeavesItFree(t *testing.T) {
 				t.Error("no panic: the test tests nothing")
 			}
 		}()
-		g.sessions.put(id, backend{server: "weather", expires: 30 * second})
+		g.sessions.put(id, backend{place: "mcp-server-weather", expires: 30 * second})
 	}()
 	if !sh.mu.TryLock() {
 		t.Fatal("the shard is still locked")
 	}
 	sh.m = map[string][]backend{}
 	sh.mu.Unlock()
-	g.sessions.put(id, backend{server: "weather", expires: 30 * second})
-	if _, ok := g.sessions.get(id, "weather", second); !ok {
+	g.sessions.put(id, backend{place: "mcp-server-weather", expires: 30 * second})
+	if _, ok := g.sessions.get(id, "mcp-server-weather", second); !ok {
 		t.Error("the cache does not work on")
 	}
 }

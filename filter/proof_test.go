@@ -25,14 +25,14 @@ func TestProofIsForTheBroker(t *testing.T) {
 		}
 		g.Prove([]byte(proof))
 		putTable(t, g, gatewayconfig.Table{
-			Version: "1", Servers: []gatewayconfig.TableServer{{Name: "weather", Authority: test.authority, Path: test.path, Prefix: "weather_", Listed: true}},
+			Version: "1", Servers: []gatewayconfig.TableServer{{Name: "weather", Cluster: "mcp-server-weather", Authority: test.authority, Path: test.path, Prefix: "weather_", Listed: true}},
 			Tools: map[string]gatewayconfig.Target{"weather_get_weather": {Name: "get_weather"}},
 		})
 		justFetched(g)
 		s := new(Stream)
 		s.Reset(g)
 		s.RequestHeaders(postHeaders("x-mcp-proof", "Bearer forged"), false, second)
-		g.sessions.put(s.session, backend{server: "weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
+		g.sessions.put(s.session, backend{place: "mcp-server-weather", id: []byte("b"), version: "2025-11-25", expires: 30 * second})
 		d := s.RequestBody([]byte(test.body), second)
 		if got := edits(d)["x-mcp-proof"]; d.Action != Pass || got != test.want {
 			t.Errorf("%s: action %v, proof %q, want %q", test.name, d.Action, got, test.want)

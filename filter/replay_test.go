@@ -8,7 +8,7 @@ import (
 func TestRequestOfALostSessionIsReplayed(t *testing.T) {
 	t.Parallel()
 	const linked = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"resource_link","uri":"a:b"}]}}`
-	lost := `{"session":"s1","server":"docs","stale":"b-docs"}` + "\n"
+	lost := `{"session":"s1","server":"docs","cluster":"mcp-server-docs","stale":"b-docs"}` + "\n"
 	tests := []struct {
 		name        string
 		status      string
@@ -96,7 +96,7 @@ func TestReplayIsSpliced(t *testing.T) {
 	s, _ := post(g, call("weather_get_weather"), "mcp-session-id", "cold")
 	s.Answer(200, []byte(resolved), second)
 	d := s.ResponseHeaders(headersOf("404", "text/plain"), true)
-	want := `{"session":"cold","server":"weather","stale":"b-9"}` + "\n" + call("get_weather")
+	want := `{"session":"cold","server":"weather","cluster":"mcp-server-weather","stale":"b-9"}` + "\n" + call("get_weather")
 	if d.Action != Ask || string(d.Question.Body) != want {
 		t.Errorf("%s, want %s", d.Question.Body, want)
 	}
@@ -117,7 +117,7 @@ func TestNotReplayed(t *testing.T) {
 	t.Run("WithoutSession", func(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t)
-		g.sessions.put([]byte("s1"), backend{server: "docs", version: "2025-11-25", expires: 30 * second})
+		g.sessions.put([]byte("s1"), backend{place: "mcp-server-docs", version: "2025-11-25", expires: 30 * second})
 		s, _ := post(g, call("search"))
 		if d := lost(s); d.Action != Reply || !strings.Contains(string(d.Body), "HTTP status 404") {
 			t.Errorf("%+v %s", d, d.Body)
@@ -145,7 +145,7 @@ func TestLostSessionIsReplaced(t *testing.T) {
 	s, _ := post(g, call("search"))
 	s.ResponseHeaders(headersOf("404", "text/plain"), true)
 	_, d := post(g, call("search"))
-	if d.Action != Ask || string(d.Question.Body) != `{"session":"s1","server":"docs","stale":"b-docs"}` {
+	if d.Action != Ask || string(d.Question.Body) != `{"session":"s1","server":"docs","cluster":"mcp-server-docs","stale":"b-docs"}` {
 		t.Errorf("question %+v %s", d.Question, d.Question.Body)
 	}
 	if _, d = post(g, call("weather_get_weather")); d.Action != Pass {

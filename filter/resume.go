@@ -27,7 +27,7 @@ func (s *Stream) resumed(lastEvent string, now int64) *Decision {
 func (s *Stream) notResumed(status int) *Decision {
 	srv := s.target.server
 	if status == 404 && len(s.backend.id) > 0 {
-		s.g.sessions.spoil(s.session, srv.name, s.backend.id)
+		s.g.sessions.spoil(s.session, srv.place, s.backend.id)
 	}
 	s.spoilToken(status)
 	message := "server " + srv.name + " cannot resume this stream"

@@ -63,7 +63,7 @@ func TestNotResumedByAServer(t *testing.T) {
 		if d.Action != Reply || d.Status != tt.status || d.Reason != tt.reason || !strings.HasPrefix(string(d.Body), `{"jsonrpc":"2.0","id":null,"error":`) || !strings.Contains(string(d.Body), "server docs") {
 			t.Errorf("%+v: %+v %s", tt, d, d.Body)
 		}
-		if _, ok := g.sessions.get([]byte("s1"), "docs", second); ok == (tt.answer == "404") {
+		if _, ok := g.sessions.get([]byte("s1"), "mcp-server-docs", second); ok == (tt.answer == "404") {
 			t.Errorf("%+v: the session is still used: %v", tt, ok)
 		}
 	}
@@ -72,7 +72,7 @@ func TestNotResumedByAServer(t *testing.T) {
 func TestResumedInAColdSession(t *testing.T) {
 	t.Parallel()
 	s, d := get(newGateway(t), "last-event-id", sealed("cold", "docs~1"), "mcp-session-id", "cold")
-	if d.Action != Ask || string(d.Question.Body) != `{"session":"cold","server":"docs"}` {
+	if d.Action != Ask || string(d.Question.Body) != `{"session":"cold","server":"docs","cluster":"mcp-server-docs"}` {
 		t.Fatalf("%+v", d)
 	}
 	if d = s.Answer(200, []byte(resolved), second); d.Action != Pass || edits(d)["last-event-id"] != "1" || edits(d)["mcp-session-id"] != "b-9" {

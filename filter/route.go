@@ -51,7 +51,7 @@ func (s *Stream) route(now int64) *Decision {
 	if s.stateless || srv.modernOnly {
 		return s.byEra(now)
 	}
-	b, ok := s.g.sessions.get(s.session, srv.name, now)
+	b, ok := s.g.sessions.get(s.session, srv.place, now)
 	if ok {
 		s.backend = b
 		return s.forward(now)
@@ -60,11 +60,11 @@ func (s *Stream) route(now int64) *Decision {
 		return s.askSession(srv.name, b.id)
 	}
 	s.backend = b // for the case that the broker is away
-	if b.server != "" && s.g.full() {
+	if b.place != "" && s.g.full() {
 		return s.withoutBroker(now)
 	}
 	d := s.askSession(srv.name, nil)
-	if b.server != "" {
+	if b.place != "" {
 		d.Question.Timeout = quickTimeout
 	}
 	return d

@@ -22,10 +22,10 @@ const (
 	keptExpired = 15 * 60 * 1e9
 )
 
-// backend is a session at a server; without a server it only tells that the
+// backend is a session at a server; without a place it only tells that the
 // client session exists.
 type backend struct {
-	server  string
+	place   string // of the server
 	id      []byte
 	version mcp.Revision
 	// expires in the host's nanoseconds.
@@ -58,15 +58,15 @@ func (s *sessions) shard(id []byte) *sessionShard {
 	return &s.shards[maphash.Bytes(s.seed, id)%sessionShards]
 }
 
-// get returns the backend session of client session id at server, and whether
+// get returns the backend session of client session id at a place, and whether
 // it can be used. Its memory is immutable.
-func (s *sessions) get(id []byte, server string, now int64) (backend, bool) {
+func (s *sessions) get(id []byte, place string, now int64) (backend, bool) {
 	sh := s.shard(id)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	fault.At("sessions")
 	for _, b := range sh.m[string(id)] {
-		if b.server == server {
+		if b.place == place {
 			return b, now < b.expires
 		}
 	}
@@ -94,7 +94,7 @@ func (s *sessions) put(id []byte, b backend) {
 	fault.At("sessions")
 	old := sh.m[string(id)]
 	for i := range old {
-		if old[i].server == b.server {
+		if old[i].place == b.place {
 			old[i] = b
 			return
 		}
@@ -136,14 +136,14 @@ func (s *sessions) forget(id []byte) {
 
 // spoil marks one backend session as forgotten by its server, if it is still
 // the one named: the next request has the broker open another in its place.
-func (s *sessions) spoil(id []byte, server string, backendID []byte) {
+func (s *sessions) spoil(id []byte, place string, backendID []byte) {
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	fault.At("sessions")
 	list := sh.m[string(id)]
 	for i := range list {
-		if list[i].server == server && string(list[i].id) == string(backendID) {
+		if list[i].place == place && string(list[i].id) == string(backendID) {
 			list[i].stale, list[i].expires = true, 0
 		}
 	}

@@ -10,7 +10,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newSessions()
 	for i := range 2 * sessionShards * maxSessionsPerShard {
-		s.put(fmt.Append(nil, "session-", i), backend{server: "a", expires: second})
+		s.put(fmt.Append(nil, "session-", i), backend{place: "a", expires: second})
 	}
 	n := 0
 	for i := range s.shards {
@@ -26,16 +26,16 @@ func TestExpiredSessionsAreSwept(t *testing.T) {
 	s := newSessions() // alone, as it counts allocations
 	const old, used, rounds = 20_000, 1000, 20
 	for i := range old {
-		s.put(fmt.Append(nil, "old-", i), backend{server: "a", expires: 30 * second})
+		s.put(fmt.Append(nil, "old-", i), backend{place: "a", expires: 30 * second})
 	}
 	now := int64(keptExpired + 60*second)
 	for i := range used {
 		id := fmt.Append(nil, "used-", i)
-		s.put(id, backend{server: "a", expires: 30 * second})
-		s.put(id, backend{server: "b", expires: now})
+		s.put(id, backend{place: "a", expires: 30 * second})
+		s.put(id, backend{place: "b", expires: now})
 	}
 	for i := range rounds * 1000 {
-		s.put(fmt.Append(nil, "new-", i), backend{server: "a", expires: now + 30*second})
+		s.put(fmt.Append(nil, "new-", i), backend{place: "a", expires: now + 30*second})
 	}
 	for i := range used {
 		if _, ok := s.get(fmt.Append(nil, "used-", i), "b", now-1); !ok {
@@ -59,7 +59,7 @@ func TestSpoilLeavesANewerSession(t *testing.T) {
 	t.Parallel()
 	s := newSessions()
 	id := []byte("s")
-	s.put(id, backend{server: "a", id: []byte("new"), expires: second})
+	s.put(id, backend{place: "a", id: []byte("new"), expires: second})
 	s.spoil(id, "a", []byte("old"))
 	if b, ok := s.get(id, "a", 0); !ok || b.stale {
 		t.Errorf("%+v, usable %v", b, ok)
@@ -78,7 +78,7 @@ func TestSessionsOfManyWorkers(t *testing.T) {
 		wg.Go(func() {
 			id := fmt.Append(nil, "session-", w%4)
 			for i := range 2000 {
-				s.put(id, backend{server: fmt.Sprint("server-", i%3), id: id, expires: second})
+				s.put(id, backend{place: fmt.Sprint("server-", i%3), id: id, expires: second})
 				if b, ok := s.get(id, fmt.Sprint("server-", i%3), 0); ok && string(b.id) != string(id) {
 					t.Errorf("session %s has the backend session of %s", id, b.id)
 				}

@@ -23,7 +23,7 @@ func newShare(t *testing.T, cfg gatewayconfig.Filter) *Gateway {
 	table := testTable()
 	table.Servers[0].Authority = "weather.mcp.local"
 	putTable(t, g, table)
-	g.sessions.put([]byte("s1"), backend{server: "weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-weather", id: []byte("b-weather"), version: "2025-11-25", expires: 30 * second})
 	justFetched(g)
 	return g
 }

@@ -18,9 +18,9 @@ const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-
 func erasTable() gatewayconfig.Table {
 	table := testTable()
 	table.Servers = append(table.Servers,
-		gatewayconfig.TableServer{Name: "now", Authority: "10.1.1.4:9001", Path: "/api", Prefix: "now_", Label: "now", Listed: true, Resources: true, Modern: true, ModernOnly: true},
-		gatewayconfig.TableServer{Name: "both", Authority: "10.1.1.5:9001", Path: "/mcp", Prefix: "both_", Label: "both", Listed: true, Modern: true},
-		gatewayconfig.TableServer{Name: "early", Authority: "10.1.1.6:9001", Path: "/mcp", Prefix: "early_", Label: "early", ModernOnly: true},
+		gatewayconfig.TableServer{Name: "now", Cluster: "mcp-server-now", Authority: "10.1.1.4:9001", Path: "/api", Prefix: "now_", Label: "now", Listed: true, Resources: true, Modern: true, ModernOnly: true},
+		gatewayconfig.TableServer{Name: "both", Cluster: "mcp-server-both", Authority: "10.1.1.5:9001", Path: "/mcp", Prefix: "both_", Label: "both", Listed: true, Modern: true},
+		gatewayconfig.TableServer{Name: "early", Cluster: "mcp-server-early", Authority: "10.1.1.6:9001", Path: "/mcp", Prefix: "early_", Label: "early", ModernOnly: true},
 	)
 	table.Tools["now_add"] = gatewayconfig.Target{Server: 3, Name: "add"}
 	table.Tools["now_größe"] = gatewayconfig.Target{Server: 3, Name: "größe"}
@@ -35,7 +35,7 @@ func erasGateway(t testing.TB) *Gateway {
 	g := newGateway(t)
 	putTable(t, g, erasTable())
 	for _, s := range []string{"now", "both", "early"} {
-		g.sessions.put([]byte("s1"), backend{server: s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
+		g.sessions.put([]byte("s1"), backend{place: "mcp-server-" + s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
 	}
 	return g
 }
@@ -384,7 +384,7 @@ func TestStatelessSoleServer(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	putTable(t, g, gatewayconfig.Table{Version: "v2", Servers: []gatewayconfig.TableServer{
-		{Name: "now", Authority: "a:1", Path: "/mcp", Listed: true, Resources: true, Modern: true, ModernOnly: true},
+		{Name: "now", Cluster: "mcp-server-now", Authority: "a:1", Path: "/mcp", Listed: true, Resources: true, Modern: true, ModernOnly: true},
 	}})
 	for method, params := range map[string]string{"resources/read": `"uri":"a:b"`, "tasks/get": `"taskId":"a:b"`} {
 		s, d := post(g, stateless(method, params), statelessHeaders(method, "a:b")...)

@@ -72,6 +72,8 @@ type Stream struct {
 	oneWay  bool // a response or notification for a server
 	// repeated: a question got no answer and was asked once more.
 	repeated bool
+	// followed: the server had moved, and the request was routed once more.
+	followed bool
 	entered  int64 // when the host last entered: an Ask is that old
 	resume   bool  // a GET for a server
 	denied   bool  // see Denied
@@ -109,7 +111,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.isDelete, s.isGet, s.hasSession, s.hasLength, s.hasCoding, s.hasQuery, s.messages = false, false, false, false, false, false, false
 	s.repeats, s.versions, s.stateless = false, false, false
 	s.id, s.body, s.method, s.name = s.id[:0], s.body[:0], "", s.name[:0]
-	s.oneWay, s.resume, s.repeated, s.denied = false, false, false, false
+	s.oneWay, s.resume, s.repeated, s.followed, s.denied = false, false, false, false, false
 	s.target, s.label, s.tool, s.tasks, s.backend = target{}, "", "", "", backend{}
 	s.access.decided, s.access.arguments = false, nil
 	s.answer.mode, s.answer.secrets = answerPlain, 0

@@ -23,9 +23,9 @@ func testTable() gatewayconfig.Table {
 	return gatewayconfig.Table{
 		Version: "v1",
 		Servers: []gatewayconfig.TableServer{
-			{Name: "weather", Authority: "10.1.1.1:9001", Path: "/api/mcp?k=v", Prefix: "weather_", Label: "weather", Listed: true},
-			{Name: "docs", Authority: "10.1.1.2:9001", Path: "/mcp", Label: "docs", Listed: true, Resources: true},
-			{Name: "new", Authority: "10.1.1.3:9001", Path: "/mcp", Prefix: "new_", Label: "new"},
+			{Name: "weather", Cluster: "mcp-server-weather", Authority: "10.1.1.1:9001", Path: "/api/mcp?k=v", Prefix: "weather_", Label: "weather", Listed: true},
+			{Name: "docs", Cluster: "mcp-server-docs", Authority: "10.1.1.2:9001", Path: "/mcp", Label: "docs", Listed: true, Resources: true},
+			{Name: "new", Cluster: "mcp-server-new", Authority: "10.1.1.3:9001", Path: "/mcp", Prefix: "new_", Label: "new"},
 		},
 		Tools: map[string]gatewayconfig.Target{
 			"weather_get_weather":  {Server: 0, Name: "get_weather"},
@@ -42,7 +42,7 @@ func newGateway(t testing.TB) *Gateway {
 	t.Helper()
 	g := gatewayOf(t, testConfig(), testTable())
 	for _, s := range []string{"weather", "docs", "new"} {
-		g.sessions.put([]byte("s1"), backend{server: s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
+		g.sessions.put([]byte("s1"), backend{place: "mcp-server-" + s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second})
 	}
 	justFetched(g)
 	return g
@@ -138,7 +138,7 @@ func chosen(edits map[string]string) string {
 	if edits[mcp.HeaderCluster] == gatewayconfig.ClusterBroker {
 		return ""
 	}
-	return strings.TrimPrefix(edits[mcp.HeaderCluster], gatewayconfig.ServerCluster(""))
+	return strings.TrimPrefix(edits[mcp.HeaderCluster], gatewayconfig.ServerClusters)
 }
 
 func spliced(body string, d *Decision) string {
@@ -201,7 +201,7 @@ func TestForward(t *testing.T) {
 					last = string(x.Value)
 				}
 			}
-			if last != gatewayconfig.ServerCluster(tt.server) {
+			if last != gatewayconfig.ServerClusters+tt.server {
 				t.Errorf("last x-mcp-cluster edit %q", last)
 			}
 		})
@@ -224,7 +224,7 @@ func TestForwardSetsAuthorityAndPath(t *testing.T) {
 func TestForwardSendsTheNegotiatedVersion(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	g.sessions.put([]byte("s1"), backend{server: "docs", id: nil, version: "2025-03-26", expires: 30 * second})
+	g.sessions.put([]byte("s1"), backend{place: "mcp-server-docs", id: nil, version: "2025-03-26", expires: 30 * second})
 	_, d := post(g, call("search"))
 	if e := edits(d); e["mcp-protocol-version"] != "2025-03-26" || e["mcp-session-id"] != "(removed)" {
 		t.Errorf("edits %v", e)
@@ -346,13 +346,13 @@ func TestGetAndDelete(t *testing.T) {
 	if d := get(":method", "GET", "mcp-session-id", "-"); d.Status != 400 {
 		t.Errorf("GET without session: %d", d.Status)
 	}
-	if _, ok := g.sessions.get([]byte("s1"), "docs", second); !ok {
+	if _, ok := g.sessions.get([]byte("s1"), "mcp-server-docs", second); !ok {
 		t.Fatal("the session is not cached to begin with")
 	}
 	if d := get(":method", "DELETE"); d.Action != Pass || d.Plain {
 		t.Errorf("DELETE: %+v", d)
 	}
-	if _, ok := g.sessions.get([]byte("s1"), "docs", second); ok {
+	if _, ok := g.sessions.get([]byte("s1"), "mcp-server-docs", second); ok {
 		t.Error("DELETE leaves the session in the cache")
 	}
 }

@@ -18,6 +18,7 @@ type server struct {
 	name      string
 	nameBytes []byte
 	cluster   []byte // of Envoy
+	place     string // cluster, by which is kept what is for this address alone
 	authority []byte
 	path      []byte
 	prefix    string
@@ -106,11 +107,11 @@ func newTable(t *gatewayconfig.Table, before *table) (*table, error) {
 	servers := make([]*server, len(t.Servers))
 	for i := range t.Servers {
 		s := &t.Servers[i]
-		if s.Name == "" || s.Authority == "" || s.Path == "" || s.Path[0] != '/' {
-			return nil, fmt.Errorf("table: server %d (%q) lacks a name, an authority or a path", i, s.Name)
+		if s.Name == "" || s.Cluster == "" || s.Authority == "" || s.Path == "" || s.Path[0] != '/' {
+			return nil, fmt.Errorf("table: server %d (%q) lacks a name, a cluster, an authority or a path", i, s.Name)
 		}
 		servers[i] = &server{
-			name: s.Name, nameBytes: []byte(s.Name), cluster: []byte(gatewayconfig.ServerCluster(s.Name)),
+			name: s.Name, nameBytes: []byte(s.Name), cluster: []byte(s.Cluster), place: s.Cluster,
 			authority: []byte(s.Authority), path: []byte(s.Path),
 			prefix: s.Prefix, label: s.Label, listed: s.Listed, resources: s.Resources,
 			onConflict: s.OnConflict, hint: hintOf(s.Name),

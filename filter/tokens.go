@@ -15,7 +15,7 @@ const maxTokens = 16 << 10
 
 // tokenKey is whose token a server is sent.
 type tokenKey struct {
-	server string
+	place  string // of the server
 	tokens string // gatewayconfig.Sends.Tokens
 	// caller is a digest of the caller's own token; zero where all share one.
 	caller [sha256.Size]byte
@@ -74,7 +74,7 @@ func (t *tokens) refuse(k tokenKey, authorization []byte) {
 // tokenKey returns whose token the chosen server is sent.
 func (s *Stream) tokenKey() tokenKey {
 	srv := s.target.server
-	k := tokenKey{server: srv.name, tokens: srv.sends.tokens}
+	k := tokenKey{place: srv.place, tokens: srv.sends.tokens}
 	if srv.sends.token == gatewayconfig.TokenCaller {
 		k.caller = sha256.Sum256(s.bearer)
 	}
@@ -114,6 +114,9 @@ func (s *Stream) answerToken(status int, body []byte, now int64) *Decision {
 		}
 	case status == 410:
 		return s.unknown(now)
+	case status == 421:
+		s.credential = nil
+		return s.moved()
 	case status == 424:
 		return s.noCredential()
 	case len(s.credential) == 0 || s.g.isRefused(s.tokenKey(), now):

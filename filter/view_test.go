@@ -18,7 +18,7 @@ func viewTable() gatewayconfig.Table {
 		Tools: gatewayconfig.Rules{Deny: []string{"drop_*", "renamed"}}, Prompts: gatewayconfig.Rules{Allow: []string{"brief"}},
 	}
 	t.Servers = append(t.Servers, gatewayconfig.TableServer{
-		Name: "late", Authority: "10.1.1.4:9001", Path: "/mcp", Prefix: "late_", Label: "late", OnConflict: true,
+		Name: "late", Cluster: "mcp-server-late", Authority: "10.1.1.4:9001", Path: "/mcp", Prefix: "late_", Label: "late", OnConflict: true,
 	})
 	t.Tools["alias"] = gatewayconfig.Target{Server: 2, Name: "renamed"}
 	t.Views = []gatewayconfig.TableView{
@@ -34,7 +34,7 @@ func viewGateway(t *testing.T) *Gateway {
 	g := newGateway(t)
 	putTable(t, g, viewTable())
 	for _, s := range []string{"weather", "docs", "new", "late"} {
-		b := backend{server: s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second}
+		b := backend{place: "mcp-server-" + s, id: []byte("b-" + s), version: "2025-11-25", expires: 30 * second}
 		for _, key := range []string{"s1", "s1\x00team", "s1\x00none", "s1\x00gone"} {
 			g.sessions.put([]byte(key), b)
 		}
@@ -153,7 +153,7 @@ func TestSessionBelongsToItsEndpoint(t *testing.T) {
 		t.Fatalf("own endpoint: action %d", d.Action)
 	}
 	s, d := post(g, call("weather_get_weather"), ":path", "/mcp/team")
-	want := `{"session":"s1","server":"weather","endpoint":"team"}`
+	want := `{"session":"s1","server":"weather","cluster":"mcp-server-weather","endpoint":"team"}`
 	if d.Action != Ask || string(d.Question.Body) != want {
 		t.Fatalf("action %d asks %s, want %s", d.Action, d.Question.Body, want)
 	}

@@ -86,7 +86,7 @@ type Backend struct {
 	Version mcp.Revision
 }
 
-// Held is a backend session with the name of its server.
+// Held is a backend session with the place of its server (gatewayconfig.Server.Place).
 type Held struct {
 	Server  string
 	Backend Backend

@@ -136,6 +136,7 @@ type timing struct {
 
 // Server is one MCP server.
 type Server struct {
+	place   string
 	client  *client
 	era     gatewayconfig.Era
 	info    []byte // clientInfo of the gateway
@@ -176,6 +177,7 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	}
 	bounds := gatewayconfig.DefaultLimits()
 	s := &Server{
+		place:   cfg.Place(),
 		client:  c,
 		era:     cfg.Era,
 		info:    info,
@@ -210,6 +212,9 @@ func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	s.state.Store(&first)
 	return s, nil
 }
+
+// Place is gatewayconfig.Server.Place.
+func (s *Server) Place() string { return s.place }
 
 // Snapshot returns what is known of the server now.
 func (s *Server) Snapshot() *Snapshot { return s.state.Load() }

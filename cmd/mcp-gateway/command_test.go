@@ -129,7 +129,7 @@ func TestRenderPrintsAnEnvoyWithoutControlPlane(t *testing.T) {
 	for _, c := range config.Static.Clusters {
 		names = append(names, c.Name)
 	}
-	if diff := cmp.Diff([]string{"mcp-broker", "mcp-broker-internal", "mcp-server-a"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"mcp-broker", "mcp-broker-internal", "mcp-server-a@http://x"}, names); diff != "" {
 		t.Errorf("clusters, -want +got:\n%s", diff)
 	}
 	if config.Admin == nil || config.Dynamic != nil {

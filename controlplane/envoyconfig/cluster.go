@@ -107,7 +107,8 @@ func localCluster(name, address string, options *anypb.Any) (*clusterv3.Cluster,
 }
 
 func serverCluster(s *gateway.Server, p Params) (*clusterv3.Cluster, error) {
-	c := newCluster(gatewayconfig.ServerCluster(s.Name), s.ConnectTimeout, serverStreams, http1(serverKeep))
+	c := newCluster(s.Cluster(), s.ConnectTimeout, serverStreams, http1(serverKeep))
+	c.AltStatName = gatewayconfig.ServerClusters + s.Name // for statistics and logs, at whatever address
 	trusted := inFile(p.TrustedCA)
 	if s.CACert != "" {
 		trusted = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s.CACert}}

@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"mcp-gateway/controlplane/gateway"
-	"mcp-gateway/internal/gatewayconfig"
 )
 
 // declared gives c the endpoints that the gateway names, instead of its URL's host.
@@ -33,7 +32,7 @@ func discovered(g *gateway.Gateway, clusters []*clusterv3.Cluster) []*endpointv3
 	named := map[string]bool{}
 	for _, s := range g.EnabledServers() {
 		if s.Endpoints != nil {
-			named[gatewayconfig.ServerCluster(s.Name)] = true
+			named[s.Cluster()] = true
 		}
 	}
 	var out []*endpointv3.ClusterLoadAssignment

@@ -34,14 +34,14 @@ func TestEndpointsComeApartFromTheirCluster(t *testing.T) {
 	}
 	before := build(gateway.Endpoint{Address: "10.0.0.1", Port: 80, Weight: 900}, gateway.Endpoint{Address: "10.0.0.2", Port: 81, Weight: 100})
 	after := build()
-	a := cluster(before, "mcp-server-a")
+	a := cluster(before, "mcp-server-a@http://a.team.svc.cluster.local:8080")
 	if a.GetType() != clusterv3.Cluster_EDS || a.LoadAssignment != nil {
 		t.Errorf("the cluster has its endpoints in it: %v", a)
 	}
-	if !proto.Equal(a, cluster(after, "mcp-server-a")) {
+	if !proto.Equal(a, cluster(after, "mcp-server-a@http://a.team.svc.cluster.local:8080")) {
 		t.Error("the cluster changed with its endpoints")
 	}
-	if b := cluster(before, "mcp-server-b"); b.GetType() != clusterv3.Cluster_STRICT_DNS {
+	if b := cluster(before, "mcp-server-b@http://b"); b.GetType() != clusterv3.Cluster_STRICT_DNS {
 		t.Errorf("a server without endpoints of its own has type %v", b.GetType())
 	}
 	if len(before.Endpoints) != 1 || len(after.Endpoints) != 1 {
@@ -49,7 +49,7 @@ func TestEndpointsComeApartFromTheirCluster(t *testing.T) {
 	}
 	assignment := before.Endpoints[0]
 	hosts := assignment.Endpoints[0].LbEndpoints
-	if assignment.ClusterName != "mcp-server-a" || len(hosts) != 2 ||
+	if assignment.ClusterName != "mcp-server-a@http://a.team.svc.cluster.local:8080" || len(hosts) != 2 ||
 		hosts[0].GetEndpoint().GetAddress().GetSocketAddress().GetAddress() != "10.0.0.1" ||
 		hosts[1].GetLoadBalancingWeight().GetValue() != 100 {
 		t.Errorf("the assignment is %v", assignment)

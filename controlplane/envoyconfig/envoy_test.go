@@ -116,6 +116,7 @@ func listen(t *testing.T, network, address string) net.Listener {
 // running is an Envoy in front of a broker and the servers of a configuration.
 type running struct {
 	t      *testing.T
+	g      *gateway.Gateway
 	envoy  *envoytest.Envoy
 	broker *backend
 	url    string
@@ -132,10 +133,11 @@ func run(t *testing.T, binary, gatewayYAML, limits, servers string, p envoyconfi
 	g := parse(t, "gateway: {listen: '127.0.0.1:0', "+gatewayYAML+"}\nlimits: {"+limits+"}\nservers: ["+servers+"]\n")
 	p.BrokerPublic, p.BrokerInternal = "unix:"+socket, "unix:"+socket
 	e := envoytest.Start(t, binary, standIn(t, g, p))
-	return &running{t: t, envoy: e, broker: broker, url: "http://" + e.Listener(t, envoyconfig.ListenerName) + "/mcp"}
+	return &running{t: t, g: g, envoy: e, broker: broker, url: "http://" + e.Listener(t, envoyconfig.ListenerName) + "/mcp"}
 }
 
-// post sends body with headers (name, value, ...) and returns the answer read.
+// post sends body with headers (name, value, ...) and returns the answer read. The
+// value of HeaderServer may be a server's name.
 func (r *running) post(client *http.Client, body string, headers ...string) (*http.Response, string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
@@ -145,7 +147,11 @@ func (r *running) post(client *http.Client, body string, headers ...string) (*ht
 		r.t.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Add(headers[i], headers[i+1])
+		value := headers[i+1]
+		if headers[i] == envoytest.HeaderServer && !strings.HasPrefix(value, "mcp-") {
+			value = envoytest.Cluster(r.g, value)
+		}
+		req.Header.Add(headers[i], value)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -168,7 +174,7 @@ func TestEnvoyRoutes(t *testing.T) {
 		plain := serve(t, listen(t, "tcp", "127.0.0.1:0"), answer)
 		r := run(t, binary, "", "", fmt.Sprintf("{name: plain, url: '%s/mcp', headers: {Authorization: of-the-server}}", plain.url), envoyconfig.Params{})
 
-		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Cluster", "mcp-server-plain", "X-Other", "kept"}
+		own := []string{"Authorization", "Bearer client", "Cookie", "c=d", "Proxy-Authorization", "p", "Accept-Encoding", "gzip", "X_Mcp_Cluster", envoytest.Cluster(r.g, "plain"), "X-Other", "kept"}
 		t.Run("ToAServer", func(t *testing.T) {
 			resp, body := r.post(http.DefaultClient, "{}", append(own, envoytest.HeaderServer, "plain")...)
 			got := plain.got(t)
@@ -192,7 +198,7 @@ func TestEnvoyRoutes(t *testing.T) {
 		})
 		t.Run("ToTheBroker", func(t *testing.T) {
 			// The header that chooses a server is none that a client may send.
-			resp, body := r.post(http.DefaultClient, "{}", append(own, "X-Mcp-Cluster", "mcp-server-plain")...)
+			resp, body := r.post(http.DefaultClient, "{}", append(own, "X-Mcp-Cluster", envoytest.Cluster(r.g, "plain"))...)
 			got := r.broker.got(t)
 			if resp.StatusCode != 200 || body != "broker" || resp.Header.Get("Mcp-Session-Id") != "of-the-gateway" {
 				t.Errorf("%d %s %v", resp.StatusCode, body, resp.Header)
@@ -340,7 +346,7 @@ func TestEnvoyStreamsAndLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set(envoytest.HeaderServer, "a")
+		req.Header.Set(envoytest.HeaderServer, envoytest.Cluster(r.g, "a"))
 		req.Header.Set("Mcp-Session-Id", "secret3")
 		req.Header.Set("Authorization", "secret4")
 		resp, err := http.DefaultClient.Do(req)

@@ -82,7 +82,7 @@ func TestEnvoyWithoutThePluginRefuses(t *testing.T) {
 			"plain":  nil,
 			"long":   {"X-Mcp-Long", "1"},
 			"mark":   {"X-Mcp-Filter", "mcp_gateway"},
-			"server": {"X-Mcp-Cluster", "mcp-server-a"},
+			"server": {"X-Mcp-Cluster", envoytest.Cluster(r.g, "a")},
 			"broker": {"X-Mcp-Cluster", "mcp-broker"},
 		} {
 			resp, body := r.post(http.DefaultClient, "{}", headers...)

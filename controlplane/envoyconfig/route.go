@@ -163,7 +163,7 @@ func serverRoutes(servers []gateway.Server) []*routev3.Route {
 	for i := range servers {
 		s := &servers[i]
 		if l := limitsOf(s); l != usual || s.Bridged() || len(s.EnvoyFilters) > 0 {
-			name := gatewayconfig.ServerCluster(s.Name)
+			name := s.Cluster()
 			r := serverRoute(name, exactly(name), l)
 			r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: clusterOf(s)}
 			r.TypedPerFilterConfig = perServer(s)
@@ -171,7 +171,7 @@ func serverRoutes(servers []gateway.Server) []*routev3.Route {
 		}
 	}
 	// A server's, not any cluster that a header could name.
-	own := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: gatewayconfig.ServerCluster("")}}
+	own := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: gatewayconfig.ServerClusters}}
 	r := serverRoute("mcp-servers", own, usual)
 	r.GetRoute().ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: mcp.HeaderCluster}
 	r.GetRoute().ClusterNotFoundResponseCode = routev3.RouteAction_NOT_FOUND
@@ -222,7 +222,7 @@ func clusterOf(s *gateway.Server) string {
 	if s.Bridged() {
 		return ClusterBroker
 	}
-	return gatewayconfig.ServerCluster(s.Name)
+	return s.Cluster()
 }
 
 // retries repeats what cannot have reached the broker, at another replica if

@@ -11,10 +11,12 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"mcp-gateway/controlplane/gateway"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
-// HeaderServer names the server that the stand-in routes a request to, or a cluster
-// that begins with mcp-;
+// HeaderServer names the cluster that the stand-in routes a request to, see Cluster;
 // HeaderHold makes it hold the request's body until all of it is there; HeaderPass
 // has it mark the request as one that it has let pass.
 const (
@@ -35,7 +37,6 @@ function envoy_on_request(request)
     request:clearRouteCache()
   end
   if server then
-    if server:sub(1, 4) ~= "mcp-" then server = "mcp-server-" .. server end
     headers:replace("x-mcp-cluster", server)
     request:clearRouteCache()
   end
@@ -45,6 +46,16 @@ function envoy_on_request(request)
   end
 end
 `
+
+// Cluster is that of one of g's servers, or of one that g does not have.
+func Cluster(g *gateway.Gateway, server string) string {
+	for i := range g.Servers {
+		if g.Servers[i].Name == server {
+			return g.Servers[i].Cluster()
+		}
+	}
+	return gatewayconfig.ServerClusters + server
+}
 
 // StandIn is the configuration of the Lua filter that stands in for ours.
 func StandIn(t testing.TB) *anypb.Any {

@@ -5,6 +5,7 @@
 package gateway
 
 import (
+	"net/url"
 	"time"
 
 	"mcp-gateway/internal/gatewayconfig"
@@ -193,6 +194,17 @@ const DefaultProcesses = 64
 // Bridged reports whether Envoy reaches the server through the broker, as it
 // speaks no Streamable HTTP.
 func (s *Server) Bridged() bool { return len(s.Command) > 0 || s.Transport == TransportSSE }
+
+// Cluster is Envoy's cluster of the server. Another address has another one: what a
+// filter sends does not reach the wrong one of two when it hears of a change a moment
+// before Envoy or after it, with credentials that are for the other.
+func (s *Server) Cluster() string {
+	at := "broker"
+	if u, err := url.Parse(s.URL); err == nil && !s.Bridged() {
+		at = u.Scheme + "://" + u.Host
+	}
+	return gatewayconfig.ServerClusters + s.Name + "@" + at
+}
 
 // Sessions says where client sessions live and how long.
 type Sessions struct {

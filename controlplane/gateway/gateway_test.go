@@ -164,11 +164,11 @@ func TestBroker(t *testing.T) {
 		Name: "mcp-gateway", Version: "v1", Instructions: "hi", Path: "/mcp", NameLimit: 64, PageSize: 1000,
 		Servers: []gatewayconfig.Server{
 			{
-				Name: "Weather.eu", URL: "http://a/mcp", Host: "h", Prefix: "w_", Label: "weather.eu",
+				Name: "Weather.eu", URL: "http://a/mcp", Cluster: "mcp-server-Weather.eu@http://a", Host: "h", Prefix: "w_", Label: "weather.eu",
 				Headers: map[string]string{"X-A": "b"}, Credential: "Bearer t",
 				ListTimeout: gatewayconfig.Duration(time.Second), Partial: gatewayconfig.PartialStale,
 			},
-			{Name: "cal", URL: "https://c/mcp", Label: "cal", Partial: gatewayconfig.PartialStale, ListTimeout: gatewayconfig.Duration(10 * time.Second)},
+			{Name: "cal", URL: "https://c/mcp", Cluster: "mcp-server-cal@https://c", Label: "cal", Partial: gatewayconfig.PartialStale, ListTimeout: gatewayconfig.Duration(10 * time.Second)},
 		},
 		Sessions: gatewayconfig.Sessions{Store: "memory", IdleTimeout: gatewayconfig.Duration(24 * time.Hour), Lifetime: gatewayconfig.Duration(168 * time.Hour)},
 		Limits:   gatewayconfig.DefaultLimits(),

@@ -58,6 +58,7 @@ func (g *Gateway) Broker(version string) gatewayconfig.Broker {
 			URL:            s.URL,
 			Host:           s.Host,
 			CACert:         s.CACert,
+			Cluster:        s.Cluster(),
 			Prefix:         s.EffectivePrefix(),
 			OnConflict:     s.PrefixPolicy == PrefixOnConflict,
 			Tools:          s.Tools.project(),

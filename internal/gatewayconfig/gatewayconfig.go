@@ -7,6 +7,7 @@ package gatewayconfig
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,6 +103,9 @@ type Server struct {
 	// CACert is the certificate authorities, in PEM, that an https URL is checked
 	// against; empty means the system's.
 	CACert string `json:"caCert,omitempty"`
+	// Cluster is Envoy's cluster of the server, another one for each address. Empty
+	// where no Envoy is to reach it.
+	Cluster string `json:"cluster"`
 	// Route has the filter set authority and path by which Envoy finds the server,
 	// where those are not what the server itself gets.
 	Route *Route `json:"route,omitempty"`
@@ -255,6 +259,9 @@ type Shared struct {
 type ResolveRequest struct {
 	Session string `json:"session"`
 	Server  string `json:"server"`
+	// Cluster is that of the server as the filter knows it, which may be of an address
+	// that the server has left.
+	Cluster string `json:"cluster,omitempty"`
 	// Endpoint is the view that the request was sent to, empty for the gateway's
 	// own endpoint. A session of another endpoint is not found.
 	Endpoint string `json:"endpoint,omitempty"`
@@ -275,6 +282,7 @@ type ResolveRequest struct {
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client
 // session, 409 the server speaks stateless revisions only, 410 no such server,
+// 421 the server is at another address than the one asked about (Cluster),
 // 424 there is no credential for the server, 429 too many sessions are being opened
 // at the server, 502 the server could not be reached or refused initialize, 503 the
 // session store is away; of a replay also 401, the server refuses the credential.
@@ -290,6 +298,10 @@ type ResolveResponse struct {
 	Authorization          string `json:"authorization,omitempty"`
 	AuthorizationTTLMillis int64  `json:"authorizationTtlMs,omitempty"`
 }
+
+// Place is what is kept by that is for the server at this address alone, as sessions
+// at it are.
+func (s *Server) Place() string { return cmp.Or(s.Cluster, s.Name) }
 
 // Duration is a time.Duration written as Go writes one, "30s".
 type Duration time.Duration

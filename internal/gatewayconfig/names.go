@@ -56,5 +56,5 @@ var Secrets = [...]string{mcp.HeaderSession, "set-cookie", "www-authenticate"}
 // ClusterBroker is Envoy's cluster of the broker's public listener.
 const ClusterBroker = "mcp-broker"
 
-// ServerCluster is Envoy's cluster of a server.
-func ServerCluster(server string) string { return "mcp-server-" + server }
+// ServerClusters begins the names of Envoy's clusters of servers.
+const ServerClusters = "mcp-server-"

@@ -35,6 +35,8 @@ type TableView struct {
 // TableServer is one server as the filter routes to it.
 type TableServer struct {
 	Name string `json:"name"`
+	// Cluster is that of Server.
+	Cluster string `json:"cluster"`
 	// Authority and Path replace :authority and :path of a forwarded request.
 	Authority string `json:"authority"`
 	Path      string `json:"path"`

@@ -128,7 +128,7 @@ func TestClientsCannotNameABridge(t *testing.T) {
 		at := *c
 		at.URL = "http://" + g.Addr() + path
 		for _, verb := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
-			for _, header := range []string{"Accept: application/json, text/event-stream", "X-Mcp-Cluster: mcp-server-local"} {
+			for _, header := range []string{"Accept: application/json, text/event-stream", "X-Mcp-Cluster: mcp-server-local@broker"} {
 				r := at.With(header).Do(verb, body)
 				if r.Status != http.StatusNotFound && r.Status != http.StatusForbidden {
 					t.Errorf("%s %s, %s: %s", verb, path, header, r)

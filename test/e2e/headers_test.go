@@ -79,9 +79,9 @@ func TestCredentialsStayOnTheirSide(t *testing.T) {
 		behind(a, "a", `headers: {Authorization: "Bearer of-a 100%", X-Api-Key: "a%REQ(COOKIE)%"}`), behind(b, "b", "forwardHeaders: [X-Custom]"),
 	}})
 	c := harness.Connect(t, g.URL)
-	session := c.Session()
+	session, toA := c.Session(), harness.Cluster("a", a.URL())
 	evil := c.With("Authorization: Bearer client-secret", "Cookie: client=secret", "Proxy-Authorization: Basic client-secret",
-		"X-Mcp-Cluster: mcp-server-a", "X-Mcp-Anything: x", "X_Mcp_Cluster: mcp-server-a", "X-Custom: kept",
+		"X-Mcp-Cluster: "+toA, "X-Mcp-Anything: x", "X_Mcp_Cluster: "+toA, "X-Custom: kept",
 		"X-Envoy-Upstream-Alt-Stat-Name: of-client", "X-Envoy-Original-Path: /of-client")
 	for method, params := range map[string]string{
 		"tools/call": `{"name":"b_tool"}`, "prompts/get": `{"name":"b_prompt"}`, "resources/read": `{"uri":"b+test://resource"}`,
@@ -151,7 +151,8 @@ func TestClientsDoNotSteerTheGateway(t *testing.T) {
 	plain := harness.Connect(t, g.URL)
 	a.Wait(harness.Patience, "the broker's stream", func() bool { return a.Streams() == 1 && b.Streams() == 1 })
 	a.Forget()
-	for name, value := range map[string]string{"X-Mcp-Cluster": "mcp-server-a", "x-mcp-cluster": "mcp-server-a", "X_mcp_cluster": "mcp-server-a"} {
+	toA := harness.Cluster("a", a.URL())
+	for name, value := range map[string]string{"X-Mcp-Cluster": toA, "x-mcp-cluster": toA, "X_mcp_cluster": toA} {
 		c := plain.With()
 		c.Header[name] = []string{value}
 		for _, method := range []string{"ping", "tools/list", "prompts/list", "resources/list", "no/such", "tools/call", "prompts/get"} {

@@ -253,7 +253,7 @@ func TestModernForgedHeaders(t *testing.T) {
 	a, b := modernServer(t, "a", mcpserver.Modern), modernServer(t, "b", mcpserver.Legacy)
 	g := harness.Run(t, harness.Config{Servers: []harness.Server{behind(a, "a"), behind(b, "b")}})
 	c := harness.NewClient(t, g.URL)
-	forged := []string{"X-Mcp-Cluster: mcp-server-b", "X-Mcp-Long: 1", "X-Mcp-Other: x", "X-Envoy-Upstream-Rq-Timeout-Ms: 1", "Mcp-Session-Id: x"}
+	forged := []string{"X-Mcp-Cluster: " + harness.Cluster("b", b.URL()), "X-Mcp-Long: 1", "X-Mcp-Other: x", "X-Envoy-Upstream-Rq-Timeout-Ms: 1", "Mcp-Session-Id: x"}
 	// As the first request it waits for the table.
 	large := `"arguments":{"x":"` + strings.Repeat("y", 3<<20) + `"},"name":"a_tool"`
 	r := modernClient(c, "tools/call", "a_tool", forged...).Post(modernBody("tools/call", large))
@@ -266,7 +266,7 @@ func TestModernForgedHeaders(t *testing.T) {
 			t.Errorf("the server got %s", header)
 		}
 	}
-	forged[0] = "X-Mcp-Cluster: mcp-server-a"
+	forged[0] = "X-Mcp-Cluster: " + harness.Cluster("a", a.URL())
 	if r := modernClient(c, "tools/call", "b_tool", forged...).Post(modernBody("tools/call", `"name":"b_tool"`)); !ok(r) || len(b.Received("tools/call")) != 1 || len(a.Received("tools/call")) != 1 {
 		t.Errorf("between the eras: %s", r)
 	}

@@ -107,7 +107,7 @@ var rules = []rule{
 		"google.golang.org/protobuf/...", "github.com/envoyproxy/go-control-plane/...",
 	}},
 	{of: "controlplane/envoytest", may: []string{
-		"github.com/envoyproxy/go-control-plane/envoy/...", "google.golang.org/protobuf/...",
+		"controlplane/gateway", "internal/gatewayconfig", "github.com/envoyproxy/go-control-plane/envoy/...", "google.golang.org/protobuf/...",
 	}},
 
 	// Programs.

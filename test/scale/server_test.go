@@ -71,7 +71,7 @@ func (s *server) relist(list string) {
 }
 
 func (s *server) config(prefix bool) gatewayconfig.Server {
-	c := gatewayconfig.Server{Name: s.name, URL: s.url, Label: s.name, ListTimeout: gatewayconfig.Duration(10 * time.Second)}
+	c := gatewayconfig.Server{Name: s.name, URL: s.url, Cluster: gatewayconfig.ServerClusters + s.name, Label: s.name, ListTimeout: gatewayconfig.Duration(10 * time.Second)}
 	if prefix {
 		c.Prefix = s.name + "_"
 	}

@@ -121,6 +121,7 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 	session := c.Session()
 	c.Tool("b_tool", "")
 	body := call("1", "b_tool")
+	toA, toB := harness.Cluster("a", w.a.URL()), harness.Cluster("b", w.b.URL())
 	send := func(lines []string, trailers ...string) (string, string) {
 		conn := dial2(t, w.Gateway)
 		conn.open(1, lines, false)
@@ -140,9 +141,9 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		return append(kept, more...)
 	}
 	for name, lines := range map[string][]string{
-		"the server's header":   lines2(session, "x-mcp-cluster: mcp-server-a", "x-mcp-cluster: mcp-server-b", "x-mcp-long: "+word, "x-envoy-retry-on: "+word),
+		"the server's header":   lines2(session, "x-mcp-cluster: "+toA, "x-mcp-cluster: "+toB, "x-mcp-long: "+word, "x-envoy-retry-on: "+word),
 		"claims":                lines2(session, "x-mcp-claims: "+word, "x-mcp-client: "+word, "x-mcp-address: "+word),
-		"with underscores":      lines2(session, "x_mcp_cluster: mcp-server-a", "mcp_session_id: "+word),
+		"with underscores":      lines2(session, "x_mcp_cluster: "+toA, "mcp_session_id: "+word),
 		"credentials in pieces": lines2(session, "cookie: a="+word, "cookie: b="+word, "authorization: Bearer "+word),
 		"the host as well":      lines2(session, "host: localhost"),
 		"another host behind":   lines2(session, "host: evil.example"), // RFC 9113 section 8.3.1
@@ -158,7 +159,7 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 	}
 	t.Run("in trailers", func(t *testing.T) {
 		w.forget()
-		status, text := send(lines2(session), "x-mcp-cluster: mcp-server-a", "authorization: Bearer "+word, "x-mcp-claims: e30")
+		status, text := send(lines2(session), "x-mcp-cluster: "+toA, "authorization: Bearer "+word, "x-mcp-claims: e30")
 		if status == "200" && strings.Contains(text, `"b:tool"`) {
 			w.clean(t, session)
 			return
@@ -166,7 +167,7 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		w.untouched(t)
 	})
 	refused := map[string][]string{
-		"capitals":                   lines2(session, "X-Mcp-Cluster: mcp-server-a"),
+		"capitals":                   lines2(session, "X-Mcp-Cluster: "+toA),
 		"another host first":         without(":authority", "host: evil.example", ":authority: localhost"),
 		"another host alone":         without(":authority", "host: evil.example"),
 		"two authorities":            lines2(session, ":authority: evil.example"),
@@ -179,10 +180,10 @@ func TestHeadersCannotBeSmuggledOverHTTP2(t *testing.T) {
 		"connection":                 lines2(session, "connection: x-mcp-cluster"),
 		"transfer-encoding":          lines2(session, "transfer-encoding: chunked"),
 		"upgrade":                    lines2(session, "upgrade: h2c"),
-		"a line end in a value":      lines2(session, "x-custom: a\r\nx-mcp-cluster: mcp-server-a"),
-		"a line end in a name":       lines2(session, "x-custom\r\nx-mcp-cluster: mcp-server-a"),
+		"a line end in a value":      lines2(session, "x-custom: a\r\nx-mcp-cluster: "+toA),
+		"a line end in a name":       lines2(session, "x-custom\r\nx-mcp-cluster: "+toA),
 		"a NUL in a value":           lines2(session, "x-custom: a\x00b"),
-		"a space in a name":          lines2(session, "x-mcp-cluster : mcp-server-a"),
+		"a space in a name":          lines2(session, "x-mcp-cluster : "+toA),
 		"a colon in a name":          lines2(session, "x-mcp-cluster:a: a"),
 		"a length that is short":     lines2(session, fmt.Sprintf("content-length: %d", len(body)-1)),
 		"a length that is long":      lines2(session, fmt.Sprintf("content-length: %d", len(body)+1)),

@@ -58,21 +58,22 @@ func TestHeadersCannotBeSmuggled(t *testing.T) {
 	c.Tool("b_tool", "")
 	w.a.Wait(harness.Patience, "the broker's own streams", func() bool { return w.a.Streams() == 1 && w.b.Streams() == 1 })
 
+	toA, toB := harness.Cluster("a", w.a.URL()), harness.Cluster("b", w.b.URL())
 	passes := map[string]string{
-		"the server's header":            "X-Mcp-Cluster: mcp-server-a\r\n",
-		"in capitals":                    "X-MCP-CLUSTER: mcp-server-a\r\n",
-		"twice":                          "x-mcp-cluster: mcp-server-a\r\nX-Mcp-Cluster: mcp-server-b\r\n",
-		"with underscores":               "X_Mcp_Cluster: mcp-server-a\r\nx-mcp_cluster: mcp-server-a\r\nx_envoy_retry_on: 5xx\r\n",
+		"the server's header":            "X-Mcp-Cluster: " + toA + "\r\n",
+		"in capitals":                    "X-MCP-CLUSTER: " + toA + "\r\n",
+		"twice":                          "x-mcp-cluster: " + toA + "\r\nX-Mcp-Cluster: " + toB + "\r\n",
+		"with underscores":               "X_Mcp_Cluster: " + toA + "\r\nx-mcp_cluster: " + toA + "\r\nx_envoy_retry_on: 5xx\r\n",
 		"empty":                          "X-Mcp-Cluster:\r\n",
 		"all that the parts use":         "X-Mcp-Long: " + word + "\r\nX-Mcp-Address: " + word + "\r\nX-Mcp-Claims: " + word + "\r\nX-Mcp-Client: " + word + "\r\nX-Mcp-Other: " + word + "\r\n",
 		"Envoy's":                        "X-Envoy-Retry-On: " + word + "\r\nX-Envoy-Original-Path: /" + word + "\r\nX-Envoy-Upstream-Rq-Timeout-Ms: 1\r\nX-Envoy-Internal: true\r\nX-Envoy-Decorator-Operation: " + word + "\r\n",
-		"nominated by Connection":        "Connection: x-mcp-cluster, X-Mcp-Claims, x-custom\r\nX-Mcp-Cluster: mcp-server-a\r\nX-Mcp-Claims: e30\r\nX-Custom: " + word + "\r\n",
+		"nominated by Connection":        "Connection: x-mcp-cluster, X-Mcp-Claims, x-custom\r\nX-Mcp-Cluster: " + toA + "\r\nX-Mcp-Claims: e30\r\nX-Custom: " + word + "\r\n",
 		"hop by hop":                     "Connection: keep-alive\r\nKeep-Alive: " + word + "\r\nProxy-Connection: " + word + "\r\nTrailer: X-Mcp-Cluster\r\nUpgrade: " + word + "\r\nTE: gzip\r\n",
 		"upgrade to HTTP/2":              "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
-		"folded into another":            "X-Custom: x\r\n X-Mcp-Cluster: mcp-server-a\r\n",
-		"folded into its own":            "X-Mcp-Cluster:\r\n mcp-server-a\r\n",
-		"behind a return":                "X-Custom: x\rX-Mcp-Cluster: mcp-server-a\r\n",
-		"behind a bare line end":         "X-Custom: x\nX-Mcp-Cluster: mcp-server-a\r\n",
+		"folded into another":            "X-Custom: x\r\n X-Mcp-Cluster: " + toA + "\r\n",
+		"folded into its own":            "X-Mcp-Cluster:\r\n " + toA + "\r\n",
+		"behind a return":                "X-Custom: x\rX-Mcp-Cluster: " + toA + "\r\n",
+		"behind a bare line end":         "X-Custom: x\nX-Mcp-Cluster: " + toA + "\r\n",
 		"length nominated by Connection": "Connection: content-length\r\n",
 		"credentials":                    "Authorization: Bearer " + word + "\r\nCookie: " + word + "=1\r\nCookie: b=" + word + "\r\nProxy-Authorization: Basic " + word + "\r\n",
 		"mirrored names beside a revision that has none": "MCP-Protocol-Version: 2025-11-25\r\nMcp-Method: tools/" + word + "\r\nMcp-Name: a_tool-" + word + "\r\n",
@@ -90,9 +91,9 @@ func TestHeadersCannotBeSmuggled(t *testing.T) {
 	body := call("1", "b_tool")
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	start := head("/mcp", "localhost", session, "")
-	inner := "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Mcp-Cluster: mcp-server-a\r\nContent-Length: 0\r\n\r\n"
+	inner := "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Mcp-Cluster: " + toA + "\r\nContent-Length: 0\r\n\r\n"
 	refused := map[string]string{
-		"space before the colon":    start + "X-Mcp-Cluster : mcp-server-a\r\n" + length + "\r\n" + body,
+		"space before the colon":    start + "X-Mcp-Cluster : " + toA + "\r\n" + length + "\r\n" + body,
 		"NUL in a value":            start + "X-Custom: a\x00b\r\n" + length + "\r\n" + body,
 		"no name":                   start + ": a\r\n" + length + "\r\n" + body,
 		"two lengths":               start + length + "Content-Length: 0\r\n\r\n" + body,

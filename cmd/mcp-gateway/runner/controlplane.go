@@ -126,6 +126,7 @@ type controlPlane struct {
 
 	mu      sync.Mutex
 	gateway *gateway.Gateway // what was applied last
+	moved   moved            // from before it
 }
 
 func newControlPlane(log *zap.Logger, services *group, m *metrics.Metrics, p envoyconfig.Params, xds net.Listener) *controlPlane {
@@ -153,30 +154,36 @@ func (cp *controlPlane) apply(g *gateway.Gateway) error {
 	}
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
-	if err := cp.publish(g); err != nil {
+	moved := cp.moved.follow(cp.gateway, g, time.Now())
+	if err := cp.publish(g, moved); err != nil {
 		return err
 	}
-	cp.gateway = g
+	cp.gateway, cp.moved = g, moved
+	if len(moved) > 0 {
+		time.AfterFunc(movedFor, cp.renew)
+	}
 	return nil
 }
 
-// renew publishes again with the issuers' keys of now.
+// renew publishes again with the issuers' keys of now, and without the addresses that
+// servers have left for long.
 func (cp *controlPlane) renew() {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
 	if cp.gateway == nil {
 		return
 	}
-	if err := cp.publish(cp.gateway); err != nil {
-		cp.log.Error("Envoys are not told of an issuer's new keys", zap.Error(err))
+	cp.moved = cp.moved.follow(nil, cp.gateway, time.Now())
+	if err := cp.publish(cp.gateway, cp.moved); err != nil {
+		cp.log.Error("Envoys are not told of an issuer's new keys, or that a server has left an address", zap.Error(err))
 	}
 }
 
 // publish is called under mu.
-func (cp *controlPlane) publish(g *gateway.Gateway) error {
+func (cp *controlPlane) publish(g *gateway.Gateway, moved moved) error {
 	p := cp.params
 	p.Keys = cp.keys.Digests()
-	resources, err := envoyconfig.Build(g, p)
+	resources, err := envoyconfig.Build(moved.with(g), p)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func Table() []byte {
 	t := gatewayconfig.Table{Version: "1", Tools: map[string]gatewayconfig.Target{}}
 	for i, name := range []string{"a", "b"} {
 		t.Servers = append(t.Servers, gatewayconfig.TableServer{
-			Name: name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
+			Name: name, Cluster: gatewayconfig.ServerClusters + name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
 		})
 		t.Tools[name+"_tool"] = gatewayconfig.Target{Server: i, Name: "tool"}
 	}

@@ -8,8 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/test/freeport"
 )
+
+// Cluster is Envoy's cluster of a server at a URL, which no client may choose.
+func Cluster(name, url string) string {
+	s := gateway.Server{Name: name, URL: url}
+	return s.Cluster()
+}
 
 // stopLimit is what the gateway promises for its end.
 const stopLimit = 5 * time.Second
