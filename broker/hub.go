@@ -185,6 +185,11 @@ type heldKey struct{ server, id string }
 func (h *hub) join(s *stream, k heldKey) chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return s.join(k)
+}
+
+// join is the hub's, called under its mu.
+func (s *stream) join(k heldKey) chan struct{} {
 	if s.joins == nil {
 		s.joins = make(map[heldKey]chan struct{})
 	}
@@ -194,12 +199,12 @@ func (h *hub) join(s *stream, k heldKey) chan struct{} {
 	return s.joins[k]
 }
 
-// settled tells who waits for k.
-func (h *hub) settled(s *stream, k heldKey) {
-	c := h.join(s, k)
+// settled tells who waits for k, unless the listening has ended that it is said of:
+// another one may be in its place, which is not settled by that.
+func (h *hub) settled(listening context.Context, s *stream, k heldKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c != merged { // else told before
+	if c := s.join(k); c != merged && listening.Err() == nil {
 		close(c)
 		s.joins[k] = merged
 	}
@@ -208,7 +213,8 @@ func (h *hub) settled(s *stream, k heldKey) {
 // merged is the channel of all that are, as most are for most of their time.
 var merged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// left forgets a backend session, whose id may come again.
+// left forgets a backend session, whose id may come again. What listened to it has
+// been ended before.
 func (h *hub) left(s *stream, k heldKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,11 +1,15 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mcp-gateway/broker/session"
 )
 
 // A server may ask the client as soon as it gets the first call, on the stream
@@ -65,4 +69,43 @@ func TestFirstCallWaitsNotForEver(t *testing.T) {
 			t.Errorf("status %d after %v", status, time.Since(began))
 		}
 	})
+}
+
+// Of two listenings to one backend session, as there are while one takes the place
+// of the other, both may say at the same time that they have settled.
+func TestJoinIsToldOnce(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	s := h.open(t.Context(), session.NewID().Key(), "", 0, false)
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			for i := range 100_000 {
+				h.settled(t.Context(), s, heldKey{"one", fmt.Sprint(i)})
+			}
+		})
+	}
+	both.Wait()
+	<-h.join(s, heldKey{"one", "0"})
+}
+
+// A listening that was ended says that it has settled, too: who waits for the one
+// in its place is not told.
+func TestJoinIsOfOneListening(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	s := h.open(t.Context(), session.NewID().Key(), "", 0, false)
+	k := heldKey{"one", "1"}
+	before, end := context.WithCancel(t.Context())
+	end()
+	h.left(s, k)
+	waiting := h.join(s, k)
+	h.settled(before, s, k)
+	select {
+	case <-waiting:
+		t.Fatal("told by the listening before")
+	default:
+	}
+	h.settled(t.Context(), s, k)
+	<-waiting
 }

@@ -118,8 +118,8 @@ func (m *merge) look(ctx context.Context) error {
 	}
 	for name, j := range m.joined {
 		if j.heldServer != open[name] || j.over.Load() {
-			m.broker.hub.left(m.stream, heldKey{name, j.session.ID})
 			j.leave()
+			m.broker.hub.left(m.stream, heldKey{name, j.session.ID})
 			delete(m.joined, name)
 		}
 	}
@@ -152,7 +152,7 @@ func (m *merge) join(ctx context.Context, h heldServer, after string, done func(
 	marker, began := tag.NewMarker([]byte(m.session.ID), h.name), time.Now()
 	h.up.ListenApart(ctx, h.session, upstream.Listener{
 		After:   after,
-		Settled: func(error) { m.broker.hub.settled(m.stream, heldKey{h.name, h.session.ID}) },
+		Settled: func(error) { m.broker.hub.settled(ctx, m.stream, heldKey{h.name, h.session.ID}) },
 		Message: func(message, id []byte) error { return m.pass(ctx, h, &marker, message, id) },
 	}, func(err error) { done(err, time.Since(began)) })
 }
