@@ -15,6 +15,7 @@ import (
 	"mcp-gateway/broker/bridge"
 	"mcp-gateway/broker/catalog"
 	"mcp-gateway/broker/integrity"
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/policy"
@@ -187,6 +188,7 @@ func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server
 // refresh makes a new view after a change of a server. Of many calls at once
 // one does the work.
 func (b *Broker) refresh() {
+	defer rescue.From(b.log, new(error)) // the view before stays
 	b.stale.Store(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()

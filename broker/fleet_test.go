@@ -170,3 +170,29 @@ func TestServerThatComesLateIsAnnounced(t *testing.T) {
 		}
 	})
 }
+
+// A view that cannot be made of what servers say leaves the one before in place,
+// whichever goroutine has tried.
+func TestPanicKeepsTheView(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": raw("a")})
+		b := g.broker
+		have := func(servers []*server) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.servers = servers
+		}
+		before, servers := b.view.Load(), b.servers
+		have(append(servers[:1:1], &server{})) // has no upstream
+		b.refresh()
+		if b.view.Load() != before {
+			t.Error("there is another view")
+		}
+		have(servers)
+		b.refresh()
+		if b.view.Load() == before {
+			t.Error("there is no other view, now that there can be")
+		}
+	})
+}

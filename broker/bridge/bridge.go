@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/broker/session"
 )
 
@@ -189,7 +190,8 @@ func (b *Bridge) idlest() *backend {
 }
 
 // dial opens a connection and begins to read it.
-func (b *Bridge) dial(ctx context.Context) (*peer, error) {
+func (b *Bridge) dial(ctx context.Context) (dialed *peer, err error) {
+	defer rescue.From(b.o.Log, &err)
 	began := time.Now()
 	conn, err := b.o.Connect(ctx)
 	if err != nil {

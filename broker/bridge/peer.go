@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -73,7 +74,7 @@ func newPeer(b *Bridge, conn Conn, began time.Time) *peer {
 
 // run reads the connection to its end.
 func (p *peer) run() {
-	err := p.conn.Receive(p.receive)
+	err := p.read()
 	asked := p.asked.Swap(true)
 	b := p.bridge
 	if !asked {
@@ -87,6 +88,11 @@ func (p *peer) run() {
 	delete(b.peers, p)
 	b.mu.Unlock()
 	close(p.gone)
+}
+
+func (p *peer) read() (err error) {
+	defer rescue.From(p.bridge.o.Log, &err)
+	return p.conn.Receive(p.receive)
 }
 
 // close ends the connection and its sessions.

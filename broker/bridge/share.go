@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -90,7 +91,8 @@ func (b *Bridge) begin(ctx context.Context, sh *share) {
 
 // greet initializes a shared server: no capability of a client is declared, as
 // nobody could answer for all.
-func (b *Bridge) greet(ctx context.Context, p *peer) ([]byte, error) {
+func (b *Bridge) greet(ctx context.Context, p *peer) (hello []byte, err error) {
+	defer rescue.From(b.o.Log, &err)
 	params := fmt.Appendf(nil, `{"protocolVersion":%q,"capabilities":{},"clientInfo":%s}`, mcp.LatestLegacy, b.o.ClientInfo)
 	answer, err := p.ask(ctx, mcp.MethodInitialize, params)
 	if err != nil {

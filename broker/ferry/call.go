@@ -268,9 +268,18 @@ func (x *crossing) pass(k *Caller, message []byte, patient bool) {
 
 // ask takes a request of the server.
 func (x *crossing) ask(m *jsonrpc.Message, message []byte) {
-	x.mu.Lock()
 	in := tolegacy.ReadInput(m, message, "")
-	code, why := in.Declared([]byte(x.Session.Capabilities))
+	lease, code, why := x.admit(in)
+	if code != 0 {
+		_ = x.tell(lease, jsonrpc.AppendError(nil, in.ID, code, why, nil))
+	}
+}
+
+// admit has the caller asked for in, unless a code says that it cannot be.
+func (x *crossing) admit(in tolegacy.Input) (lease *pool.Lease, code int, why string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	code, why = in.Declared([]byte(x.Session.Capabilities))
 	if code == 0 && x.caller != nil { // else the next one may offer it
 		code, why = in.Declared(x.caller.Capabilities)
 	}
@@ -287,7 +296,6 @@ func (x *crossing) ask(m *jsonrpc.Message, message []byte) {
 	case len(x.pending) >= mostInputs || size > mostInputBytes:
 		code, why = mcp.CodeInternalError, "this is too much to ask for at once"
 	}
-	lease := x.lease
 	if code == 0 {
 		x.asked++
 		in.Key = "input-" + strconv.Itoa(x.asked)
@@ -296,10 +304,7 @@ func (x *crossing) ask(m *jsonrpc.Message, message []byte) {
 			x.soon()
 		}
 	}
-	x.mu.Unlock()
-	if code != 0 {
-		_ = x.tell(lease, jsonrpc.AppendError(nil, in.ID, code, why, nil))
-	}
+	return x.lease, code, why
 }
 
 // drop forgets a request that the server has taken back.

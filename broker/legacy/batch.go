@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -37,7 +40,7 @@ func (c *Clients) Batch(w http.ResponseWriter, r *http.Request, cfg Config, body
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.opts.Life, cancel)()
-	b := &batch{w: w, control: http.NewResponseController(w), leave: cancel}
+	b := &batch{log: c.opts.Log, w: w, control: http.NewResponseController(w), leave: cancel}
 	for i := range parts {
 		if parts[i].answered() {
 			parts[i].place = len(b.answers)
@@ -110,6 +113,7 @@ func split(body []byte) ([]part, error) {
 
 // batch is the answer to one batch in the making.
 type batch struct {
+	log     *zap.Logger
 	mu      sync.Mutex
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -141,6 +145,7 @@ func (b *batch) run(ctx context.Context, l *loop, from sender, parts []part, run
 		})
 		running.Go(func() {
 			defer answered()
+			defer rescue.Then(b.log, b.leave)
 			l.send(ctx, from, p.question, nil, func(text []byte, final bool, _ http.Header) {
 				b.take(p, text, final)
 				if final {

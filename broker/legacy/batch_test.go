@@ -216,3 +216,39 @@ func TestBatchIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// A panic in what serves one message ends that batch or that stream, and no more.
+func TestPanicEndsOneClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, endpoint())
+		inside := g.clients.http.Transport
+		g.clients.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(body), "fall") {
+				panic("as asked")
+			}
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			return inside.RoundTrip(r)
+		})
+		resp, err := g.http.Do(g.request(t.Context(), "POST", "/mcp", batchOf(ping("1"), method("fall", "2")), nil))
+		if err == nil {
+			t.Errorf("a batch that cannot be answered is, with %d", resp.StatusCode)
+			_ = resp.Body.Close()
+		}
+		s := g.open()
+		s.initialize()
+		s.tell(method("fall", "1"))
+		synctest.Wait()
+		if line, open := <-s.lines; open {
+			t.Errorf("the stream goes on with %q", line)
+		}
+		if got := g.send(batchOf(ping("1"))); got.body != `[`+pong("1")+`]` {
+			t.Errorf("then: %d %s", got.status, got.body)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

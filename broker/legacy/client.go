@@ -6,7 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -16,6 +19,7 @@ import (
 type client struct {
 	id    string // in the URL to which it posts; never the session's
 	owner string // Config.Principal of who has opened the stream
+	log   *zap.Logger
 	loop  loop
 	limit int64           // of waiting, in bytes
 	held  *room           // of all clients
@@ -147,6 +151,7 @@ func (c *client) pass() {
 			done := sync.OnceFunc(func() { close(gone) })
 			c.work.Go(func() {
 				defer done()
+				defer rescue.Then(c.log, c.leave)
 				c.send(m, done)
 			})
 			select {
@@ -239,6 +244,7 @@ func (c *client) startListening() {
 // listen keeps the session's GET stream open (2025-11-25, basic/transports,
 // Listening for Messages from the Server) until the client leaves.
 func (c *client) listen() {
+	defer rescue.Then(c.log, c.leave)
 	retry := backoff.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
 	at := position{}
 	for c.ctx.Err() == nil {

@@ -35,6 +35,7 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 	cl := &client{
 		id:    rand.Text(), // 26 characters, 128 bits at least
 		owner: cfg.Principal,
+		log:   c.opts.Log,
 		loop:  loop{http: c.http, url: cfg.Endpoint},
 		limit: waitingBodies * cfg.BodyLimit,
 		held:  &c.held,

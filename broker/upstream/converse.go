@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -37,7 +38,8 @@ type Conversation struct {
 // to the request if the status says that the request is at fault; it gets the
 // request's id. The error is ErrSessionGone, that of Each, or says why there is
 // no answer; the request may have arrived nevertheless. Only ctx bounds the time.
-func (s *Server) Converse(ctx context.Context, in Session, c Conversation) error {
+func (s *Server) Converse(ctx context.Context, in Session, c Conversation) (err error) {
+	defer rescue.From(s.log, &err)
 	var m jsonrpc.Message
 	if err := m.Scan(c.Message); err != nil {
 		return fmt.Errorf("the message is none: %w", err)

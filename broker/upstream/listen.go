@@ -13,6 +13,7 @@ import (
 
 	"mcp-gateway/broker/backoff"
 	"mcp-gateway/broker/outbound"
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -115,7 +116,8 @@ var chunks = sync.Pool{New: func() any { return new([smallChunk]byte) }}
 // read opens a stream, if none is open, and reads it until it ends. Without an
 // error there is nothing to read now, and heard is called when there is: nothing of
 // h is the caller's any more.
-func (h *listening) read() error {
+func (h *listening) read() (err error) {
+	defer rescue.From(h.server.log, &err)
 	if h.body == nil {
 		h.began, h.pause = time.Now(), 0
 		// No patience: there are servers that begin to answer with their first
@@ -159,7 +161,8 @@ func (h *listening) event(e sse.Event) error {
 
 // again waits until the stream, which has ended with err, or could not be opened,
 // is to be opened anew. An error says that it is not.
-func (h *listening) again(err error) error {
+func (h *listening) again(err error) (end error) {
+	defer rescue.From(h.server.log, &end)
 	opened := h.body != nil
 	if opened {
 		_ = h.body.Close()

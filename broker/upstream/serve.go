@@ -9,11 +9,13 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/rescue"
 )
 
 // serve keeps to one way of speaking with the server, from the first contact
 // until it fails or ctx ends. It calls ready after each complete listing.
-func (s *Server) serve(ctx context.Context, ready func()) error {
+func (s *Server) serve(ctx context.Context, ready func()) (err error) {
+	defer rescue.From(s.log, &err)
 	f, err := s.find(ctx)
 	if err != nil {
 		return err
@@ -30,7 +32,12 @@ func (s *Server) serve(ctx context.Context, ready func()) error {
 	}
 	watchCtx, stop := context.WithCancel(ctx)
 	watched, settled := make(chan error, 1), make(chan struct{})
-	go func() { watched <- l.watch(watchCtx, s.timing, changed, func() { close(settled) }) }()
+	go func() {
+		var err error
+		defer func() { watched <- err }()
+		defer rescue.From(s.log, &err)
+		err = l.watch(watchCtx, s.timing, changed, func() { close(settled) })
+	}()
 	ended := false
 	defer func() {
 		stop()

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -58,7 +59,8 @@ func (s *Server) OpenSession(ctx context.Context, c Client) (Session, error) {
 }
 
 // OpenInTurn is OpenSession for who has a Turn.
-func (s *Server) OpenInTurn(ctx context.Context, c Client) (Session, error) {
+func (s *Server) OpenInTurn(ctx context.Context, c Client) (opened Session, err error) {
+	defer rescue.From(s.log, &err)
 	if now := s.Snapshot(); now.Modern && !now.Legacy {
 		return Session{}, ErrNoSessions
 	}
@@ -75,7 +77,7 @@ func (s *Server) OpenInTurn(ctx context.Context, c Client) (Session, error) {
 		s.Recheck()
 		return Session{}, err
 	}
-	if refused := l.restore(ctx, h, c); refused > 0 {
+	if refused := s.restore(ctx, l, h, c); refused > 0 {
 		s.log.Warn("server does not take over all of what its client has set", zap.Int("refused", refused))
 	}
 	return Session{l.id, l.version}, nil
@@ -83,7 +85,7 @@ func (s *Server) OpenInTurn(ctx context.Context, c Client) (Session, error) {
 
 // restore tells the server what the client has set, and returns how much of it
 // the server refused or was not told within the time of one request.
-func (l *link) restore(ctx context.Context, h hello, c Client) (refused int) {
+func (s *Server) restore(ctx context.Context, l *link, h hello, c Client) (refused int) {
 	if !h.subscribe {
 		c.Subscriptions = nil
 	}
@@ -104,6 +106,7 @@ func (l *link) restore(ctx context.Context, h hello, c Client) (refused int) {
 	var next, done atomic.Int64
 	for range min(restorings, len(c.Subscriptions)) {
 		wg.Go(func() {
+			defer rescue.From(s.log, new(error))
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(c.Subscriptions) {
@@ -125,7 +128,8 @@ func member(open, value string) []byte {
 }
 
 // EndSession ends a session that OpenSession opened.
-func (s *Server) EndSession(ctx context.Context, of Session) error {
+func (s *Server) EndSession(ctx context.Context, of Session) (err error) {
+	defer rescue.From(s.log, &err)
 	return s.of(of).end(ctx)
 }
 
@@ -142,7 +146,8 @@ type Answer struct {
 // Request sends a request in a client's session, under an id that no client
 // uses. params is raw JSON, nil for none. The error is ErrSessionGone, or says
 // why there is no answer; an error that the server answers with is an Answer.
-func (s *Server) Request(ctx context.Context, in Session, method string, params []byte) (Answer, error) {
+func (s *Server) Request(ctx context.Context, in Session, method string, params []byte) (answer Answer, err error) {
+	defer rescue.From(s.log, &err)
 	got, err := s.of(in).call(ctx, method, params)
 	if refused, ok := errors.AsType[*rpcError](err); ok && refused.raw != nil {
 		return Answer{Error: refused.raw}, nil
@@ -152,7 +157,8 @@ func (s *Server) Request(ctx context.Context, in Session, method string, params 
 
 // Tell sends a notification, or an answer, in a client's session: one JSON-RPC
 // message as it is, once.
-func (s *Server) Tell(ctx context.Context, in Session, message []byte) error {
+func (s *Server) Tell(ctx context.Context, in Session, message []byte) (err error) {
+	defer rescue.From(s.log, &err)
 	select {
 	case s.telling <- struct{}{}:
 		defer func() { <-s.telling }()

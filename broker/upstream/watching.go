@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/backoff"
+	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -35,7 +36,8 @@ type Watching struct {
 // growing pauses. Announcements of changed lists become Changed. It returns
 // ErrNoStream if the server knows no subscriptions, its error if it refuses this
 // one for what it asks, the error of Message, or that of ctx.
-func (s *Server) Watch(ctx context.Context, w Watching) error {
+func (s *Server) Watch(ctx context.Context, w Watching) (err error) {
+	defer rescue.From(s.log, &err)
 	info, capabilities := []byte(w.Info), []byte(w.Capabilities)
 	if len(info) == 0 {
 		info = s.info

@@ -65,7 +65,7 @@ var rules = []rule{
 	{of: "broker/credential", may: []string{
 		"broker/backoff", "broker/outbound", "internal/...", "go.uber.org/zap", "golang.org/x/oauth2/...",
 	}, not: []string{"os", "os/exec"}},
-	{of: "broker/upstream", may: []string{"broker/backoff", "broker/credential", "broker/outbound", "internal/...", "go.uber.org/zap"}},
+	{of: "broker/upstream", may: []string{"broker/backoff", "broker/credential", "broker/outbound", "broker/rescue", "internal/...", "go.uber.org/zap"}},
 	{of: "broker/catalog", may: []string{"internal/..."}, not: []string{"net", "net/http", "os"}},
 	{of: "broker/integrity", may: []string{"broker/backoff", "broker/catalog", "internal/...", "go.uber.org/zap"}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/tolegacy", may: []string{"internal/..."}, not: []string{"net", "net/http", "os", "time"}},
@@ -73,7 +73,7 @@ var rules = []rule{
 	{of: "broker/pool", may: []string{"broker/credential", "broker/upstream", "internal/...", "go.uber.org/zap"}, not: []string{"net/http", "os"}},
 	{of: "broker/bridge/stdio", may: []string{"internal/...", "go.uber.org/zap/..."}, not: []string{"net", "net/http", "os/exec"}},
 	{of: "broker/bridge/httpsse", may: []string{"broker/credential", "broker/outbound", "internal/..."}, not: []string{"os", "os/exec"}},
-	{of: "broker/bridge", may: []string{"broker/session", "broker/wire", "internal/...", "go.uber.org/zap"}, not: []string{"net", "os", "os/exec"}},
+	{of: "broker/bridge", may: []string{"broker/rescue", "broker/session", "broker/wire", "internal/...", "go.uber.org/zap"}, not: []string{"net", "os", "os/exec"}},
 	{of: "broker/metrics", may: []string{"broker/session", "github.com/prometheus/client_golang/..."}, not: []string{"net", "os"}},
 	{of: "broker/...", may: []string{"broker/...", "internal/...", "go.uber.org/zap"}},
 
