@@ -40,6 +40,8 @@ type peer struct {
 	asked  atomic.Bool   // somebody wants it to end
 	faults int           // only receive's
 
+	replies replies
+
 	mu       sync.Mutex
 	over     bool // no more calls
 	next     int64
@@ -172,9 +174,26 @@ func (p *peer) detach(s *backend) {
 		}
 	}
 	p.mu.Unlock()
-	for _, uri := range alone {
+	if len(alone) > 0 {
+		go p.unsubscribe(alone)
+	}
+}
+
+// unsubscribe tells the server that nobody wants to hear of resources any more,
+// if that is still so. Nobody hears its answers.
+func (p *peer) unsubscribe(uris []string) {
+	for _, uri := range uris {
+		p.mu.Lock()
+		p.next++
+		number, again := p.next, p.subscribed(uri)
+		p.mu.Unlock()
+		if again {
+			continue
+		}
 		params := append(jsonrpc.AppendQuote([]byte(`{"uri":`), []byte(uri)), '}')
-		_, _ = p.ask(context.Background(), mcp.MethodResourcesUnsubscribe, params)
+		if p.tell(context.Background(), ownRequest(number, mcp.MethodResourcesUnsubscribe, params)) != nil {
+			return // and would not take the others
+		}
 	}
 }
 
@@ -307,26 +326,14 @@ func (p *peer) leave(c *call, unread [][]byte) {
 }
 
 // ask makes a request of the bridge's own and returns the whole answer, or an
-// error when the connection or ctx ends first. Without a deadline it does not
-// wait, and nobody hears the answer.
+// error when the connection or ctx ends first.
 func (p *peer) ask(ctx context.Context, method string, params []byte) ([]byte, error) {
 	c := &call{box: newMailbox(), quiet: true}
 	box := c.box
-	_, wait := ctx.Deadline()
 	p.mu.Lock()
 	p.enter(c)
-	if !wait {
-		p.drop(c) // there may never be one
-	}
 	p.mu.Unlock()
-	message := strconv.AppendInt([]byte(`{"jsonrpc":"2.0","id":`), c.number, 10)
-	message = append(append(message, `,"method":"`...), method...)
-	message = append(append(append(message, `","params":`...), params...), '}')
-	if !wait {
-		p.reply(message)
-		return nil, nil
-	}
-	p.send(c, message)
+	p.send(c, ownRequest(c.number, method, params))
 	select {
 	case <-box.wake:
 		answers, _ := box.take()
@@ -335,6 +342,12 @@ func (p *peer) ask(ctx context.Context, method string, params []byte) ([]byte, e
 		p.leave(c, nil)
 		return nil, ctx.Err()
 	}
+}
+
+func ownRequest(number int64, method string, params []byte) []byte {
+	message := strconv.AppendInt([]byte(`{"jsonrpc":"2.0","id":`), number, 10)
+	message = append(append(message, `,"method":"`...), method...)
+	return append(append(append(message, `","params":`...), params...), '}')
 }
 
 // tell sends a message that has no answer.

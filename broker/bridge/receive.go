@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"bytes"
-	"context"
 	"strconv"
 
 	"go.uber.org/zap"
@@ -101,17 +100,6 @@ func (p *peer) asks(message []byte, m *jsonrpc.Message) {
 // unheard answers a request of the server that no client will.
 func (p *peer) unheard(id []byte) {
 	p.reply(jsonrpc.AppendError(nil, id, mcp.CodeInternalError, "the client does not listen", nil))
-}
-
-// reply sends a message, as the answer to a request of the server, in the
-// background: a server that does not read must not keep its own messages from
-// being read.
-func (p *peer) reply(message []byte) {
-	go func() {
-		if err := p.tell(context.Background(), message); err != nil && !p.asked.Load() {
-			p.bridge.o.Log.Debug("a message of the bridge's own could not be sent", zap.Error(err))
-		}
-	}()
 }
 
 // notify passes on a notification.
