@@ -24,6 +24,9 @@ const (
 	// maxResumes is how often in a row a stream that breaks off is taken up again
 	// without a message coming.
 	maxResumes = 5
+	// resumeMin and resumeMax bound the wait before that, which grows as long as no
+	// message comes, if the server names a shorter time.
+	resumeMin, resumeMax = 200 * time.Millisecond, 5 * time.Second
 )
 
 // loop is the way back into the gateway.
@@ -214,14 +217,16 @@ func failure(id []byte, message string) []byte {
 // (2025-11-25, basic/transports, Resumability and Redelivery).
 func (l *loop) events(ctx context.Context, from sender, resp *http.Response, take func(text []byte) bool) {
 	at, done, attempt := position{}, false, 0
+	patience := backoff.Backoff{Min: resumeMin, Max: resumeMax}
 	read := func(text []byte) {
 		attempt = 0
+		patience.Reset()
 		done = take(text)
 	}
 	at.read(resp.Body, read)
 	for !done && at.lastID != "" && attempt < maxResumes {
 		attempt++
-		if backoff.Sleep(ctx, at.pause()) != nil || l.listen(ctx, from, &at, read) != http.StatusOK {
+		if backoff.Sleep(ctx, max(at.pause(), patience.Next())) != nil || l.listen(ctx, from, &at, read) != http.StatusOK {
 			return
 		}
 	}

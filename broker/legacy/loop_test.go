@@ -135,6 +135,45 @@ func TestStreamIsTakenUpAgain(t *testing.T) {
 	})
 }
 
+// A server that wants to be asked again at once is left alone for a while: longer
+// each time, unless it has something to say.
+func TestStreamIsNotTakenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := endpoint()
+		text, asked := "", 0
+		end.Intercept = func(w http.ResponseWriter, r *http.Request, method, _ string) bool {
+			if r.Header.Get("Last-Event-ID") == "" && method != "restless" {
+				return false
+			}
+			asked++
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "id: a\nretry: 1\n"+text+"\n")
+			return true
+		}
+		g := newGateway(t, end)
+		begun := time.Now()
+		g.send(batchOf(method("restless", "1")))
+		if took := time.Since(begun); took < 3*time.Second || asked != 1+maxResumes {
+			t.Errorf("%d times within %v for nothing", asked, took)
+		}
+		text, asked = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n", 0
+		s := g.open()
+		s.initialize()
+		go func() {
+			for range s.lines {
+			}
+		}()
+		s.tell(method("restless", "2"))
+		time.Sleep(time.Minute)
+		s.leave()
+		synctest.Wait()
+		if asked < 100 || asked > 601 {
+			t.Errorf("%d times within a minute for a message each", asked)
+		}
+	})
+}
+
 // The session's own stream comes back, where it was.
 func TestListeningGoesOn(t *testing.T) {
 	t.Parallel()
