@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -18,35 +19,49 @@ import (
 const (
 	// tellTimeout bounds the way of one notification to one server.
 	tellTimeout = 5 * time.Second
-	// errandsAtOnce bounds what runs for clients that were answered already.
-	errandsAtOnce = 1024
+	// errandsAtOnce bounds what runs for clients that were answered already. Half
+	// of it is room for one notification to as many servers as there may be.
+	errandsAtOnce = 2048
+	// largestTold bounds a notification that goes to servers as it is.
+	largestTold = 16 << 10
 )
 
 // errands are short tasks that nobody waits for. The zero value is ready.
 type errands struct {
 	mu    sync.Mutex
 	now   int
+	of    map[string]int // by whose they are
 	ended bool
 	all   sync.WaitGroup
 }
 
-// run runs f apart; false if there are too many, or after the end.
-func (e *errands) run(f func()) bool {
+// run runs f apart, for somebody; false if there are too many, or after the end.
+// Nobody has more than are free, so that others always find a place.
+func (e *errands) run(whose string, f func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended || e.now >= errandsAtOnce {
+	if e.ended || e.of[whose] >= errandsAtOnce-e.now {
 		return false
 	}
+	if e.of == nil {
+		e.of = make(map[string]int)
+	}
 	e.now++
+	e.of[whose]++
 	e.all.Go(func() {
-		defer func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.now--
-		}()
+		defer e.done(whose)
 		f()
 	})
 	return true
+}
+
+func (e *errands) done(whose string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now--
+	if e.of[whose]--; e.of[whose] == 0 {
+		delete(e.of, whose)
+	}
 }
 
 // end admits no more and waits for those under way.
@@ -78,11 +93,33 @@ func (b *Broker) notification(c *call) {
 			b.failStore(c, err)
 			return
 		}
-		for _, h := range held {
-			b.tell(h, c.body, credential.From(c.r.Context()))
+		if message := c.told(); message != nil {
+			whose := cmp.Or(countedFor(c).name, c.session.ID.Key().String())
+			for _, h := range held {
+				b.tell(h, whose, message, credential.From(c.r.Context()))
+			}
 		}
 	}
 	c.w.WriteHeader(http.StatusAccepted)
+}
+
+// told returns the client's notification as servers get it, which is kept until
+// the slowest of them has it: as it is, or if that is large with nothing but what
+// it must have. The reason of a cancellation is optional, and for people
+// (2025-11-25, basic/utilities/cancellation). Nil for one whose id alone is large.
+func (c *call) told() []byte {
+	if len(c.body) <= largestTold {
+		return c.body
+	}
+	message := []byte(`{"jsonrpc":"2.0","method":"` + c.method + `"`)
+	if c.method == mcp.MethodNotifyCancelled {
+		id := c.msg.Cancelled.Of(c.body)
+		if len(id) == 0 || len(id) > largestTold {
+			return nil
+		}
+		message = append(append(append(message, `,"params":{"requestId":`...), id...), '}')
+	}
+	return append(message, '}')
 }
 
 // heldServer is an open backend session with its server.
@@ -115,9 +152,9 @@ func (v *view) present(endpoint string, held []session.Held) []heldServer {
 	return out
 }
 
-// tell sends a message to one server, in the background.
-func (b *Broker) tell(to heldServer, message []byte, by *credential.Caller) {
-	started := b.errands.run(func() {
+// tell sends a message of somebody to one server, in the background.
+func (b *Broker) tell(to heldServer, whose string, message []byte, by *credential.Caller) {
+	started := b.errands.run(whose, func() {
 		ctx, cancel := context.WithTimeout(credential.With(b.life, by), tellTimeout)
 		defer cancel()
 		if err := to.up.Tell(ctx, to.session, message); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/internal/mcp"
 )
 
 func TestNotificationsOfClients(t *testing.T) {
@@ -118,7 +119,7 @@ func TestNotificationsUnderWayAreBounded(t *testing.T) {
 		g := newGateway(t, setup{config: config("hang")}, map[string]http.Handler{"hang": hang})
 		id := g.open()
 		g.join(id, "hang")
-		for range errandsAtOnce + 100 {
+		for range errandsAtOnce/2 + 100 {
 			if got := g.post(id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`); got.status != 202 {
 				t.Fatal(got.status)
 			}
@@ -127,13 +128,86 @@ func TestNotificationsUnderWayAreBounded(t *testing.T) {
 		if n := len(hang.Requests("POST", "notifications/cancelled")); n > 64 {
 			t.Errorf("%d at one server at once", n)
 		}
-		if g.broker.errands.now != errandsAtOnce {
+		if g.broker.errands.now != errandsAtOnce/2 {
 			t.Errorf("%d under way", g.broker.errands.now)
 		}
 		began := time.Now()
 		g.stop()
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("the end took %v", took)
+		}
+	})
+}
+
+// What one client has under way leaves room for others.
+func TestNotificationsOfOneClientLeaveRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hang, one := raw("a"), raw("b")
+		hang.Intercept = func(_ http.ResponseWriter, r *http.Request, method, _ string) bool {
+			if method == "notifications/cancelled" {
+				<-r.Context().Done()
+			}
+			return false
+		}
+		g := newGateway(t, setup{config: config("hang", "one")}, map[string]http.Handler{"hang": hang, "one": one})
+		const cancelled = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`
+		greedy := map[string]string{mcp.HeaderAddress: "10.0.0.1"}
+		for range 2 { // sessions of one client
+			session := g.openAs(greedy)
+			g.join(session["Mcp-Session-Id"], "hang")
+			for range errandsAtOnce / 2 {
+				g.request("POST", cancelled, session)
+			}
+		}
+		session := g.openAs(map[string]string{mcp.HeaderAddress: "10.0.0.2"})
+		g.join(session["Mcp-Session-Id"], "one")
+		g.request("POST", cancelled, session)
+		synctest.Wait()
+		if n := len(one.Requests("POST", "notifications/cancelled")); n != 1 {
+			t.Errorf("of another client %d arrive", n)
+		}
+		time.Sleep(tellTimeout)
+		synctest.Wait()
+		if n := len(g.broker.errands.of); n != 0 {
+			t.Errorf("%d clients are remembered", n)
+		}
+	})
+}
+
+// Of a large notification servers get what it must have, and nothing else of it is
+// kept until they take it.
+func TestLargeNotifications(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := raw("a")
+		g := newGateway(t, setup{config: config("one")}, map[string]http.Handler{"one": one})
+		id := g.open()
+		g.join(id, "one")
+		text := func(n int) string { return strings.Repeat("x", n) }
+		cancelled := func(id, reason string) string {
+			return `{"jsonrpc":"2.0", "method":"notifications/cancelled","params":{"reason":"` + reason + `","requestId":` + id + `}}`
+		}
+		fits := cancelled(`"fits"`, text(8<<10))
+		for _, test := range []struct{ body, want string }{
+			{fits, fits},
+			{cancelled(`"\u0061 b"`, text(largestTold)), `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"\u0061 b"}}`},
+			{cancelled(`"`+text(largestTold)+`"`, ""), ""},
+			{`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reason":"` + text(largestTold) + `"}}`, ""},
+			{`{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"_meta":{"x":"` + text(largestTold) + `"}}}`, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`},
+		} {
+			before := len(one.Seen())
+			if got := g.post(id, test.body); got.status != 202 || got.body != "" {
+				t.Errorf("%.80s: %d %s", test.body, got.status, got.body)
+			}
+			synctest.Wait()
+			got := ""
+			for _, r := range one.Seen()[before:] {
+				got += r.Body
+			}
+			if got != test.want {
+				t.Errorf("%.80s: the server gets %.200s", test.body, got)
+			}
 		}
 	})
 }
