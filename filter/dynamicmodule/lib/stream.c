@@ -10,8 +10,9 @@
 
 enum {
   MAX_HEADERS = 128,
-  // A request that announces a larger body is judged by its headers at once;
-  // for a smaller one the first entry into Go waits for the body.
+  // The first entry into Go waits for a body that announces to be no larger. Any
+  // other request is judged by its headers at once: what has no length may never
+  // end, and is not held for whom nothing is known of.
   EARLY = 65536,
   // How often, in nanoseconds, a worker yields to Go's scheduler, see mcpYield: in
   // less than 10 ms, and no oftener, as another thread has to wake for it.
@@ -76,18 +77,10 @@ static uint64_t request_length(void* envoy) {
   return length_of(v);
 }
 
-static bool is_post(void* envoy) {
-  envoy_bytes v = {NULL, 0};
-  return CALLBACK(http_get_header)(envoy, REQUEST_HEADERS, bytes(":method", 7), &v, 0, NULL) &&
-         v.length == 4 && memcmp(v.ptr, "POST", 4) == 0;
-}
-
 envoy_enum ON(http_filter_request_headers)(void* envoy, const void* module, bool end) {
   mcp_filter* f = (mcp_filter*)module;
   f->announced = end ? NO_LENGTH : request_length(envoy);
-  // A body without a length may never come, as that of a CONNECT: only a POST
-  // must have one.
-  if (!end && (f->announced <= EARLY || (f->announced == NO_LENGTH && is_post(envoy)))) {
+  if (!end && f->announced <= EARLY) {
     hold_request(f);
     return HEADERS_STOP;
   }

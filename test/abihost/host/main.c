@@ -40,6 +40,13 @@ static config* new_config(void) {
 
 static void set(stream* s, int side, const char* key, const char* value) { put(s, side, key, value, strlen(value)); }
 
+// The whole body of a request; its length is returned.
+static int body_of(const stream* s, char* text, size_t room) {
+  return snprintf(text, room,
+                  "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"arguments\":{\"x\":\"%*s\"},\"name\":\"%c_tool\"}}",
+                  s->id, s->id % 3 == 0 ? 9000 : 10, "", s->id % 7 == 0 ? 'x' : 'a' + s->id % 2);
+}
+
 static void open_stream(stream* s, unsigned* seed) {
   memset(s, 0, sizeof *s);
   s->alive = ALIVE;
@@ -59,6 +66,11 @@ static void open_stream(stream* s, unsigned* seed) {
   set(s, 0, "mcp-session-id", session);
   if (chance(seed, 10) == 0) set(s, 0, "panic-at", places[chance(seed, sizeof places / sizeof *places)]);
   s->ended = kind < 2;
+  if (!s->ended && chance(seed, 2)) {
+    char length[16];
+    snprintf(length, sizeof length, "%d", body_of(s, NULL, 0));
+    set(s, 0, "content-length", length);
+  }
   enter(s);
   s->continued = http_filter_request_headers(s, s->module, s->ended) == HEADERS_CONTINUE;
   leave(s);
@@ -68,9 +80,7 @@ static void open_stream(stream* s, unsigned* seed) {
 // One more piece of the body, or the trailers behind it.
 static void more_body(stream* s) {
   char text[12000];
-  int n = snprintf(text, sizeof text,
-                   "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"arguments\":{\"x\":\"%*s\"},\"name\":\"%c_tool\"}}",
-                   s->id, s->id % 3 == 0 ? 9000 : 10, "", s->id % 7 == 0 ? 'x' : 'a' + s->id % 2);
+  int n = body_of(s, text, sizeof text);
   int left = n - s->sent, size = chance(s->seed, 3) == 0 ? left : 1 + chance(s->seed, left < 400 ? left : left / 3);
   enter(s);
   if (left == 0) {
