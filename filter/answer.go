@@ -30,6 +30,7 @@ type answerState struct {
 	status int
 	// secrets are those that are still to be taken away, by bit.
 	secrets uint8
+	kind    []byte // the content type that it is to leave with; nil if it has that
 	parser  sse.Parser
 	buf     []byte
 	pending []byte // see Pending
@@ -61,7 +62,7 @@ func (s *Stream) decideAnswer(headers []Header, end bool) *Decision {
 		case ":status":
 			a.status, _ = strconv.Atoi(h.Value)
 		case "content-type":
-			a.contentType = h.Value
+			a.contentType = join(a.contentType, h.Value) // two are none
 		case "content-length":
 			a.length = h.Value
 		case "content-encoding":
@@ -120,6 +121,7 @@ func (s *Stream) fromServer(a answerHeaders, end bool) *Decision {
 	if !s.resume && s.spoilToken(a.status) {
 		return s.tokenRefused()
 	}
+	s.leavesAs(isEvents && a.status == 200, a.contentType)
 	mayBeLost := len(s.backend.id) > 0 && (a.status == 404 || a.status == 400)
 	if !mayBeLost {
 		s.dropBody()

@@ -92,7 +92,8 @@ type Decision struct {
 	Done bool
 	// Plain tells that an answer with status 200 and the type of JSON or of an
 	// event stream may leave without ResponseHeaders being called; PlainJSON the
-	// same of a server's, if it is JSON, and without gatewayconfig.Secrets.
+	// same of a server's, if it is JSON, and without gatewayconfig.Secrets. It leaves
+	// with the bare type, whatever parameters came with it.
 	Plain, PlainJSON bool
 	// PlainUnless is PlainJSON for one that none of the words is in. To find out, the
 	// host holds the answer back.

@@ -78,6 +78,13 @@ func (h *headerMap) GetRaw(name string) string {
 	return ""
 }
 
+func (h *headerMap) Values(name string) []string {
+	if !h.usable("Values") {
+		return nil
+	}
+	return h.all(name)
+}
+
 func (h *headerMap) Set(name, value string) {
 	if !h.usable("Set") {
 		return
@@ -107,12 +114,14 @@ func (h *headerMap) remove(name string) {
 func (h *headerMap) Status() (int, bool) { return 0, false }
 
 // values lists a header's, for the test.
-func (h *headerMap) values(name string) string {
+func (h *headerMap) values(name string) string { return strings.Join(h.all(name), ",") }
+
+func (h *headerMap) all(name string) []string {
 	var all []string
 	for _, p := range h.pairs {
 		if p[0] == name {
 			all = append(all, p[1])
 		}
 	}
-	return strings.Join(all, ",")
+	return all
 }

@@ -174,13 +174,13 @@ func (s *Stream) responseBody(end bool) api.StatusType {
 
 // ordinary reports whether an answer leaves as it is, if the core asked for no
 // more: status 200 and JSON or, where the core said so, the other type of an MCP
-// answer.
+// answer. A type with parameters is left to the core, which takes them away.
 func (s *Stream) ordinary(headers api.ResponseHeaderMap) bool {
 	if headers.GetRaw(":status") != "200" || s.plainJSON && !s.config.policies && hasSecret(headers) {
 		return false
 	}
 	kind := headers.GetRaw("content-type") // memory of Envoy
-	return strings.HasPrefix(kind, "application/json") || s.plain && strings.HasPrefix(kind, "text/event-stream")
+	return kind == "application/json" || s.plain && kind == "text/event-stream"
 }
 
 // hasSecret reports whether a server's answer has anything to be taken away.

@@ -202,6 +202,26 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A content type says nothing beside the type, whether the core looks into the answer
+// or not, as of a server without resources.
+func TestAnswersLeaveWithABareType(t *testing.T) {
+	t.Parallel()
+	p, c, _ := newPlugin(t, newFakeBroker(t), "")
+	for _, tool := range []string{"a_tool", "c_tool"} {
+		warmed(t, p, c).destroy()
+		e := newEnvoy(t, p, c)
+		postTo(e)
+		e.request.body(toolCall(tool), true)
+		e.until("the call has gone on", func() bool { return e.request.ended })
+		e.answerHeaders(false, ":status", "200", "content-type", "application/json; x=text/event-stream")
+		e.response.body(`{"jsonrpc":"2.0","id":1,"result":{}}`, true)
+		if got := e.response.headers.values("content-type"); got != "application/json" || !e.response.ended {
+			t.Errorf("%s: leaves as %s", tool, got)
+		}
+		e.destroy()
+	}
+}
+
 func TestServerThatBreaksOffIsAnsweredFor(t *testing.T) {
 	t.Parallel()
 	b := newFakeBroker(t)

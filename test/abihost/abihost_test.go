@@ -64,7 +64,7 @@ func TestModuleKeepsToTheABI(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Log(out)
-	for _, figure := range []string{"answered=", "continued=", "whole=", "resets=", "questions=", "panics="} {
+	for _, figure := range []string{"answered=", "continued=", "whole=", "typed=", "resets=", "questions=", "panics="} {
 		if _, n, ok := strings.Cut(out, figure); !ok || n[0] == '0' {
 			t.Errorf("no %s in %q: not every kind of stream has been there", figure, out)
 		}

@@ -181,7 +181,7 @@ void ON(http_filter_http_callout_done)(void* envoy, const void* module, uint64_t
 
 // What the headers of an answer say.
 typedef struct {
-  bool ok, json, events, encoded;
+  bool ok, json, events, parameters, encoded;
   uint64_t length;
   uint32_t secrets;  // that are there, by bit
 } answer;
@@ -190,8 +190,14 @@ static bool is(const char* ptr, size_t length, const char* text) {
   return length == strlen(text) && memcmp(ptr, text, length) == 0;
 }
 
-static bool starts(const envoy_header* h, const char* with) {
-  return h->value_length >= strlen(with) && memcmp(h->value, with, strlen(with)) == 0;
+#define JSON "application/json"
+#define EVENTS "text/event-stream"
+
+// Whether a content type is the one given, with parameters or without.
+static bool is_type(const envoy_header* h, const char* type) {
+  size_t n = strlen(type);
+  return h->value_length >= n && memcmp(h->value, type, n) == 0 &&
+         (h->value_length == n || h->value[n] == ';');
 }
 
 static answer read_answer(const mcp_filter* f) {
@@ -203,8 +209,9 @@ static answer read_answer(const mcp_filter* f) {
     if (is(h->key, h->key_length, ":status")) {
       a.ok = is(h->value, h->value_length, "200");
     } else if (is(h->key, h->key_length, "content-type")) {
-      a.json = starts(h, "application/json");
-      a.events = starts(h, "text/event-stream");
+      a.json = is_type(h, JSON);
+      a.events = is_type(h, EVENTS);
+      a.parameters = a.json && h->value_length > strlen(JSON);
     } else if (is(h->key, h->key_length, "content-length")) {
       a.length = length_of(bytes(h->value, h->value_length));
     } else if (is(h->key, h->key_length, "content-encoding")) {
@@ -219,8 +226,12 @@ static answer read_answer(const mcp_filter* f) {
   return a;
 }
 
-// Takes from the answer of a server what is for the gateway alone.
-static void bare(const mcp_filter* f, uint32_t secrets) {
+// Takes from the answer of a server what is for the gateway alone, and whatever its
+// content type says besides JSON: clients look into it for other types.
+static void bare(const mcp_filter* f, uint32_t secrets, bool parameters) {
+  if (parameters)
+    CALLBACK(http_set_header)
+    (f->envoy, RESPONSE_HEADERS, bytes("content-type", 12), bytes(JSON, strlen(JSON)));
   for (int i = 0; secrets >> i; i++) {
     const char* name = f->config->secrets[i];
     if (secrets >> i & 1)
@@ -237,7 +248,7 @@ static enum outcome ordinary(mcp_filter* f) {
   if (!a.ok || !(a.json || (f->plain && a.events))) return ENDED;
   if (f->unless != 0 && (a.encoded || (a.length != NO_LENGTH && a.length > f->config->response_limit)))
     return ENDED;
-  if (!f->plain && !f->config->policies) bare(f, a.secrets);
+  if (!f->plain) bare(f, f->config->policies ? 0 : a.secrets, a.parameters);
   if (f->unless == 0) {
     spend(f);
     return GO_ON;

@@ -1,5 +1,5 @@
 // Package moduletest has what tests give the module to work with: a configuration
-// and the table of two servers.
+// and the table of three servers.
 package moduletest
 
 import (
@@ -11,13 +11,14 @@ import (
 // Static is the configuration of the filter.
 const Static = `{"path":"/mcp","bodyLimit":10000,"responseLimit":10000,"internalCluster":"internal","askTimeout":"5s"}`
 
-// Table is a routing table as the broker answers with it, of the servers a and b,
-// each with resources and with a tool that clients know as a_tool and b_tool.
+// Table is a routing table as the broker answers with it, of the servers a, b and c,
+// each with a tool that clients know as a_tool, b_tool and c_tool; a and b have
+// resources.
 func Table() []byte {
 	t := gatewayconfig.Table{Version: "1", Tools: map[string]gatewayconfig.Target{}}
-	for i, name := range []string{"a", "b"} {
+	for i, name := range []string{"a", "b", "c"} {
 		t.Servers = append(t.Servers, gatewayconfig.TableServer{
-			Name: name, Cluster: gatewayconfig.ServerClusters + name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: true,
+			Name: name, Cluster: gatewayconfig.ServerClusters + name, Authority: name, Path: "/mcp", Label: name, Listed: true, Resources: name != "c",
 		})
 		t.Tools[name+"_tool"] = gatewayconfig.Target{Server: i, Name: "tool"}
 	}

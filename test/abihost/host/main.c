@@ -15,7 +15,7 @@ static int streams_each;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static config* current;
 static atomic_int working;
-static atomic_long answers, continued, resets, questions, whole_answers;
+static atomic_long answers, continued, resets, questions, whole_answers, typed;
 
 static const char* const places[] = {"acquire", "request", "request_body", "route", "sessions", "sessions*2", "encode",
                                      "answer", "response", "response_body", "replayed", "event", "release",
@@ -147,8 +147,10 @@ static void answer_question(stream* s) {
 
 static void begin_response(stream* s) {
   static const char* const statuses[] = {"200", "200", "200", "404", "500", "400", "202"};
+  static const char* const types[] = {"application/json", "text/event-stream", "application/json; charset=utf-8",
+                                      "application/json;x=text/event-stream"};
   s->responding = true;
-  s->type = chance(s->seed, 2) ? "application/json" : "text/event-stream";
+  s->type = types[chance(s->seed, 4)];
   set(s, 1, ":status", statuses[chance(s->seed, 7)]);
   set(s, 1, "content-type", s->type);
   bool end = chance(s->seed, 10) == 0;
@@ -161,8 +163,9 @@ static void begin_response(stream* s) {
 
 static void more_response(stream* s) {
   char text[400];
-  int n = snprintf(text, sizeof text, "%s{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[{\"type\":\"resource_link\",\"uri\":\"test://x\"}]}}%s",
-                   s->type[0] == 't' ? "data: " : "", s->id, s->type[0] == 't' ? "\n\n" : "");
+  const char* content = s->id % 5 < 2 ? "" : "{\"type\":\"resource_link\",\"uri\":\"test://x\"}";  // nothing to be read in some
+  int n = snprintf(text, sizeof text, "%s{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[%s]}}%s",
+                   s->type[0] == 't' ? "data: " : "", s->id, content, s->type[0] == 't' ? "\n\n" : "");
   int left = n - s->sent, size = 1 + (left > 1 ? chance(s->seed, left) : 0);
   envoy_enum status;
   bool end;
@@ -230,10 +233,24 @@ static void local_reply(stream* s) {
   if (!s->gone) destroy(s);
 }
 
+static bool is(const str* s, const char* text) { return s->n == strlen(text) && memcmp(s->p, text, s->n) == 0; }
+
+// The value of a header; an empty one without it.
+static str value_of(const stream* s, int side, const char* key) {
+  for (size_t i = 0; i < s->headers[side]; i++)
+    if (is(&s->key[side][i], key)) return s->value[side][i];
+  return (str){NULL, 0};
+}
+
 static void close_stream(stream* s) {
   if (!s->gone) destroy(s);
   if (s->answered) atomic_fetch_add(&answers, 1);
   if (s->continued) atomic_fetch_add(&continued, 1);
+  str cluster = value_of(s, 0, "x-mcp-cluster"), type = value_of(s, 1, "content-type");
+  if (s->left && cluster.n > 0 && !is(&cluster, "mcp-broker")) {
+    atomic_fetch_add(&typed, 1);
+    REQUIRE(is(&type, s->type[0] == 't' ? "text/event-stream" : "application/json"));
+  }
   drop(s->config);
   for (int side = 0; side < 2; side++)
     for (size_t i = 0; i < s->headers[side]; i++) free(s->key[side][i].p), free(s->value[side][i].p);
@@ -259,7 +276,7 @@ static void step(stream* s) {
     close_stream(s);
   } else if (!s->responding && !s->ended) {
     more_body(s);
-  } else if (s->continued) {
+  } else if (s->continued && !s->responding) {
     begin_response(s);
   } else if (!s->path) {
     REQUIRE(!"a stream that waits for nothing");
@@ -349,8 +366,8 @@ int main(int argc, char** argv) {
   REQUIRE(atomic_load(&current->refs) == 1);
   drop(current);
   REQUIRE(atomic_load(&live_streams) == 0);
-  printf("streams=%d answered=%ld continued=%ld whole=%ld resets=%ld questions=%ld panics=%ld\n", WORKERS * streams_each,
-         answers, continued, whole_answers, resets, questions, panics);
+  printf("streams=%d answered=%ld continued=%ld whole=%ld typed=%ld resets=%ld questions=%ld panics=%ld\n", WORKERS * streams_each,
+         answers, continued, whole_answers, typed, resets, questions, panics);
   fflush(stdout);
   _Exit(0);  // the Go runtime in the module does not end
 }
