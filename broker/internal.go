@@ -133,10 +133,7 @@ func (b *Broker) tokenForFilter(w http.ResponseWriter, r *http.Request, v *view,
 		http.Error(w, "the server is at another address", http.StatusMisdirectedRequest)
 		return r, nil, token, false
 	}
-	by := &credential.Caller{Token: question.Token, Header: make(http.Header, len(question.Headers))}
-	for name, values := range question.Headers {
-		by.Header[http.CanonicalHeaderKey(name)] = values
-	}
+	by := &credential.Caller{Token: question.Token, Header: headersIn(question, "")}
 	named = r.WithContext(credential.With(r.Context(), by))
 	token, err := up.Token(named.Context(), question.Refused)
 	if err != nil {
@@ -145,6 +142,21 @@ func (b *Broker) tokenForFilter(w http.ResponseWriter, r *http.Request, v *view,
 		return named, nil, token, false
 	}
 	return named, up, token, true
+}
+
+// headersIn returns those headers of the client that a question has whose names begin
+// with prefix, which is in lower case.
+func headersIn(question gatewayconfig.ResolveRequest, prefix string) http.Header {
+	out := make(http.Header, len(question.Headers))
+	for name, values := range question.Headers {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		for _, value := range values {
+			out.Add(name, string(value))
+		}
+	}
+	return out
 }
 
 // resolveClient answers whether a client session exists.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,7 +46,7 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 	}
 	in, header := upstream.Session{Version: mcp.Revision20260728}, http.Header(nil)
 	if question.Bare {
-		header = mirroredIn(question.Headers)
+		header = headersIn(question, mcp.HeaderParamPrefix)
 	} else {
 		backend, ok := b.openForFilter(w, r, up, question)
 		if !ok {
@@ -78,17 +77,6 @@ func (b *Broker) replay(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(got.Body)))
 		_, _ = w.Write(got.Body)
 	}
-}
-
-// mirroredIn returns the headers of a question that mirror arguments.
-func mirroredIn(headers map[string][]string) http.Header {
-	out := http.Header{}
-	for name, values := range headers {
-		if strings.HasPrefix(name, mcp.HeaderParamPrefix) {
-			out[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-	return out
 }
 
 // callTimeout bounds a call of a server.

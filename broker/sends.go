@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -131,8 +132,8 @@ func (v *view) forwarded(server string, by *credential.Caller) string {
 		if len(own) == 0 {
 			return ""
 		}
-		text, _ := json.Marshal(own) // of strings, by sorted names
-		sum := sha256.Sum256(text)
+		// By sorted names, and each value quoted so that every byte counts.
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q", own))
 		return hex.EncodeToString(sum[:])
 	}
 	return ""

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -103,7 +104,7 @@ func TestEveryRequestCarriesItsToken(t *testing.T) {
 		}
 		id := g.request("POST", initializeRequest, of("ada")).header.Get("Mcp-Session-Id")
 		ada := of("ada", "Mcp-Session-Id", id)
-		question := fmt.Sprintf(`{"session":%q,"server":"one","principal":%q,"token":"ada","headers":{"x-tenant":["blue"]}}`, id, idOf(t, "ada"))
+		question := fmt.Sprintf(`{"session":%q,"server":"one","principal":%q,"token":"ada","headerBytes":{"x-tenant":["Ymx1ZQ=="]}}`, id, idOf(t, "ada"))
 		if r, status := g.resolve(question); status != 200 || r.Authorization != "Bearer for-ada-3" && r.Authorization != "Bearer for-ada-4" || r.AuthorizationTTLMillis != 300_000 {
 			t.Fatalf("resolve: %d %+v", status, r)
 		}
@@ -243,7 +244,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 			t.Errorf("replay: %d %s", got.status, got.body)
 		}
 		stateless := strings.Replace(declaring("7", "tools/call", `"name":"b"`, `{}`, ""), "\n", "", -1)
-		got = g.inside("POST", gatewayconfig.PathReplay, `{"session":"","server":"two","bare":true,"token":"ada","headers":{"mcp-param-city":["x"]}}`+"\n"+stateless, nil)
+		got = g.inside("POST", gatewayconfig.PathReplay, `{"session":"","server":"two","bare":true,"token":"ada","headerBytes":{"mcp-param-city":["eA=="]}}`+"\n"+stateless, nil)
 		if r := last(two, "tools/call"); got.status != 200 || r.Header.Get("Mcp-Name") != "b" || r.Header.Get("Mcp-Param-City") != "x" || r.Header.Get("Mcp-Session-Id") != "" ||
 			r.Header.Get(mcp.HeaderProtocolVersion) != "2026-07-28" {
 			t.Errorf("stateless replay: %d %s, sent %v", got.status, got.body, r.Header)
@@ -269,7 +270,8 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 	})
 }
 
-// Callers without sessions share one only if the server is sent the same of them.
+// Callers without sessions share one only if the server is sent the same of them, to
+// the byte: a value need not be UTF-8.
 func TestForwardedHeadersTellSessionsApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -279,7 +281,7 @@ func TestForwardedHeadersTellSessionsApart(t *testing.T) {
 		c.Servers[0].ForwardHeaders = []string{"x-tenant"}
 		g := newGateway(t, setup{config: c}, map[string]http.Handler{"one": one})
 		synctest.Wait()
-		for _, h := range []map[string]string{{}, {"X-Tenant": "red"}, {"X-Tenant": "blue"}, {"X-Tenant": "red", "X-Other": "x"}} {
+		for _, h := range []map[string]string{{}, {"X-Tenant": "red"}, {"X-Tenant": "blue"}, {"X-Tenant": "red", "X-Other": "x"}, {"X-Tenant": "bl\xe5"}, {"X-Tenant": "bl\xe4"}, {"X-Tenant": "bl\ufffd"}} {
 			if got := g.call("a", `{}`, "", "", h); got.status != 200 || strings.Contains(got.body, "error") {
 				t.Fatalf("%d %s", got.status, got.body)
 			}
@@ -287,8 +289,16 @@ func TestForwardedHeadersTellSessionsApart(t *testing.T) {
 				t.Errorf("sent %v", r.Header)
 			}
 		}
-		if n := g.broker.Status().Servers[0].Pooled; n != 3 {
+		if n := g.broker.Status().Servers[0].Pooled; n != 6 {
 			t.Errorf("%d sessions, want one for each tenant", n)
+		}
+		id := g.request("POST", initializeRequest, nil).header.Get("Mcp-Session-Id")
+		question := fmt.Sprintf(`{"session":%q,"server":"one","headerBytes":{"x-tenant":[%q]}}`, id, base64.StdEncoding.EncodeToString([]byte("bl\xe5")))
+		if r, status := g.resolve(question); status != 200 {
+			t.Fatalf("resolve: %d %+v", status, r)
+		}
+		if r := last(one.Server, "initialize"); r.Header.Get("X-Tenant") != "bl\xe5" {
+			t.Errorf("for the filter: sent %q", r.Header)
 		}
 	})
 }

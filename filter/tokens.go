@@ -2,6 +2,7 @@ package filter
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"sync"
 
 	"mcp-gateway/internal/fault"
@@ -183,8 +184,8 @@ type keptHeader struct {
 }
 
 // appendHeaders appends the member of a ResolveRequest with the headers of the
-// client that go on to the server: those that it forwards, and what mirrors
-// arguments.
+// client that go on to the server, byte for byte: those that it forwards, and what
+// mirrors arguments.
 func (s *Stream) appendHeaders(b []byte) []byte {
 	began := false
 	for i, h := range s.kept {
@@ -192,7 +193,7 @@ func (s *Stream) appendHeaders(b []byte) []byte {
 			continue
 		}
 		if !began {
-			b = append(b, `,"headers":{`...)
+			b = append(b, `,"headerBytes":{`...)
 		} else {
 			b = append(b, ',')
 		}
@@ -205,7 +206,9 @@ func (s *Stream) appendHeaders(b []byte) []byte {
 			if j > 0 {
 				b = append(b, ',')
 			}
-			b = jsonrpc.AppendQuote(b, s.keptText[other.start:other.end])
+			b = append(b, '"')
+			b = base64.StdEncoding.AppendEncode(b, s.keptText[other.start:other.end])
+			b = append(b, '"')
 		}
 		b = append(b, ']')
 	}

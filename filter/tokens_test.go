@@ -58,9 +58,9 @@ func TestTokens(t *testing.T) {
 	for _, of := range []gatewayconfig.TokenOf{gatewayconfig.TokenGateway, gatewayconfig.TokenCaller} {
 		g := newGateway(t)
 		putTable(t, g, tokenTable(of))
-		s, d := as(g, "ann", call("weather_get_weather"), "x-tenant", "blue", "x-custom", "x")
+		s, d := as(g, "ann", call("weather_get_weather"), "x-tenant", "bl\xe5", "x-custom", "x")
 		q := asked(t, d)
-		if !q.Bare || q.Server != "weather" || (q.Token == "ann") != (of == gatewayconfig.TokenCaller) || len(q.Headers) != 1 || q.Headers["x-tenant"][0] != "blue" {
+		if !q.Bare || q.Server != "weather" || (q.Token == "ann") != (of == gatewayconfig.TokenCaller) || len(q.Headers) != 1 || string(q.Headers["x-tenant"][0]) != "bl\xe5" {
 			t.Errorf("%s: asked %+v", of, q)
 		}
 		d = s.Answer(200, given(t, gatewayconfig.ResolveResponse{Authorization: "Bearer t1", AuthorizationTTLMillis: 1000}), second)
@@ -109,7 +109,7 @@ func TestTokenWithSession(t *testing.T) {
 	g := newGateway(t)
 	putTable(t, g, tokenTable(gatewayconfig.TokenCaller))
 	s, d := as(g, "ann", call("weather_get_weather"), "mcp-session-id", "s2", "x-tenant", "blue")
-	if q := asked(t, d); q.Bare || q.Session != "s2" || q.Token != "ann" || q.Headers["x-tenant"][0] != "blue" {
+	if q := asked(t, d); q.Bare || q.Session != "s2" || q.Token != "ann" || string(q.Headers["x-tenant"][0]) != "blue" {
 		t.Errorf("asked %+v", q)
 	}
 	d = s.Answer(200, given(t, gatewayconfig.ResolveResponse{
@@ -220,7 +220,7 @@ func TestTokensOfStatelessCalls(t *testing.T) {
 	putTable(t, g, table)
 	headers := statelessHeaders("tools/call", "now_add", "mcp-param-city", "x", "mcp-param-city", "x")
 	s, d := as(g, "ann", stateless("tools/call", `"name":"now_add"`), headers...)
-	if q := asked(t, d); !q.Bare || q.Token != "ann" || q.Headers["mcp-param-city"][0] != "x" {
+	if q := asked(t, d); !q.Bare || q.Token != "ann" || string(q.Headers["mcp-param-city"][0]) != "x" {
 		t.Errorf("asked %+v", q)
 	}
 	d = s.Answer(200, given(t, gatewayconfig.ResolveResponse{Authorization: "Bearer t1", AuthorizationTTLMillis: 9000}), second)
@@ -228,7 +228,7 @@ func TestTokensOfStatelessCalls(t *testing.T) {
 		t.Fatalf("%v", got)
 	}
 	d = s.ResponseHeaders(headersOf("401", "text/plain"), false)
-	if q := asked(t, d); !q.Bare || q.Refused != "Bearer t1" || q.Token != "ann" || d.Question.Path != gatewayconfig.PathReplay || q.Headers["mcp-param-city"][0] != "x" {
+	if q := asked(t, d); !q.Bare || q.Refused != "Bearer t1" || q.Token != "ann" || d.Question.Path != gatewayconfig.PathReplay || string(q.Headers["mcp-param-city"][0]) != "x" {
 		t.Errorf("asked %s %+v", d.Question.Path, q)
 	}
 	d = s.Replayed(headersOf("200", "text/event-stream"), []byte("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"))

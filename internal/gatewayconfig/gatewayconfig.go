@@ -276,8 +276,9 @@ type ResolveRequest struct {
 	// exchange for it. Refused is what the server has answered 401 to. Secrets.
 	Token   string `json:"token,omitempty"`
 	Refused string `json:"refused,omitempty"`
-	// Headers are those of the client that go on to the server, in lower case.
-	Headers map[string][]string `json:"headers,omitempty"`
+	// Headers are those of the client that go on to the server, in lower case. Their
+	// values are bytes: not all are UTF-8 (RFC 9110 section 5.5), and JSON text is.
+	Headers map[string][][]byte `json:"headerBytes,omitempty"`
 }
 
 // ResolveResponse answers with HTTP 200. Other statuses: 404 no such client

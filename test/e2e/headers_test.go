@@ -62,6 +62,40 @@ func serversSessionsStay(t *testing.T, filters string, cookies []string) {
 	}
 }
 
+// Headers that go on to a server do so byte for byte, from Envoy and from the broker,
+// and callers who differ in a byte that is no UTF-8 share no session.
+func TestForwardedHeadersAreBytes(t *testing.T) {
+	t.Parallel()
+	a := mcpserver.Start(t, one("a"))
+	g := harness.Run(t, harness.Config{Servers: []harness.Server{
+		behind(a, "a", "forwardHeaders: [X-Tenant]"), behind(mcpserver.Start(t, one("b")), "b"),
+	}})
+	sessions := make(map[string]string)
+	wantTenant := func(tenant string) {
+		t.Helper()
+		for _, method := range []string{"initialize", "tools/call"} {
+			if got := a.Last(method).Header.Get("X-Tenant"); got != tenant {
+				t.Errorf("%s of tenant %q is %q's", method, tenant, got)
+			}
+		}
+		id := a.Last("tools/call").Header.Get(harness.HeaderSession)
+		if other, shared := sessions[id]; shared || id == "" {
+			t.Errorf("tenant %q has session %q, as %q", tenant, id, other)
+		}
+		sessions[id] = tenant
+	}
+	for _, tenant := range []string{"ten\xe9", "ten\xe8", "ten\ufffd"} {
+		c := harness.NewClient(t, g.URL).With("X-Tenant: " + tenant)
+		if r := modernCall(c, "a_tool"); !ok(r) {
+			t.Fatalf("without a session, tenant %q: %s", tenant, r)
+		}
+		wantTenant(tenant)
+		c.Initialize()
+		wantTool(t, c, "a_tool", "a", "tool")
+		wantTenant(tenant)
+	}
+}
+
 func TestCredentialsStayOnTheirSide(t *testing.T) {
 	t.Parallel()
 	a, b := mcpserver.Start(t, one("a")), mcpserver.Start(t, one("b"))
