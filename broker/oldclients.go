@@ -37,15 +37,19 @@ func (b *Broker) endHere(ctx context.Context, id string) {
 
 // oldClient answers a request of an HTTP+SSE client; false if it is none.
 func (b *Broker) oldClient(c *call) bool {
-	of := ""
-	if c.who != nil {
-		of = c.who.ID()
-	}
 	return b.oldClients.Serve(c.w, c.r, legacy.Config{
-		Principal: of,
+		Principal: c.proven(),
 		Endpoint:  c.view.config.Endpoint, SSEPath: c.view.config.SSEPath,
 		BodyLimit: c.view.limits.Body, MaxStreams: c.view.limits.SSEClients,
 	})
+}
+
+// proven is who the client is where that has to be proved, else empty.
+func (c *call) proven() string {
+	if c.who == nil {
+		return ""
+	}
+	return c.who.ID()
 }
 
 // batch answers a batch. Its messages go through the endpoint that it was sent
@@ -62,5 +66,7 @@ func (b *Broker) batch(c *call) {
 		return
 	}
 	endpoint.Path, endpoint.RawPath, endpoint.RawQuery = c.r.URL.Path, c.r.URL.RawPath, ""
-	b.oldClients.Batch(c.w, c.r, legacy.Config{Endpoint: endpoint.String(), BodyLimit: c.view.limits.Body}, c.body)
+	b.oldClients.Batch(c.w, c.r, legacy.Config{
+		Principal: c.proven(), Endpoint: endpoint.String(), BodyLimit: c.view.limits.Body,
+	}, c.body)
 }

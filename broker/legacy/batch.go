@@ -1,7 +1,9 @@
 package legacy
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -11,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/rescue"
-	"mcp-gateway/broker/wire"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/sse"
@@ -25,6 +26,9 @@ const (
 	// stream: nothing on the way takes it for dead, nor is it held in memory.
 	batchPatience = 10 * time.Second
 	batchHeld     = 4 << 20
+	// batchSize is what a batch takes up at least of the room for what clients have
+	// sent, which so also bounds how many there are.
+	batchSize = 64 << 10
 )
 
 // Batch answers a batch of a session of 2025-03-26 (basic/index, Batching, and
@@ -37,10 +41,21 @@ func (c *Clients) Batch(w http.ResponseWriter, r *http.Request, cfg Config, body
 		fail(w, http.StatusBadRequest, mcp.CodeInvalidRequest, nil, err.Error())
 		return
 	}
+	size := min(max(int64(len(body)), batchSize), c.held.share)
+	if !c.held.take(cfg.Principal, size) {
+		failLater(w, nil, "too many messages wait for their answer")
+		return
+	}
+	defer c.held.give(cfg.Principal, size)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.opts.Life, cancel)()
-	b := &batch{log: c.opts.Log, w: w, control: http.NewResponseController(w), leave: cancel}
+	l := c.loop(cfg, rand.Text())
+	b := &batch{
+		log: c.opts.Log, turn: make(chan struct{}, 1), w: w, control: http.NewResponseController(w), leave: cancel,
+		room: &c.in.kept, name: l.name,
+	}
+	defer b.drop()
 	for i := range parts {
 		if parts[i].answered() {
 			parts[i].place = len(b.answers)
@@ -51,12 +66,11 @@ func (c *Clients) Batch(w http.ResponseWriter, r *http.Request, cfg Config, body
 		host: r.Host, header: forwarded(r.Header),
 		session: r.Header.Get(mcp.HeaderSession), version: mcp.Revision20250326,
 	}
-	l := &loop{http: c.http, url: cfg.Endpoint}
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	go func() {
 		defer close(done)
-		b.run(ctx, l, from, parts, &running)
+		b.run(ctx, &l, from, parts, &running)
 	}()
 	complete := b.wait(ctx, done)
 	cancel() // streams that stay open behind their answer
@@ -114,15 +128,23 @@ func split(body []byte) ([]part, error) {
 // batch is the answer to one batch in the making.
 type batch struct {
 	log     *zap.Logger
-	mu      sync.Mutex
+	turn    chan struct{} // holds one value while somebody has the lock
 	w       http.ResponseWriter
 	control *http.ResponseController
 	leave   context.CancelFunc
 	stream  bool     // the answer has begun as a stream
 	ended   bool     // and nothing is to follow
 	answers [][]byte // by place; nil is still to come
-	held    int      // bytes of answers
+	held    int64    // bytes of answers, of room
+	room    *room
+	name    string // of who takes it up
 }
+
+// lock guards what follows turn in batch. It is no Mutex because who has it may
+// wait long, for the client.
+func (b *batch) lock() { b.turn <- struct{}{} }
+
+func (b *batch) unlock() { <-b.turn }
 
 // run sends all parts, some at a time, and returns when each has its answer.
 func (b *batch) run(ctx context.Context, l *loop, from sender, parts []part, running *sync.WaitGroup) {
@@ -159,30 +181,42 @@ func (b *batch) run(ctx context.Context, l *loop, from sender, parts []part, run
 
 // take puts a message of a part's answer where it belongs.
 func (b *batch) take(p *part, text []byte, final bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock()
+	defer b.unlock()
 	if b.ended {
 		return
 	}
-	if final {
-		if !b.stream && jsonrpc.Valid(text) != nil {
-			text = failure(p.id, "the answer is no JSON") // the others must stay readable
-		}
-		b.answers[p.place] = text
-		b.held += len(text)
+	if final && !b.stream && jsonrpc.Valid(text) != nil {
+		text = failure(p.id, "the answer is no JSON") // the others must stay readable
 	}
-	if !b.stream && (!final || b.held > batchHeld) {
+	if !b.stream && !(final && b.keep(p, text)) {
 		b.begin()
-		if final {
-			return // went with the others
-		}
 	}
 	if b.stream {
 		b.event(text)
 	}
 }
 
-// begin makes the answer a stream, with what has come so far. Called under mu.
+// keep holds an answer until the others are there; false if there is no room.
+// Called under the lock.
+func (b *batch) keep(p *part, text []byte) bool {
+	size := int64(len(text))
+	if b.held+size > batchHeld || !b.room.take(b.name, size) {
+		return false
+	}
+	b.held += size
+	b.answers[p.place] = bytes.Clone(text)
+	return true
+}
+
+// drop forgets the answers that are held. Called under the lock, or when all is over.
+func (b *batch) drop() {
+	b.room.give(b.name, b.held)
+	b.held = 0
+	clear(b.answers)
+}
+
+// begin makes the answer a stream, with what has come so far. Called under the lock.
 func (b *batch) begin() {
 	b.stream = true
 	beginStream(b.w)
@@ -191,17 +225,18 @@ func (b *batch) begin() {
 			b.event(text)
 		}
 	}
+	b.drop()
 }
 
 // event writes a message. A client that takes nothing ends the batch. Called
-// under mu.
+// under the lock.
 func (b *batch) event(text []byte) {
-	b.write(sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: text, HasData: true}))
+	b.write(func() error { return sse.WriteMessage(b.w, text) })
 }
 
-func (b *batch) write(text []byte) {
+func (b *batch) write(to func() error) {
 	_ = b.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := b.w.Write(text); err != nil || b.control.Flush() != nil {
+	if to() != nil || b.control.Flush() != nil {
 		b.leave()
 	}
 }
@@ -217,12 +252,12 @@ func (b *batch) wait(ctx context.Context, done <-chan struct{}) bool {
 		case <-ctx.Done():
 			return false
 		case <-patience.C:
-			b.mu.Lock()
+			b.lock()
 			if !b.stream {
 				b.begin()
 			}
-			b.write(keepAlive)
-			b.mu.Unlock()
+			b.write(func() error { _, err := b.w.Write(keepAlive); return err })
+			b.unlock()
 			patience.Reset(keepAliveEvery)
 		case <-done:
 			if ctx.Err() != nil {
@@ -236,8 +271,8 @@ func (b *batch) wait(ctx context.Context, done <-chan struct{}) bool {
 
 // finish ends the answer.
 func (b *batch) finish() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock()
+	defer b.unlock()
 	b.ended = true
 	if b.stream {
 		return
@@ -250,14 +285,20 @@ func (b *batch) finish() {
 	for _, text := range b.answers {
 		size += len(text)
 	}
-	body := append(make([]byte, 0, size), '[')
-	for i, text := range b.answers {
-		if i > 0 {
-			body = append(body, ',')
+	header := b.w.Header()
+	header.Set("Content-Type", typeJSON)
+	header.Set("Content-Length", strconv.Itoa(size))
+	b.write(func() error {
+		before := []byte{'['}
+		for _, text := range b.answers {
+			for _, piece := range [][]byte{before, text} {
+				if _, err := b.w.Write(piece); err != nil {
+					return err
+				}
+			}
+			before[0] = ','
 		}
-		body = append(body, text...)
-	}
-	body = append(body, ']')
-	_ = b.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_ = wire.JSON(b.w, http.StatusOK, body)
+		_, err := b.w.Write([]byte{']'})
+		return err
+	})
 }

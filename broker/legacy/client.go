@@ -12,7 +12,6 @@ import (
 	"mcp-gateway/broker/rescue"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
-	"mcp-gateway/internal/sse"
 )
 
 // client is one HTTP+SSE client, as long as its stream is open.
@@ -26,7 +25,7 @@ type client struct {
 	idle  *time.Timer     // leaves; stopped by initialize
 	ctx   context.Context // of its stream
 	leave context.CancelFunc
-	out   chan []byte   // events for its stream
+	out   chan event    // for its stream
 	queue chan *message // has room for maxWaiting
 	work  sync.WaitGroup
 
@@ -57,7 +56,7 @@ func (c *client) accept(m *message) bool {
 	if c.ctx.Err() != nil || c.waiting == maxWaiting || c.waiting > 0 && c.size+size > c.limit {
 		return false
 	}
-	if m.counted = c.held.take(size); !m.counted && c.waiting > 0 {
+	if m.counted = c.held.take(c.owner, size); !m.counted && c.waiting > 0 {
 		return false
 	}
 	c.waiting++
@@ -93,31 +92,8 @@ func (c *client) free(m *message) {
 	c.waiting--
 	c.size -= size
 	if m.counted {
-		c.held.give(size)
+		c.held.give(c.owner, size)
 	}
-}
-
-// room is what clients may take up together, in bytes.
-type room struct {
-	mu   sync.Mutex
-	free int64
-}
-
-// take reports whether there was room for n bytes, which are then taken.
-func (r *room) take(n int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n > r.free {
-		return false
-	}
-	r.free -= n
-	return true
-}
-
-func (r *room) give(n int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.free += n
 }
 
 // sender is on whose behalf a message goes on: its own headers, and the session.
@@ -129,11 +105,19 @@ func (c *client) sender(m *message) sender {
 	return from
 }
 
-// emit puts a message on the client's stream.
+// event is a message for the client's stream.
+type event struct {
+	text []byte
+	done chan struct{} // closed when it is written, or cannot be
+}
+
+// emit puts a message on the client's stream, and returns when it is not needed
+// any more.
 func (c *client) emit(text []byte) {
-	event := sse.AppendEvent(make([]byte, 0, len(text)+32), sse.Event{Name: []byte("message"), Data: text, HasData: true})
+	e := event{text, make(chan struct{})}
 	select {
-	case c.out <- event:
+	case c.out <- e:
+		<-e.done
 	case <-c.ctx.Done():
 	}
 }

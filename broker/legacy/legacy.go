@@ -31,10 +31,9 @@ const (
 	maxWaiting    = 128
 	waitingBodies = 4
 	// maxHeld bounds the bytes of what all clients have sent and got no answer to,
-	// one message of each apart: nobody's keep others from being served.
+	// batches with it, one message of each HTTP+SSE client apart: nobody's keep
+	// others from being served.
 	maxHeld = 64 << 20
-	// maxAnswer is the largest answer, or event of one, in bytes.
-	maxAnswer = 32 << 20
 
 	// keepAliveEvery is the time between comments on a stream, well below the
 	// idle timeouts of proxies.
@@ -71,7 +70,8 @@ type Config struct {
 	// BodyLimit is the largest message in bytes.
 	BodyLimit int64
 	// Principal is who sends the request, an opaque text; empty for anybody. Nobody
-	// else than who has opened a stream posts to it.
+	// else than who has opened a stream posts to it, and of what all share each has
+	// a part at most.
 	Principal string
 	// MaxStreams bounds the HTTP+SSE streams that are open at one time. Each also
 	// holds a stream of the gateway's own, which comes back to this process.
@@ -83,6 +83,7 @@ type Clients struct {
 	opts Options
 	http *http.Client
 	held room
+	in   *rooms
 
 	mu   sync.Mutex
 	open map[string]*client
@@ -107,7 +108,8 @@ func New(o Options) *Clients {
 			Transport:     o.Transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		held: room{free: maxHeld},
+		held: newRoom(maxHeld),
+		in:   newRooms(),
 		open: make(map[string]*client),
 	}
 }

@@ -49,6 +49,8 @@ func newGateway(t testing.TB, endpoint *rawserver.Server) *gateway {
 	g.clients = clients
 	cfg := Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit, MaxStreams: 2}
 	transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cfg := cfg
+		cfg.Principal = r.Header.Get("X-Principal")
 		switch {
 		case clients.Serve(w, r, cfg):
 		case r.Method == http.MethodPost:

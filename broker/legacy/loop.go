@@ -2,8 +2,10 @@ package legacy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,6 +35,13 @@ const (
 type loop struct {
 	http *http.Client
 	url  string
+	in   *rooms
+	name string // of whose answers take up room
+}
+
+// loop returns the way for a principal, or without one for a client of that id.
+func (c *Clients) loop(cfg Config, id string) loop {
+	return loop{http: c.http, url: cfg.Endpoint, in: c.in, name: cmp.Or(cfg.Principal, id)}
 }
 
 // sender is on whose behalf a request is made.
@@ -106,16 +115,16 @@ func (l *loop) do(ctx context.Context, method string, from sender, body []byte, 
 	return l.http.Do(req)
 }
 
-// send posts a message and hands what is answered to take, message by message;
-// final marks the answer to a request, which comes once, whatever happens, unless
-// ctx ends. written, if there is one, is called when the message is on its way.
-// send returns the status of the answer, 0 if there was none.
+// send posts a message and hands what is answered to take, message by message,
+// which must not keep it; final marks the answer to a request, which comes once,
+// whatever happens, unless ctx ends. written, if there is one, is called when the
+// message is on its way. send returns the status of the answer, 0 if there was none.
 func (l *loop) send(ctx context.Context, from sender, q question, written func(), take func(text []byte, final bool, head http.Header)) int {
-	ctx, cancel := context.WithCancel(ctx)
+	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	outgoing := ctx
+	outgoing := reading
 	if written != nil {
-		outgoing = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { written() }})
+		outgoing = httptrace.WithClientTrace(reading, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { written() }})
 	}
 	resp, err := l.do(outgoing, http.MethodPost, from, q.text, "")
 	if err != nil {
@@ -129,9 +138,11 @@ func (l *loop) send(ctx context.Context, from sender, q question, written func()
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 		return resp.StatusCode
 	}
+	h := &hold{in: l.in, name: l.name, cut: cancel}
+	defer h.release()
 	if resp.StatusCode == http.StatusOK && mcp.MediaType(resp.Header.Get("Content-Type"), typeStream) {
 		answered := false
-		l.events(ctx, from, resp, func(text []byte) bool {
+		l.events(reading, from, resp, h, func(text []byte) bool {
 			response, own := answers(text, q.id)
 			if response && (answered || !own) {
 				return answered // nobody has asked for it here
@@ -148,14 +159,14 @@ func (l *loop) send(ctx context.Context, from sender, q question, written func()
 		}
 		return resp.StatusCode
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	text, err := h.read(reading, resp)
 	switch {
 	case ctx.Err() != nil:
 		return resp.StatusCode
+	case errors.Is(err, errTooLarge):
+		text = failure(q.id, err.Error())
 	case err != nil:
 		text = failure(q.id, "the answer was lost on its way")
-	case len(text) > maxAnswer:
-		text = failure(q.id, "the answer is too large")
 	case resp.StatusCode != http.StatusOK || len(bytes.TrimSpace(text)) == 0:
 		text = refusal(q.id, resp.StatusCode, text)
 	default:
@@ -215,7 +226,7 @@ func failure(id []byte, message string) []byte {
 // events reads the stream of an answer. If it ends before take says that all has
 // come, and its server has named events, it is taken up where it broke off
 // (2025-11-25, basic/transports, Resumability and Redelivery).
-func (l *loop) events(ctx context.Context, from sender, resp *http.Response, take func(text []byte) bool) {
+func (l *loop) events(ctx context.Context, from sender, resp *http.Response, h *hold, take func(text []byte) bool) {
 	at, done, attempt := position{}, false, 0
 	patience := backoff.Backoff{Min: resumeMin, Max: resumeMax}
 	read := func(text []byte) {
@@ -223,7 +234,7 @@ func (l *loop) events(ctx context.Context, from sender, resp *http.Response, tak
 		patience.Reset()
 		done = take(text)
 	}
-	at.read(resp.Body, read)
+	at.read(ctx, resp.Body, h, read)
 	for !done && at.lastID != "" && attempt < maxResumes {
 		attempt++
 		if backoff.Sleep(ctx, max(at.pause(), patience.Next())) != nil || l.listen(ctx, from, &at, read) != http.StatusOK {
@@ -235,6 +246,8 @@ func (l *loop) events(ctx context.Context, from sender, resp *http.Response, tak
 // listen reads the stream that GET opens, from where at stands to its end. It
 // returns the status of the answer, 0 if there was no stream.
 func (l *loop) listen(ctx context.Context, from sender, at *position, take func(text []byte)) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	resp, err := l.do(ctx, http.MethodGet, from, nil, at.lastID)
 	if err != nil {
 		return 0
@@ -246,7 +259,7 @@ func (l *loop) listen(ctx context.Context, from sender, at *position, take func(
 	case !mcp.MediaType(resp.Header.Get("Content-Type"), typeStream):
 		return 0
 	}
-	at.read(resp.Body, take)
+	at.read(ctx, resp.Body, &hold{in: l.in, name: l.name, cut: cancel}, take)
 	return http.StatusOK
 }
 

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"context"
 	"io"
 	"strconv"
 	"time"
@@ -23,12 +24,16 @@ type position struct {
 }
 
 // read reads a stream to its end, or to its first fault, and hands each message
-// in it to take, which may keep it.
-func (p *position) read(body io.Reader, take func(text []byte)) {
+// in it to take, which must not keep it. h holds what is read.
+func (p *position) read(ctx context.Context, body io.Reader, h *hold, take func(text []byte)) {
+	defer h.release()
 	parser := sse.Parser{Limit: maxAnswer}
-	chunk := make([]byte, 8<<10)
+	chunk := make([]byte, handful)
 	for {
 		n, err := body.Read(chunk)
+		if !h.cover(ctx, int64(parser.Held()+n), maxAnswer+int64(len(chunk))) {
+			return
+		}
 		fault := parser.Feed(chunk[:n], func(e sse.Event) error {
 			if e.HasID {
 				p.lastID = string(e.ID)
@@ -38,10 +43,17 @@ func (p *position) read(body io.Reader, take func(text []byte)) {
 			}
 			// A stream may begin with an event that has nothing but its id.
 			if e.HasData && len(e.Data) > 0 && (len(e.Name) == 0 || string(e.Name) == "message") {
-				take(append([]byte(nil), e.Data...))
+				h.keep(len(e.Data))
+				take(e.Data)
+			}
+			if !e.HasComment {
+				h.release()
 			}
 			return nil
 		})
+		if parser.Held() == 0 {
+			h.release() // comments
+		}
 		if err != nil || fault != nil {
 			return
 		}

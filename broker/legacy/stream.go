@@ -32,16 +32,17 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 	ctx, leave := context.WithCancel(r.Context())
 	defer leave()
 	defer context.AfterFunc(c.opts.Life, leave)()
+	id := rand.Text() // 26 characters, 128 bits at least
 	cl := &client{
-		id:    rand.Text(), // 26 characters, 128 bits at least
+		id:    id,
 		owner: cfg.Principal,
 		log:   c.opts.Log,
-		loop:  loop{http: c.http, url: cfg.Endpoint},
+		loop:  c.loop(cfg, id),
 		limit: waitingBodies * cfg.BodyLimit,
 		held:  &c.held,
 		ctx:   ctx,
 		leave: leave,
-		out:   make(chan []byte),
+		out:   make(chan event),
 		queue: make(chan *message, maxWaiting),
 		from:  sender{host: r.Host, header: forwarded(r.Header)},
 	}
@@ -68,22 +69,25 @@ func (c *Clients) stream(w http.ResponseWriter, r *http.Request, cfg Config) {
 // write writes the client's stream until it ends.
 func (c *client) write(w http.ResponseWriter, endpoint string) {
 	control := http.NewResponseController(w)
-	write := func(text []byte) bool {
+	write := func(to func(io.Writer) error) bool {
 		// A writer without deadlines relies on its connection's.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, err := w.Write(text)
-		return err == nil && control.Flush() == nil
+		return to(w) == nil && control.Flush() == nil
 	}
-	keepAlive := sse.AppendEvent(nil, sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
+	text := func(e sse.Event) func(io.Writer) error {
+		return func(w io.Writer) error { _, err := w.Write(sse.AppendEvent(nil, e)); return err }
+	}
+	keepAlive := text(sse.Event{Comment: []byte(" keep-alive"), HasComment: true})
 	tick := time.NewTicker(keepAliveEvery)
 	defer tick.Stop()
-	alive := write(sse.AppendEvent(nil, sse.Event{Name: []byte("endpoint"), Data: []byte(endpoint), HasData: true}))
+	alive := write(text(sse.Event{Name: []byte("endpoint"), Data: []byte(endpoint), HasData: true}))
 	for alive {
 		select {
 		case <-c.ctx.Done():
 			return
-		case event := <-c.out:
-			alive = write(event)
+		case e := <-c.out:
+			alive = write(func(w io.Writer) error { return sse.WriteMessage(w, e.text) })
+			close(e.done)
 		case <-tick.C:
 			alive = write(keepAlive)
 		}

@@ -347,15 +347,7 @@ func TestClientThatDoesNotReadIsLeft(t *testing.T) {
 		end := endpoint()
 		end.Results["large"] = `"` + strings.Repeat("x", 1<<20) + `"`
 		g := newGateway(t, end)
-		resp, err := g.http.Do(g.request(t.Context(), "GET", "/mcp/sse", "", nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		text := make([]byte, 200)
-		n, _ := resp.Body.Read(text)
-		_, place, _ := strings.Cut(string(text[:n]), "data: ")
-		slow := &stream{gateway: g, place: strings.TrimSpace(place)}
+		slow := g.unread()
 		slow.tell(initializeAt("2024-11-05"))
 		slow.tell(`{"jsonrpc":"2.0","id":1,"method":"large"}`)
 		time.Sleep(writeTimeout + time.Second)

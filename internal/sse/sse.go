@@ -213,6 +213,11 @@ func (p *Parser) size() int {
 	if p.field == fieldComment {
 		return len(p.value)
 	}
+	return p.Held()
+}
+
+// Held returns how many bytes are kept of what has begun and is not complete.
+func (p *Parser) Held() int {
 	return len(p.event) + len(p.data) + len(p.id) + len(p.retry) + len(p.value)
 }
 

@@ -374,3 +374,16 @@ func BenchmarkParser(b *testing.B) {
 		})
 	}
 }
+
+// WriteMessage writes what AppendEvent returns.
+func TestWriteMessage(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"", "{}", "{\n}", "\n", "\r", "\r\n", "\n\r", "\r\r\n\n", "a\r\nb\rc\nd", "a\r", "a\n", "a\r\n", "\r\na\n\n\rb\r\r"} {
+		var got bytes.Buffer
+		err := sse.WriteMessage(&got, []byte(data))
+		want := sse.AppendEvent(nil, sse.Event{Name: []byte("message"), Data: []byte(data), HasData: true})
+		if err != nil || got.String() != string(want) {
+			t.Errorf("%q: %q, want %q (%v)", data, got.String(), want, err)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package sse
 
-import "bytes"
+import (
+	"bytes"
+	"io"
+)
 
 // AppendEvent appends e as a client reads it: LF as line end, one data field
 // for each line of Data, a blank line at the end, also behind a comment. The
@@ -63,4 +66,32 @@ func appendLines(dst []byte, field string, text []byte) []byte {
 		}
 		text = text[i+1:]
 	}
+}
+
+// WriteMessage writes what AppendEvent makes of an event "message" with that data,
+// which is not copied for it.
+func WriteMessage(w io.Writer, data []byte) error {
+	if _, err := io.WriteString(w, "event: message\n"); err != nil {
+		return err
+	}
+	cr, lf := -1, -1
+	for start, end := 0, -1; end < len(data); start = end + 1 {
+		if end >= 0 && end == cr && start < len(data) && data[start] == '\n' {
+			start++
+		}
+		if cr < start {
+			cr = next(data, start, '\r')
+		}
+		if lf < start {
+			lf = next(data, start, '\n')
+		}
+		end = min(cr, lf)
+		for _, piece := range [][]byte{[]byte("data: "), data[start:end], []byte("\n")} {
+			if _, err := w.Write(piece); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }
