@@ -120,3 +120,25 @@ func TestWaitingBytesOfAllClientsAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// One principal's streams leave room for those of others.
+func TestOnePrincipalHasAShareOfTheStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, endpoint())
+		g.cfg.MaxStreams = 20
+		for range 5 {
+			g.open("X-Principal: hog")
+		}
+		if r := g.do("GET", "/mcp/sse", "", "X-Principal: hog"); r.status != 503 || r.header.Get("Retry-After") == "" {
+			t.Errorf("one too many: %d %s", r.status, r.body)
+		}
+		g.open("X-Principal: other")
+		for range 14 { // who cannot be told apart have what is left
+			g.open()
+		}
+		if r := g.do("GET", "/mcp/sse", "", "X-Principal: other"); r.status != 503 {
+			t.Errorf("one too many of all: %d %s", r.status, r.body)
+		}
+	})
+}

@@ -73,8 +73,9 @@ type Config struct {
 	// else than who has opened a stream posts to it, and of what all share each has
 	// a part at most.
 	Principal string
-	// MaxStreams bounds the HTTP+SSE streams that are open at one time. Each also
-	// holds a stream of the gateway's own, which comes back to this process.
+	// MaxStreams bounds the HTTP+SSE streams that are open at one time, of which a
+	// principal has a share. Each also holds a stream of the gateway's own, which
+	// comes back to this process.
 	MaxStreams int
 }
 
@@ -138,11 +139,17 @@ func (c *Clients) find(id string) *client {
 }
 
 // add takes in a client whose stream is to be opened; false if there are too
-// many.
+// many, in all or of its principal.
 func (c *Clients) add(cl *client, most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.open) >= most {
+	own := 0
+	for _, other := range c.open {
+		if other.owner == cl.owner {
+			own++
+		}
+	}
+	if len(c.open) >= most || cl.owner != "" && own >= gatewayconfig.Share(most) {
 		return false
 	}
 	c.open[cl.id] = cl

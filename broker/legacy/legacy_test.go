@@ -23,6 +23,7 @@ type gateway struct {
 	t        testing.TB
 	endpoint *rawserver.Server
 	clients  *Clients
+	cfg      Config // of requests, but for the principal
 	http     *http.Client
 	stop     context.CancelFunc // ends the life
 	down     func()             // takes the endpoint away
@@ -47,9 +48,9 @@ func newGateway(t testing.TB, endpoint *rawserver.Server) *gateway {
 		},
 	})
 	g.clients = clients
-	cfg := Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit, MaxStreams: 2}
+	g.cfg = Config{Endpoint: "http://inside/mcp", SSEPath: "/mcp/sse", BodyLimit: bodyLimit, MaxStreams: 2}
 	transport, _ := rawserver.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		cfg := cfg
+		cfg := g.cfg
 		cfg.Principal = r.Header.Get("X-Principal")
 		switch {
 		case clients.Serve(w, r, cfg):

@@ -14,6 +14,7 @@ import (
 
 	"mcp-gateway/broker/credential"
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/mcp"
 )
 
@@ -52,6 +53,7 @@ type Options struct {
 	// Idle is how long a session stays that nobody uses.
 	Idle time.Duration
 	// Bounds returns the most sessions, of all servers and of one; they may change.
+	// A principal has a share of them.
 	Bounds func() (total, perServer int)
 	// Refused is called for each session that is not opened for these; nil for
 	// nothing to do. It must not block.
@@ -130,7 +132,7 @@ func (p *Pool) find(at Server, key Key, by *credential.Caller) (*session, error)
 		s.by.Store(by)
 		return s, nil
 	}
-	if err := p.makeRoom(at); err != nil {
+	if err := p.makeRoom(where); err != nil {
 		return nil, err
 	}
 	s := newSession(p, where)
@@ -140,38 +142,55 @@ func (p *Pool) find(at Server, key Key, by *credential.Caller) (*session, error)
 	return s, nil
 }
 
-// makeRoom ends the sessions that are idle for longest as long as there are too
-// many. Called under mu.
-func (p *Pool) makeRoom(at Server) error {
+// makeRoom ends idle sessions as long as there are too many for one more at a
+// place, in all or of its caller. Called under mu.
+func (p *Pool) makeRoom(at place) error {
+	here := func(s *session) bool { return s.server == at.server }
+	own := func(s *session) bool { return s.key.Principal == at.key.Principal }
 	total, perServer := p.o.Bounds()
 	for {
-		crowded := p.count(at) >= perServer
-		if !crowded && len(p.live) < total {
+		var of []func(*session) bool   // of which sessions there are too many
+		told := at.key.Principal != "" // from others
+		switch {
+		case told && p.count(own, here) >= gatewayconfig.Share(perServer):
+			of = append(of, own, here)
+		case told && p.count(own) >= gatewayconfig.Share(total):
+			of = append(of, own)
+		case p.count(here) >= perServer:
+			of = append(of, here)
+		case len(p.live) < total:
 			return nil
 		}
-		var oldest *session
-		for _, s := range p.sessions {
-			if s.uses > 0 || !s.isOpen() || crowded && s.server != at {
-				continue
-			}
-			if oldest == nil || s.idleSince.Before(oldest.idleSince) {
-				oldest = s
-			}
+		// Those of others stay if the end of one of the caller's own helps.
+		idle := p.idlest(append(of, own)...)
+		if idle == nil {
+			idle = p.idlest(of...)
 		}
-		if oldest == nil {
+		if idle == nil {
 			if p.o.Refused != nil {
 				p.o.Refused()
 			}
 			return ErrFull
 		}
-		p.forget(oldest)
+		p.forget(idle)
 	}
 }
 
-// count returns the number of sessions at a server. Called under mu.
-func (p *Pool) count(at Server) (n int) {
+// idlest returns the session that is idle for longest, of those that are all of
+// these; nil if there is none. Called under mu.
+func (p *Pool) idlest(are ...func(*session) bool) (oldest *session) {
+	for _, s := range p.sessions {
+		if s.uses == 0 && s.isOpen() && s.is(are) && (oldest == nil || s.idleSince.Before(oldest.idleSince)) {
+			oldest = s
+		}
+	}
+	return oldest
+}
+
+// count returns the number of sessions that are all of these. Called under mu.
+func (p *Pool) count(are ...func(*session) bool) (n int) {
 	for s := range p.live {
-		if s.server == at {
+		if s.is(are) {
 			n++
 		}
 	}
@@ -267,7 +286,7 @@ func (p *Pool) Drop(at Server) {
 func (p *Pool) Count(at Server) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.count(at)
+	return p.count(func(s *session) bool { return s.server == at })
 }
 
 // Close ends all sessions at their servers, also those in use, and waits for

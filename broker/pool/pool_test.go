@@ -180,6 +180,52 @@ func TestPoolIsBounded(t *testing.T) {
 	})
 }
 
+// One caller's sessions do not keep others from having some, nor end theirs as long
+// as it has idle ones of its own.
+func TestOneCallerHasAShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, p := newFake(), newPool(t)
+		p.o.Bounds = func() (int, int) { return 32, 16 } // shares are 8 and 4
+		declares := func(who string, i int) Key {
+			return Key{Principal: who, Capabilities: fmt.Sprintf(`{"sampling":{"x":%d}}`, i)}
+		}
+		lease(t, p, one, key("other")).Release() // idle for longest of all
+		var leases []*Lease
+		for i := range 4 {
+			leases = append(leases, lease(t, p, one, declares("hog", i)))
+		}
+		if _, err := p.Lease(t.Context(), one, declares("hog", 4)); !errors.Is(err, ErrFull) {
+			t.Errorf("beyond a share of a server: %v", err)
+		}
+		lease(t, p, one, declares("other", 1))
+		var servers []*fake
+		for i := range 4 {
+			servers = append(servers, newFake())
+			leases = append(leases, lease(t, p, servers[i], key("hog")))
+		}
+		if _, err := p.Lease(t.Context(), newFake(), key("hog")); !errors.Is(err, ErrFull) {
+			t.Errorf("beyond a share of all: %v", err)
+		}
+		for _, l := range leases {
+			time.Sleep(time.Second)
+			l.Release()
+		}
+		p.o.Bounds = func() (int, int) { return 32, 6 } // are there
+		lease(t, p, one, declares("hog", 5))
+		synctest.Wait()
+		got := one.sessions()
+		if len(got) != 6 || !slices.Contains(got, "s1 {}") || slices.Contains(got, `s2 {"sampling":{"x":0}}`) {
+			t.Errorf("sessions %v", got)
+		}
+		lease(t, p, one, key("third")) // what is idle for longest, whosever it is
+		synctest.Wait()
+		if got := one.sessions(); len(got) != 6 || slices.Contains(got, "s1 {}") {
+			t.Errorf("sessions %v", got)
+		}
+	})
+}
+
 func TestFailuresAreNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

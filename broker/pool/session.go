@@ -98,6 +98,11 @@ func (s *session) rest() {
 	})
 }
 
+// is reports whether all of these say so.
+func (s *session) is(all []func(*session) bool) bool {
+	return !slices.ContainsFunc(all, func(f func(*session) bool) bool { return !f(s) })
+}
+
 // isOpen reports whether the attempt to open it is over.
 func (s *session) isOpen() bool {
 	select {

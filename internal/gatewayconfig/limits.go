@@ -87,3 +87,7 @@ func (l Limits) Complete() Limits {
 	}
 	return l
 }
+
+// Share is how much of a limit one principal takes up at most, so that none locks
+// out the others: a quarter, or four where that is less.
+func Share(limit int) int { return min(limit, max(limit/4, 4)) }
