@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"mcp-gateway/broker/session"
+	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 	"mcp-gateway/internal/tag"
@@ -36,6 +37,7 @@ type crossings struct {
 
 	mu        sync.Mutex
 	count     int
+	ofOne     map[string]int // by principal
 	bySession map[session.Key]map[*crossing]struct{}
 	number    uint64 // of the last question, or message to a server
 	questions map[uint64]question
@@ -58,6 +60,7 @@ type clientAnswer struct {
 func newCrossings(m *mail) *crossings {
 	x := &crossings{
 		instance:  m.instance,
+		ofOne:     make(map[string]int),
 		bySession: make(map[session.Key]map[*crossing]struct{}),
 		questions: make(map[uint64]question),
 	}
@@ -66,14 +69,16 @@ func newCrossings(m *mail) *crossings {
 	return x
 }
 
-// add takes in a call; false if there are most already.
+// add takes in a call; false if there are most already, or a principal's share.
 func (x *crossings) add(c *crossing, most int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.count >= most {
+	of := c.call.session.Principal
+	if x.count >= most || of != "" && x.ofOne[of] >= gatewayconfig.Share(most) {
 		return false
 	}
 	x.count++
+	x.ofOne[of]++
 	if x.bySession[c.key] == nil {
 		x.bySession[c.key] = make(map[*crossing]struct{})
 	}
@@ -85,6 +90,10 @@ func (x *crossings) remove(c *crossing) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.count--
+	of := c.call.session.Principal
+	if x.ofOne[of]--; x.ofOne[of] == 0 {
+		delete(x.ofOne, of)
+	}
 	delete(x.bySession[c.key], c)
 	if len(x.bySession[c.key]) == 0 {
 		delete(x.bySession, c.key)

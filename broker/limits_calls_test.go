@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcp-gateway/broker/rawserver"
+	"mcp-gateway/broker/session"
 	"mcp-gateway/internal/gatewayconfig"
 )
 
@@ -57,6 +58,32 @@ func TestCallsBetweenTheErasAreBounded(t *testing.T) {
 			}
 		})
 	})
+}
+
+// One principal's calls to stateless servers leave room for those of others.
+func TestOnePrincipalHasAShareOfTheCallsToModern(t *testing.T) {
+	t.Parallel()
+	x := crossings{bySession: make(map[session.Key]map[*crossing]struct{}), ofOne: make(map[string]int)}
+	of := func(who string) *crossing { return &crossing{call: &call{session: session.Session{Principal: who}}} }
+	var hogs []*crossing
+	for range 5 {
+		hogs = append(hogs, of("hog"))
+		if !x.add(hogs[len(hogs)-1], 20) {
+			t.Fatal("a call within the share is refused")
+		}
+	}
+	if x.add(of("hog"), 20) || !x.add(of("other"), 20) {
+		t.Error("a share is not kept to")
+	}
+	for range 14 { // who cannot be told apart have what is left
+		if !x.add(of(""), 20) {
+			t.Error("a call within the limit is refused")
+		}
+	}
+	x.remove(hogs[0])
+	if !x.add(of("hog"), 20) || x.add(of("other"), 20) {
+		t.Error("an end is not counted")
+	}
 }
 
 // holding returns a server that answers calls after the release.

@@ -21,6 +21,7 @@ import (
 	"mcp-gateway/broker/pool"
 	"mcp-gateway/broker/requeststate"
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/gatewayconfig"
 )
 
 const (
@@ -49,7 +50,7 @@ type Options struct {
 	Instance string
 	Send     func(ctx context.Context, instance, kind string, payload []byte) (bool, error)
 	// Bounds returns how many calls there may be, and how many of them may wait for
-	// input; they may change.
+	// input; they may change. A principal has a share of both.
 	Bounds func() (calls, held int)
 	// NotHeld is called for each call that ends because it cannot wait; nil for
 	// nothing to do. It must not block.
@@ -71,16 +72,18 @@ type Ferry struct {
 	ended bool
 	calls map[string]*crossing // by id
 	held  int
-	away  map[string]*remote // what other replicas hold, by exchange
-	near  map[string]*Caller // of other replicas, by exchange
-	work  sync.WaitGroup
+	// ofOne and heldOfOne count both by principal.
+	ofOne, heldOfOne tally
+	away             map[string]*remote // what other replicas hold, by exchange
+	near             map[string]*Caller // of other replicas, by exchange
+	work             sync.WaitGroup
 }
 
 // New returns a Ferry without any call. End ends it.
 func New(o Options) *Ferry {
 	c := &Ferry{
 		o: o, prefix: "call-" + rand.Text()[:12] + "-",
-		calls: map[string]*crossing{}, away: map[string]*remote{}, near: map[string]*Caller{},
+		calls: map[string]*crossing{}, ofOne: tally{}, heldOfOne: tally{}, away: map[string]*remote{}, near: map[string]*Caller{},
 	}
 	c.life, c.stop = context.WithCancelCause(context.Background())
 	return c
@@ -140,12 +143,13 @@ func (c *Ferry) Begin(call Call, of Request) (*Caller, error) {
 	x.take(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most, _ := c.o.Bounds(); c.ended || len(c.calls) >= most {
+	if most, _ := c.o.Bounds(); c.ended || len(c.calls) >= most || c.ofOne.full(x.Session.Principal, most) {
 		x.stopTimers()
 		cancel(nil)
 		return nil, ErrTooMany
 	}
 	c.calls[x.id] = x
+	c.ofOne.add(x.Session.Principal, 1)
 	c.work.Go(x.run)
 	return k, nil
 }
@@ -183,16 +187,17 @@ func (c *Ferry) continueHere(k *Caller, state requeststate.State, responses []by
 }
 
 // hold counts a call that waits for input; false if there are too many.
-func (c *Ferry) hold() bool {
+func (c *Ferry) hold(x *crossing) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, most := c.o.Bounds(); c.held >= most {
+	if _, most := c.o.Bounds(); c.held >= most || c.heldOfOne.full(x.Session.Principal, most) {
 		if c.o.NotHeld != nil {
 			c.o.NotHeld()
 		}
 		return false
 	}
 	c.held++
+	c.heldOfOne.add(x.Session.Principal, 1)
 	return true
 }
 
@@ -203,15 +208,33 @@ func (c *Ferry) Count() (calls, held int) {
 	return len(c.calls), c.held
 }
 
-func (c *Ferry) unhold() {
+func (c *Ferry) unhold(x *crossing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held--
+	c.heldOfOne.add(x.Session.Principal, -1)
 }
 
 // forget takes a call out that is over.
 func (c *Ferry) forget(x *crossing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.calls, x.id)
+	if c.calls[x.id] != nil {
+		delete(c.calls, x.id)
+		c.ofOne.add(x.Session.Principal, -1)
+	}
+}
+
+// tally counts by principal; those who are not told from others have no name.
+type tally map[string]int
+
+func (t tally) add(name string, n int) {
+	if t[name] += n; t[name] == 0 {
+		delete(t, name)
+	}
+}
+
+// full reports whether a principal has its share of a limit.
+func (t tally) full(name string, limit int) bool {
+	return name != "" && t[name] >= gatewayconfig.Share(limit)
 }

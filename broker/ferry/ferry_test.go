@@ -48,14 +48,8 @@ func (*asker) Converse(ctx context.Context, _ upstream.Session, c upstream.Conve
 func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sessions := pool.New(pool.Options{
-			Log: zaptest.NewLogger(t), Idle: time.Minute, Bounds: func() (int, int) { return 9, 9 },
-			OpenTimeout: time.Second, EndTimeout: time.Second, CloseTimeout: time.Second,
-		})
-		f := New(Options{
-			Log: zaptest.NewLogger(t), Pool: sessions, Sealer: requeststate.New(""), Instance: "i", Bounds: func() (int, int) { return 3, 2 },
-			Send: func(context.Context, string, string, []byte) (bool, error) { return false, nil },
-		})
+		f, end := newFerry(t, 3, 2)
+		defer end()
 		at := &asker{}
 		begin := func() (*Caller, error) {
 			return f.Begin(Call{
@@ -91,6 +85,72 @@ func TestCallsAreBounded(t *testing.T) {
 		if _, err := begin(); err == nil {
 			t.Error("a call after the end")
 		}
-		sessions.Close()
 	})
+}
+
+// One principal's calls leave room for those of others, also when they wait.
+func TestOnePrincipalHasAShareOfTheCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, end := newFerry(t, 40, 20)
+		defer end()
+		at := &asker{}
+		begin := func(who string) (string, error) {
+			k, err := f.Begin(Call{
+				Server: "one", At: at, Session: pool.Key{Principal: who, Capabilities: `{"roots":{}}`}, Method: "tools/call",
+				Message: func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) },
+			}, Request{ID: []byte("7"), Capabilities: []byte(`{"roots":{}}`)})
+			if err != nil {
+				return "", err
+			}
+			defer k.Leave()
+			return string((<-k.Out()).Bytes), nil
+		}
+		for i := range 7 {
+			want := `"input_required"`
+			if i == 5 {
+				want = "too many calls wait for input"
+			}
+			who := "hog"
+			if i == 6 {
+				who = "other"
+			}
+			if got, err := begin(who); err != nil || !strings.Contains(got, want) {
+				t.Errorf("call %d: %s %v, want %s", i, got, err, want)
+			}
+		}
+		synctest.Wait()
+		busy := make(chan error, 5)
+		for range 5 { // while what they ask for comes together
+			go func() { _, err := begin("hog"); busy <- err }()
+		}
+		synctest.Wait()
+		if _, err := begin("hog"); !errors.Is(err, ErrTooMany) {
+			t.Errorf("an eleventh call of one: %v", err)
+		}
+		if _, err := begin("other"); err != nil {
+			t.Errorf("a call of another: %v", err)
+		}
+		for range 5 {
+			if err := <-busy; err != nil {
+				t.Error(err)
+			}
+		}
+		f.End()
+		if len(f.ofOne) != 0 || len(f.heldOfOne) != 0 {
+			t.Errorf("counted in the end: %v, %v", f.ofOne, f.heldOfOne)
+		}
+	})
+}
+
+func newFerry(t *testing.T, calls, held int) (f *Ferry, end func()) {
+	t.Helper()
+	sessions := pool.New(pool.Options{
+		Log: zaptest.NewLogger(t), Idle: time.Minute, Bounds: func() (int, int) { return 9, 9 },
+		OpenTimeout: time.Second, EndTimeout: time.Second, CloseTimeout: time.Second,
+	})
+	return New(Options{
+		Log: zaptest.NewLogger(t), Pool: sessions, Sealer: requeststate.New(""), Instance: "i", Bounds: func() (int, int) { return calls, held },
+		Send: func(context.Context, string, string, []byte) (bool, error) { return false, nil },
+	}), sessions.Close
 }

@@ -49,7 +49,7 @@ func (x *crossing) askCaller() {
 		x.mu.Unlock()
 		return
 	}
-	if !x.of.hold() {
+	if !x.of.hold(x) {
 		x.mu.Unlock()
 		x.cancel(errHeld)
 		return
@@ -145,7 +145,7 @@ func (x *crossing) unhold() {
 	if x.expiry != nil {
 		x.expiry.Stop()
 		x.expiry = nil
-		x.of.unhold()
+		x.of.unhold(x)
 	}
 }
 
