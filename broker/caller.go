@@ -52,6 +52,7 @@ func (b *Broker) serveCaller(c *call, k *ferry.Caller) {
 			if !event(sse.Event{Name: []byte("message"), Data: m.Bytes, HasData: true}) || m.Last {
 				return
 			}
+			k.Done(m)
 		}
 	}
 }

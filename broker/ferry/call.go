@@ -32,8 +32,9 @@ var (
 const (
 	// mostInputs and mostInputBytes bound what a server asks for at once.
 	mostInputs, mostInputBytes = 32, 1 << 20
-	// mostBacklog is how many notifications are kept while nobody reads.
-	mostBacklog = 64
+	// mostBacklog and mostBacklogBytes bound the notifications that are kept while
+	// nobody reads: the last of them.
+	mostBacklog, mostBacklogBytes = 64, 1 << 20
 )
 
 // crossing is one call under way.
@@ -237,14 +238,26 @@ func (x *crossing) notified(m *jsonrpc.Message, method string, message []byte, o
 	x.mu.Lock()
 	k := x.caller
 	if k == nil {
-		if len(x.backlog) >= mostBacklog {
-			x.backlog = x.backlog[1:]
-		}
-		x.backlog = append(x.backlog, bytes.Clone(message))
+		x.keep(message)
 	}
 	x.mu.Unlock()
 	if k != nil {
 		x.pass(k, message, own)
+	}
+}
+
+// keep keeps a notification for the next caller. Called under mu.
+func (x *crossing) keep(message []byte) {
+	size := len(message)
+	for _, other := range x.backlog {
+		size += len(other)
+	}
+	for len(x.backlog) > 0 && (len(x.backlog) >= mostBacklog || size > mostBacklogBytes) {
+		size -= len(x.backlog[0])
+		x.backlog = x.backlog[1:]
+	}
+	if size <= mostBacklogBytes {
+		x.backlog = append(x.backlog, bytes.Clone(message))
 	}
 }
 

@@ -32,25 +32,49 @@ type Message struct {
 	Status int
 }
 
+const (
+	// mostWaiting is how many messages wait for who reads them, and mostWaitingBytes
+	// with how many bytes another one may still join them.
+	mostWaiting      = 64
+	mostWaitingBytes = 8 << 20
+)
+
 // Caller is a request that waits for its answer.
 type Caller struct {
 	Request
 	level int // -1 for no log messages
 	out   chan Message
+	room  chan struct{} // is told of Done
 	gone  chan struct{} // closed by Leave
 	cut   chan struct{} // closed when the answer breaks off
 
 	mu   sync.Mutex
+	size int    // of what was put in out and is not done
 	left func() // is told of Leave
 	over bool   // Leave was called
 }
 
 func newCaller(r Request) *Caller {
-	return &Caller{Request: r, level: pool.Verbosity(r.Level), out: make(chan Message, 64), gone: make(chan struct{}), cut: make(chan struct{})}
+	return &Caller{
+		Request: r, level: pool.Verbosity(r.Level), out: make(chan Message, mostWaiting),
+		room: make(chan struct{}, 1), gone: make(chan struct{}), cut: make(chan struct{}),
+	}
 }
 
-// Out returns the messages of the answer, up to the one that is Last.
+// Out returns the messages of the answer, up to the one that is Last. Done must be
+// called with each.
 func (k *Caller) Out() <-chan Message { return k.out }
+
+// Done tells that a message is not needed any more.
+func (k *Caller) Done(m Message) {
+	k.mu.Lock()
+	k.size -= len(m.Bytes)
+	k.mu.Unlock()
+	select {
+	case k.room <- struct{}{}:
+	default:
+	}
+}
 
 // Cut returns what is closed when the answer breaks off without an end, because
 // the reader is too slow.
@@ -81,28 +105,45 @@ func (k *Caller) whenLeft(f func()) {
 	}
 }
 
-// say hands a notification over; with patience also to who is slow to read.
-func (k *Caller) say(message []byte, patient bool) {
-	if !patient {
-		select {
-		case k.out <- Message{Bytes: message}:
-		default:
-		}
-		return
+// offer puts a message where there is room for it; false if there is none.
+func (k *Caller) offer(m Message) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.size >= mostWaitingBytes {
+		return false
 	}
 	select {
-	case k.out <- Message{Bytes: message}:
-	case <-k.gone:
+	case k.out <- m:
+		k.size += len(m.Bytes)
+		return true
+	default:
+		return false
+	}
+}
+
+// put waits until there is room for a message, or nobody reads. Each message that
+// is done lets on one of those who wait, and what that one puts the next.
+func (k *Caller) put(m Message) {
+	for !k.offer(m) {
+		select {
+		case <-k.room:
+		case <-k.gone:
+			return
+		}
+	}
+}
+
+// say hands a notification over; with patience also to who is slow to read.
+func (k *Caller) say(message []byte, patient bool) {
+	if m := (Message{Bytes: message}); patient {
+		k.put(m)
+	} else {
+		k.offer(m)
 	}
 }
 
 // end hands the response over.
-func (k *Caller) end(m Message) {
-	select {
-	case k.out <- m:
-	case <-k.gone:
-	}
-}
+func (k *Caller) end(m Message) { k.put(m) }
 
 // What is said of calls that came to nothing. The server's name goes before what
 // begins with a space.

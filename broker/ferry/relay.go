@@ -182,17 +182,20 @@ func (c *Ferry) Said(payload []byte) {
 	if message.Last && !c.settle(e.Exchange, away) {
 		return
 	}
-	select {
-	case away.caller.out <- message:
-	case <-away.caller.gone:
-	default:
-		// The client does not read, and mail cannot wait for it.
-		if !message.Last {
-			away.broken = true
-			c.settle(e.Exchange, away)
-		}
-		close(away.caller.cut)
+	if away.caller.offer(message) {
+		return
 	}
+	select {
+	case <-away.caller.gone:
+		return
+	default:
+	}
+	// The client does not read, and mail cannot wait for it.
+	if !message.Last {
+		away.broken = true
+		c.settle(e.Exchange, away)
+	}
+	close(away.caller.cut)
 }
 
 // ContinueFor takes a message of KindContinue: goes on with a call that is held
@@ -241,6 +244,7 @@ func (c *Ferry) relay(k *Caller, e envelope) {
 					return
 				}
 			}
+			k.Done(m)
 			if m.Last {
 				return
 			}
