@@ -55,7 +55,7 @@ func (b *Broker) watchSession(ctx context.Context, server string, up *upstream.S
 	news := newNews()
 	var honoured []string
 	for _, uri := range w.URIs {
-		end, err := lease.Subscribe(ctx, uri, func(message []byte) { news.put(uri, message) })
+		end, err := lease.Subscribe(ctx, uri, func(changed string, message []byte) { news.put(uri, changed, message) })
 		switch {
 		case err == nil:
 			defer end()
@@ -86,6 +86,10 @@ func (b *Broker) watchSession(ctx context.Context, server string, up *upstream.S
 	}
 }
 
+// maxNews is how many changes of parts of resources are kept for a client. What
+// they are part of is bounded by what the client subscribed to.
+const maxNews = 64
+
 // news are changes of resources that are not told yet, the last of each: who tells
 // them must not wait for who is slow to hear.
 type news struct {
@@ -93,18 +97,23 @@ type news struct {
 
 	mu       sync.Mutex
 	order    []string
-	messages map[string][]byte // by URI
+	messages map[string][]byte // by the URI that changed
 }
 
 func newNews() *news { return &news{wake: make(chan struct{}, 1), messages: map[string][]byte{}} }
 
-func (n *news) put(uri string, message []byte) {
+// put keeps a message about changed, which is the resource of uri or part of it. Of
+// too many parts the resource as a whole is told of.
+func (n *news) put(uri, changed string, message []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.messages[uri] == nil {
-		n.order = append(n.order, uri)
+	if changed != uri && n.messages[changed] == nil && len(n.order) >= maxNews {
+		changed, message = uri, updated(uri)
 	}
-	n.messages[uri] = bytes.Clone(message)
+	if n.messages[changed] == nil {
+		n.order = append(n.order, changed)
+	}
+	n.messages[changed] = bytes.Clone(message)
 	wakeUp(n.wake)
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,6 +37,14 @@ func TestListenAtAServerWithSessions(t *testing.T) {
 				t.Errorf("heard %v", got)
 			}
 		}
+		// A part of the resource is told of under its own URI.
+		one.streams["s2"] <- strings.Replace(update, "a:b", "a:b/part", 1) + strings.Replace(update, "a:b", "a:bc", 1)
+		synctest.Wait()
+		for _, e := range []*events{first, second} {
+			if got := e.drain(); len(got) != 1 || !strings.Contains(got[0], `"uri":"one+a:b/part"`) {
+				t.Errorf("heard of a part %v", got)
+			}
+		}
 		second.close()
 		synctest.Wait()
 		if n := len(one.Requests("POST", "resources/unsubscribe")); n != 0 {
@@ -62,3 +71,19 @@ func TestListenAtAServerWithSessions(t *testing.T) {
 
 // next returns the next line.
 func (e *events) next() string { return <-e.lines }
+
+// A server that tells of ever more parts to a client that does not read uses up
+// nothing: the client learns that the resource has changed.
+func TestNewsOfPartsAreBounded(t *testing.T) {
+	t.Parallel()
+	n := newNews()
+	for i := range 10 * maxNews {
+		changed := fmt.Sprintf("a:b/%d", i)
+		n.put("a:b", changed, updated(changed))
+	}
+	n.put("a:c", "a:c", updated("a:c"))
+	got := n.take()
+	if len(got) != maxNews+2 || string(got[maxNews]) != string(updated("a:b")) || string(got[maxNews+1]) != string(updated("a:c")) {
+		t.Errorf("%d kept, the last %s", len(got), got[len(got)-2:])
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
 )
 
 // receive takes one message of the server to where it belongs.
@@ -112,7 +113,7 @@ func (p *peer) notify(message []byte, m *jsonrpc.Message) {
 		p.broadcast(message, func(*backend) bool { return true })
 	case mcp.MethodNotifyResourceUpdated:
 		uri, _ := jsonrpc.Unquote(nil, m.URI.Of(message))
-		p.broadcast(message, func(s *backend) bool { return !p.bridge.o.Shared || s.uris[string(uri)] })
+		p.broadcast(message, func(s *backend) bool { return !p.bridge.o.Shared || s.follows(string(uri)) })
 	default:
 		// Whom it concerns is not in it: a log message of a shared server may
 		// speak of any client's business.
@@ -120,6 +121,17 @@ func (p *peer) notify(message []byte, m *jsonrpc.Message) {
 			p.overflow()
 		}
 	}
+}
+
+// follows reports whether the session has subscribed to a resource or to what it
+// is part of. Called under mu.
+func (s *backend) follows(uri string) bool {
+	for own := range s.uris {
+		if resourceuri.Within(uri, own) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *peer) overflow() {

@@ -102,6 +102,10 @@ func TestSharedConnectionTellsWhoSubscribed(t *testing.T) {
 		c.say(updated)
 		want(t, "a", streamA.take(), []string(nil))
 		want(t, "b", streamB.take(), []string{updated})
+		part, other := notification("notifications/resources/updated", `{"uri":"x:1/2"}`), notification("notifications/resources/updated", `{"uri":"x:12"}`)
+		c.say(part, other)
+		want(t, "a", streamA.take(), []string(nil))
+		want(t, "b", streamB.take(), []string{part})
 		// With its last reader the subscription goes; the connection stays.
 		if got := s.ask("DELETE", b, ""); got.status != 204 {
 			t.Errorf("%+v", got)

@@ -296,7 +296,7 @@ func TestSubscriptionsAreCounted(t *testing.T) {
 		f, p := newFake(), newPool(t)
 		l := lease(t, p, f, key("a"))
 		heard := 0
-		hear := func([]byte) { heard++ }
+		hear := func(string, []byte) { heard++ }
 		var ends []func()
 		for range 2 {
 			end, err := l.Subscribe(t.Context(), "a:b", hear)
@@ -317,12 +317,14 @@ func TestSubscriptionsAreCounted(t *testing.T) {
 		if heard != 2 {
 			t.Errorf("heard %d", heard)
 		}
+		updated("a:bc")
+		updated("a:b/part") // each watcher
 		ends[0]()
 		updated("a:b")
 		ends[1]()
 		updated("a:b")
 		want := []string{`resources/subscribe {"uri":"a:b"}`, `resources/unsubscribe {"uri":"a:b"}`}
-		if heard != 3 || !slices.Equal(f.requests, want) {
+		if heard != 5 || !slices.Equal(f.requests, want) {
 			t.Errorf("heard %d, requests %v", heard, f.requests)
 		}
 		f.noStream = true

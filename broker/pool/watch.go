@@ -9,18 +9,21 @@ import (
 	"mcp-gateway/broker/upstream"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
+	"mcp-gateway/internal/resourceuri"
 )
 
 // watcher is who hears of the changes of one resource.
-type watcher struct{ updated func(message []byte) }
+type watcher struct {
+	updated func(uri string, message []byte)
+}
 
 // Subscribe has the server tell of changes of a resource (2025-11-25,
 // server/resources, Subscriptions), by its own URI. updated gets each
-// notifications/resources/updated, in the goroutine that reads the session's
-// stream. The server is told of the first subscription to a URI and of the last
+// notifications/resources/updated of it or of a part of it, with the URI in there,
+// in the goroutine that reads the session's stream. The server is told of the first subscription to a URI and of the last
 // one's end, which the returned function brings. upstream.ErrNoStream if the
 // server has no stream to tell it on.
-func (l *Lease) Subscribe(ctx context.Context, uri string, updated func(message []byte)) (unsubscribe func(), err error) {
+func (l *Lease) Subscribe(ctx context.Context, uri string, updated func(uri string, message []byte)) (unsubscribe func(), err error) {
 	s := l.session
 	if err := l.settled(ctx); err != nil {
 		return nil, err
@@ -86,13 +89,18 @@ func (s *session) unsubscribe(uri string, w *watcher) {
 	_, _ = s.server.Request(ctx, s.at, mcp.MethodResourcesUnsubscribe, uriParams(uri))
 }
 
-// updated tells those who watch the resource.
+// updated tells those who watch the resource, or one that it is part of.
 func (s *session) updated(uri string, message []byte) {
 	s.pool.mu.Lock()
-	watchers := slices.Clone(s.watched[uri])
+	var watchers []*watcher
+	for watched, by := range s.watched {
+		if resourceuri.Within(uri, watched) {
+			watchers = append(watchers, by...)
+		}
+	}
 	s.pool.mu.Unlock()
 	for _, w := range watchers {
-		w.updated(message)
+		w.updated(uri, message)
 	}
 }
 

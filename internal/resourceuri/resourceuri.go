@@ -65,6 +65,17 @@ func Split(uri string) (label, rest string, ok bool) {
 	return label, scheme + rest, true
 }
 
+// Within reports whether what a server calls changed, a URI, is the resource that
+// was subscribed to or a part of it (2026-07-28, schema,
+// ResourceUpdatedNotification): one whose URI goes on where that of the resource
+// ends, behind a separator (RFC 3986 section 2.2).
+func Within(changed, resource string) bool {
+	rest, found := strings.CutPrefix(changed, resource)
+	const separators = "/?#"
+	return found && resource != "" &&
+		(rest == "" || strings.IndexByte(separators, rest[0]) >= 0 || strings.IndexByte(separators, resource[len(resource)-1]) >= 0)
+}
+
 func validLabel(label string) bool {
 	if label == "" || label[0] < 'a' || label[0] > 'z' {
 		return false

@@ -64,6 +64,28 @@ func TestJoinAndSplit(t *testing.T) {
 	}
 }
 
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		changed, resource string
+		want              bool
+	}{
+		{"file:///x", "file:///x", true},
+		{"file:///x/child", "file:///x", true},
+		{"file:///x/child/of", "file:///x/", true},
+		{"file:///x#part", "file:///x", true},
+		{"file:///x?page=2", "file:///x", true},
+		{"file:///xy", "file:///x", false},
+		{"file:///", "file:///x", false},
+		{"file:///y/x", "file:///x", false},
+		{"a:b", "", false},
+	} {
+		if got := resourceuri.Within(tt.changed, tt.resource); got != tt.want {
+			t.Errorf("Within(%q, %q) = %v", tt.changed, tt.resource, got)
+		}
+	}
+}
+
 func TestJoinWithoutLabel(t *testing.T) {
 	t.Parallel()
 	for _, uri := range []string{"", "file:///a", "ui://a", "a+b"} {
