@@ -279,7 +279,10 @@ func TestCallsThatFail(t *testing.T) {
 			want                  string // what the body holds
 		}{
 			{"tools/call", `"name":"one_x"`, "one_x", nil, 200, `"code":-32602,"message":"Unknown tool: one_x"`},
-			{"tools/call", `"name":"down_x"`, "down_x", nil, 200, `"code":-32602`},
+			{"tools/call", `"name":"down_x"`, "down_x", nil, 200, `"code":-32603,"message":"server down `},
+			{"prompts/get", `"name":"down_x"`, "down_x", nil, 200, `"code":-32603,"message":"server down `},
+			{"tools/call", `"name":"down_"`, "down_", nil, 200, `"code":-32602`},
+			{"tools/call", `"name":"dow_x"`, "dow_x", nil, 200, `"code":-32602`},
 			{"prompts/get", `"name":"one_x"`, "one_x", nil, 200, `"code":-32602`},
 			{"tools/call", `"name":5`, "5", nil, 200, `"code":-32602`},
 			{"resources/read", `"uri":"file:///x"`, "file:///x", nil, 200, `"code":-32602,"message":"Resource not found","data":{"uri":"file:///x"}`},

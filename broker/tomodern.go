@@ -120,10 +120,13 @@ func (c *call) named(kind catalog.Kind, at jsonrpc.Span, member, unknown string)
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, member+" must be a string")
 		return target{}, false
 	}
-	item, ok := c.shown.Find(kind, string(name))
+	item, other, ok := c.shown.Owner(kind, string(name))
 	answered := false
 	if ok = ok && !(c.modern != nil && item.Stateful); ok {
 		ok, answered = c.may(kind, catalog.Listed{Server: item.Server, Name: string(name), Own: item.Own, Hints: item.Hints})
+	}
+	if ok && other != "" {
+		ok, answered = c.may(kind, catalog.Listed{Server: item.Server, Name: other, Own: item.Own})
 	}
 	if !ok {
 		if !answered {

@@ -22,7 +22,9 @@ type View struct {
 	pageSize int
 	// resources is nil where every URI is admitted.
 	resources *glob.Rules
-	lists     [kinds]list
+	// names are the rules of Tools and Prompts, by exposed names; nil admits all.
+	names [Prompts + 1]*glob.Rules
+	lists [kinds]list
 	// stateless are the lists for clients of stateless revisions.
 	stateless [kinds]pages
 }
@@ -64,8 +66,10 @@ func (c *Catalog) view(config gatewayconfig.View, pageSize int) *View {
 		switch k {
 		case Tools:
 			rules = glob.New(config.Tools.Allow, config.Tools.Deny)
+			v.names[k] = rules
 		case Prompts:
 			rules = glob.New(config.Prompts.Allow, config.Prompts.Deny)
+			v.names[k] = rules
 		}
 		var shown []*entry
 		found := map[string]*entry{}
