@@ -18,7 +18,11 @@ func (p *peer) receive(message []byte) {
 		// Servers print to standard output what belongs to standard error. The
 		// text itself may hold anything and is not logged.
 		p.fault(err.Reason)
-		if n, ok := number(err.ID.Of(message)); ok {
+		id := err.ID.Of(message)
+		if err.TooDeep || err.Code == mcp.CodeParseError {
+			id = jsonrpc.MeantID(message)
+		}
+		if n, ok := number(id); ok {
 			p.refuse(n)
 		}
 		return

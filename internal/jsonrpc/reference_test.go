@@ -143,6 +143,10 @@ func checkScan(t *testing.T, body []byte) {
 	if !bytes.Equal(before, body) {
 		t.Fatal("body was changed")
 	}
+	meant := jsonrpc.MeantID(body)
+	if err == nil && m.Kind == jsonrpc.Response && string(m.ID.Of(body)) != "null" && !bytes.Equal(meant, m.ID.Of(body)) {
+		t.Fatalf("the id of what is one is %s", meant)
+	}
 	valid := jsontext.Value(body).IsValid(anyNames)
 	if err == nil && !(valid && json.Valid(body) && utf8.Valid(body)) {
 		t.Fatalf("accepted as %v, but it is not valid JSON", m.Kind)
