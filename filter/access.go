@@ -167,6 +167,10 @@ func (s *Stream) mayFollow(message []byte) bool {
 	return t.access.Decide(t.access.Policy().Group(s.principal), &item, nil).Outcome == policy.Allowed
 }
 
+// private reports whether an answer that a cache may keep is for this client alone,
+// whatever its server says: rules may hide it from others, as they may lists.
+func (s *Stream) private() bool { return s.access.decided && s.method == mcp.MethodResourcesRead }
+
 // noteAccess tells logs and the filters behind what was decided.
 func (s *Stream) noteAccess() {
 	a := &s.access

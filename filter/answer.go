@@ -176,6 +176,9 @@ func (s *Stream) words() fromserver.Words {
 		if s.mayBeTask {
 			w |= fromserver.WordTask
 		}
+		if s.private() {
+			w |= fromserver.WordPublic
+		}
 		return w
 	case s.label != "":
 		return fromserver.WordsOf(s.label)
@@ -341,7 +344,7 @@ func (s *Stream) appendFit(dst, message []byte) []byte {
 }
 
 func (s *Stream) labels() fromserver.Labels {
-	l := fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name}
+	l := fromserver.Labels{URI: s.label, Task: s.tasks, Server: s.target.server.name, Private: s.private()}
 	if t := s.g.table.Load(); s.mayBeTask && t != nil {
 		if l.Owner = s.owner(t, s.target.server); s.want == wantTool {
 			l.Owner.Tool = string(s.name)

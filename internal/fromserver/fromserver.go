@@ -46,12 +46,12 @@ func appendLabelled(dst, token []byte, label string) []byte {
 	return jsonrpc.AppendQuote(dst, []byte(resourceuri.Join(label, string(uri))))
 }
 
-// find is a token to replace: by itself with a label, or with a server's name in
-// front, or else marked.
+// find is a token to replace: by another, or by itself with a label or with a server's
+// name in front, or else marked.
 type find struct {
 	jsonrpc.Span
-	label, name string
-	task        bool
+	token, label, name string
+	task               bool
 }
 
 // rewriter walks one text and collects the tokens to replace.
@@ -80,6 +80,8 @@ func (r *rewriter) replaced(dst []byte) []byte {
 		dst = append(dst, r.message[from:f.Start]...)
 		token := f.Of(r.message)
 		switch {
+		case f.token != "":
+			dst = append(dst, f.token...)
 		case f.task:
 			dst = r.labels.appendTask(dst, token)
 		case f.label != "":
@@ -207,6 +209,10 @@ func (r *rewriter) result(key string, value jsonrpc.Span) error {
 	}
 	if r.server != "" && spells(key, "inputRequests") {
 		return r.inputs(value)
+	}
+	if r.labels.Private && spells(key, "cacheScope") && is(value.Of(r.message), "public") {
+		r.finds = append(r.finds, find{Span: value, token: `"private"`})
+		return nil
 	}
 	return r.task(key, value)
 }

@@ -21,6 +21,9 @@ type Labels struct {
 	Owner tag.Owner
 	// Server is named where it asks the user to open a URL; empty for nobody.
 	Server string
+	// Private tells that a result is for its client alone, whatever its cacheScope says
+	// (2026-07-28, server/utilities/caching).
+	Private bool
 }
 
 // Concern reports whether Append may change message.
@@ -34,6 +37,9 @@ func (l Labels) Concern(message []byte) bool {
 	}
 	if l.Server != "" {
 		w |= WordInputs | WordEscape
+	}
+	if l.Private {
+		w |= WordPublic | WordEscape
 	}
 	return w.In(message)
 }

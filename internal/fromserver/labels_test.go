@@ -39,6 +39,13 @@ func TestLabelsOfStatelessServers(t *testing.T) {
 		{"NoString", both, `{"result":{"taskId":1}}`, ""},
 		{"NothingIsMarked", both, `{"id":1,"method":"notifications/cancelled","params":{"requestId":1,"taskId":"t","_meta":{"progressToken":2}}}`, ""},
 		{"Broken", both, `{"result":{"taskId":"t"}`, ""},
+		{
+			"Private", fromserver.Labels{Private: true},
+			`{"result":{"ttlMs":1.0,"cacheScope" : "public","contents":[{"uri":"a:b","cacheScope":"public"}],"_meta":{"cacheScope":"public"}},"cacheScope":"public"}`,
+			`{"result":{"ttlMs":1.0,"cacheScope" : "private","contents":[{"uri":"a:b","cacheScope":"public"}],"_meta":{"cacheScope":"public"}},"cacheScope":"public"}`,
+		},
+		{"PrivateInEscapes", fromserver.Labels{Private: true}, `{"result":{"c\u0061cheScope":"publi\u0063"}}`, `{"result":{"c\u0061cheScope":"private"}}`},
+		{"PrivateAlready", fromserver.Labels{Private: true}, `{"result":{"cacheScope":"private","contents":[{"text":"public"}]}}`, ""},
 		{"None", fromserver.Labels{}, `{"result":{"taskId":"t","contents":[{"uri":"a:b"}]}}`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,10 +21,11 @@ const (
 	WordElicitations
 	WordInputs
 	WordEscape
+	WordPublic
 )
 
 // Texts are the words by the number of their bit.
-var Texts = [...]string{`"method"`, `"uri"`, `"taskId"`, `"elicitations"`, `inputRequests`, `\u00`}
+var Texts = [...]string{`"method"`, `"uri"`, `"taskId"`, `"elicitations"`, `inputRequests`, `\u00`, `"public"`}
 
 // Rarest is the place of the byte of a word of Texts that other texts have least of.
 func Rarest(word string) int {

@@ -51,7 +51,7 @@ enum {
   MCP_TABLE = 8,   // key: mcp_mark; value: records of the question for a newer table
 };
 
-enum { MCP_COUNTERS = 2, MCP_WORDS = 6, MCP_SECRETS = 3, MCP_ASKED = 128 };
+enum { MCP_COUNTERS = 2, MCP_WORDS = 7, MCP_SECRETS = 3, MCP_ASKED = 128 };
 
 // Which table the broker is asked for a newer one of, and when (filter.Mark).
 typedef struct {
