@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mcp-gateway/broker/upstream"
+	"mcp-gateway/internal/fromserver"
 	"mcp-gateway/internal/gatewayconfig"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
@@ -150,17 +151,14 @@ func declaredTo(capabilities json.RawMessage, sole bool) []byte {
 	return append(out, '}')
 }
 
-// declares reports whether a client may be sent the server's request.
-func declares(capabilities json.RawMessage, method string) bool {
+// refusal returns what a server's request is refused with that the client has not
+// declared to understand; code 0 if it has, or if none needs to.
+func refusal(capabilities json.RawMessage, method string, params []byte) (code int, words string) {
 	switch method {
-	case mcp.MethodCreateMessage:
-		return objectMember(capabilities, `"sampling"`) != nil
-	case mcp.MethodElicit:
-		return objectMember(capabilities, `"elicitation"`) != nil
-	case mcp.MethodRootsList:
-		return objectMember(capabilities, `"roots"`) != nil
+	case mcp.MethodCreateMessage, mcp.MethodElicit, mcp.MethodRootsList:
+		return fromserver.Refusal(capabilities, method, params)
 	}
-	return true
+	return 0, ""
 }
 
 // objectMember returns the first member of a raw object under the raw key if it

@@ -262,10 +262,14 @@ func (m *merge) refused(ctx context.Context, h heldServer, message []byte) bool 
 		return false
 	}
 	method, _ := jsonrpc.Unquote(nil, msg.Method.Of(message))
-	if declares(m.session.Capabilities, string(method)) && reachesAny(m.broker.view.Load().groupOf(m.who), m.session.Endpoint, h.name) {
+	code, words := refusal(m.session.Capabilities, string(method), msg.Params.Of(message))
+	if !reachesAny(m.broker.view.Load().groupOf(m.who), m.session.Endpoint, h.name) {
+		code, words = mcp.CodeMethodNotFound, "the client does not offer this"
+	}
+	if code == 0 {
 		return false
 	}
-	answer := jsonrpc.AppendError(nil, msg.ID.Of(message), mcp.CodeMethodNotFound, "the client does not offer this", nil)
+	answer := jsonrpc.AppendError(nil, msg.ID.Of(message), code, words, nil)
 	if err := h.up.Tell(ctx, h.session, answer); err != nil {
 		m.broker.log.Debug("refusal does not reach the server", zap.String("server", h.name), zap.Error(err))
 	}

@@ -86,7 +86,7 @@ func (b *Broker) notification(c *call) {
 	}
 	toAll := c.msg.Kind == jsonrpc.Notification &&
 		(c.method == mcp.MethodNotifyCancelled ||
-			c.method == mcp.MethodNotifyRootsChanged && declares(c.session.Capabilities, mcp.MethodRootsList))
+			c.method == mcp.MethodNotifyRootsChanged && objectMember(c.session.Capabilities, `"roots"`) != nil)
 	if toAll {
 		held, err := b.backendsOf(c)
 		if err != nil {

@@ -68,34 +68,7 @@ func withMode(params []byte) []byte {
 // Declared returns nil if a client with the raw capabilities can be asked for the
 // input, else the code and the words to refuse it with.
 func (in Input) Declared(capabilities []byte) (code int, refusal string) {
-	const not = "the client does not offer this"
-	switch in.Method {
-	case mcp.MethodRootsList:
-		if isObject(get(capabilities, "roots")) {
-			return 0, ""
-		}
-	case mcp.MethodCreateMessage:
-		sampling := get(capabilities, "sampling")
-		if !isObject(sampling) {
-			break
-		}
-		if get(in.Params, "tools") != nil && !isObject(get(sampling, "tools")) {
-			return mcp.CodeInvalidParams, "the client offers no sampling with tools"
-		}
-		return 0, ""
-	case mcp.MethodElicit:
-		offered := get(capabilities, "elicitation")
-		if !isObject(offered) {
-			break
-		}
-		form, url := isObject(get(offered, "form")), isObject(get(offered, "url"))
-		switch mode := text(get(in.Params, "mode")); {
-		case mode == "url" && !url, mode != "url" && url && !form:
-			return mcp.CodeInvalidParams, "the client does not offer this mode of elicitation"
-		}
-		return 0, ""
-	}
-	return mcp.CodeMethodNotFound, not
+	return fromserver.Refusal(capabilities, in.Method, in.Params)
 }
 
 // Check returns what is wrong with a raw response to the input: what the method's

@@ -99,6 +99,8 @@ func TestDeclared(t *testing.T) {
 		{`{"roots":{}}`, "tasks/get", `{}`, -32601},
 		{`{"sampling":{}}`, "sampling/createMessage", `{}`, 0},
 		{`{"sampling":{}}`, "sampling/createMessage", `{"tools":[]}`, -32602},
+		{`{"sampling":{}}`, "sampling/createMessage", `{"toolChoice":{"mode":"none"}}`, -32602},
+		{`{}`, "sampling/createMessage", `{"tools":[]}`, -32601},
 		{`{"sampling":{"tools":{}}}`, "sampling/createMessage", `{"tools":[]}`, 0},
 		{`{"roots":{}}`, "sampling/createMessage", `{}`, -32601},
 		{`{"elicitation":{}}`, "elicitation/create", `{}`, 0},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"mcp-gateway/internal/jsonrpc"
-	"mcp-gateway/internal/mcp"
 )
 
 // What a server asks of the client's user or model, in results of stateless servers
@@ -19,14 +18,13 @@ const Unreadable = "nothing that can be read"
 func MayAsk(message []byte) bool { return (WordInputs | WordEscape).In(message) }
 
 // Undeclared returns which capability a client would have to declare for what a
-// result asks of it, given its raw clientCapabilities: "sampling", "roots",
-// "elicitation", "elicitation.url", or the method if it is none of these; empty if
-// the client has declared all of it, or is asked nothing.
+// result asks of it, given its raw clientCapabilities, as Needs names it; empty if the
+// client has declared all of it, or is asked nothing.
 func Undeclared(message, capabilities []byte) string {
 	r := rewriter{message: message}
 	lacks := ""
 	request := func(_ string, value jsonrpc.Span) error {
-		if capability := r.needs(value); capability != "" && !declares(capabilities, capability) {
+		if capability := r.needs(value); !Declares(capabilities, capability) {
 			lacks = capability
 		}
 		return nil
@@ -51,63 +49,21 @@ func Undeclared(message, capabilities []byte) string {
 // needs returns the capability that one of inputRequests needs.
 func (r *rewriter) needs(span jsonrpc.Span) (capability string) {
 	var methods []string
-	url := false
+	var a asked
 	err := r.members(span, func(key string, value jsonrpc.Span) error {
 		switch {
 		case spells(key, "method"):
 			method, _ := jsonrpc.Unquote(nil, value.Of(r.message))
 			methods = append(methods, string(method))
 		case spells(key, "params"):
-			return r.members(value, func(key string, value jsonrpc.Span) error {
-				url = url || spells(key, "mode") && is(value.Of(r.message), "url")
-				return nil
-			})
+			return r.asks(value, &a)
 		}
 		return nil
 	})
 	if err != nil || len(methods) != 1 {
 		return Unreadable
 	}
-	switch methods[0] {
-	case mcp.MethodCreateMessage:
-		return "sampling"
-	case mcp.MethodRootsList:
-		return "roots"
-	case mcp.MethodElicit:
-		if url {
-			return "elicitation.url"
-		}
-		return "elicitation"
-	}
-	return methods[0]
-}
-
-// declares reports whether capabilities, a raw object, have one. Elicitation without
-// any mode is that by a form (2025-11-25, client/elicitation, Capabilities).
-func declares(capabilities []byte, capability string) bool {
-	elicitation := member(capabilities, "elicitation")
-	isObject := func(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
-	switch capability {
-	case "sampling", "roots":
-		return isObject(member(capabilities, capability))
-	case "elicitation":
-		return isObject(elicitation) && (isObject(member(elicitation, "form")) || !isObject(member(elicitation, "url")))
-	case "elicitation.url":
-		return isObject(member(elicitation, "url"))
-	}
-	return false
-}
-
-// AppendRequired appends the data of the error for a capability that is not declared
-// (2026-07-28, basic/index, Error Codes); nothing if there is no such one.
-func AppendRequired(dst []byte, capability string) []byte {
-	switch capability {
-	case "sampling", "roots", "elicitation":
-		return append(append(append(dst, `{"requiredCapabilities":{"`...), capability...), `":{}}}`...)
-	case "elicitation.url":
-		return append(dst, `{"requiredCapabilities":{"elicitation":{"url":{}}}}`...)
-	}
-	return dst
+	return a.capability(methods[0])
 }
 
 // NameURL returns the params of an elicitation, an object. If they ask the user to

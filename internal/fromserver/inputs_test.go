@@ -23,6 +23,9 @@ func TestUndeclared(t *testing.T) {
 		{asks(url), `{"elicitation":{"url":{}}}`, ""},
 		{asks(`"k":{"method":"sampling/createMessage"}`), `{"sampling":{}}`, ""},
 		{asks(`"k":{"method":"sampling/createMessage"}`), `{"roots":{}}`, "sampling"},
+		{asks(`"k":{"method":"sampling/createMessage","params":{"tools":[]}}`), `{"sampling":{}}`, "sampling.tools"},
+		{asks(`"k":{"method":"sampling/createMessage","params":{"tool\u0043hoice":{}}}`), `{"sampling":{}}`, "sampling.tools"},
+		{asks(`"k":{"method":"sampling/createMessage","params":{"tools":[]}}`), `{"sampling":{"tools":{}}}`, ""},
 		{asks(`"k":{"method":"roots/list"}`), `{"roots":{}}`, ""},
 		{asks(form + `,"l":{"method":"roots/list"}`), `{"elicitation":{}}`, "roots"},
 		{asks(`"k":{"method":"tools/call"}`), `{"elicitation":{},"sampling":{},"roots":{}}`, "tools/call"},
@@ -36,6 +39,20 @@ func TestUndeclared(t *testing.T) {
 	} {
 		if got := fromserver.Undeclared([]byte(tt.message), []byte(tt.capabilities)); got != tt.want {
 			t.Errorf("%s, %s: %q, want %q", tt.message, tt.capabilities, got, tt.want)
+		}
+	}
+}
+
+func TestRequiredCapabilities(t *testing.T) {
+	t.Parallel()
+	for capability, want := range map[string]string{
+		"sampling":        `{"requiredCapabilities":{"sampling":{}}}`,
+		"sampling.tools":  `{"requiredCapabilities":{"sampling":{"tools":{}}}}`,
+		"elicitation.url": `{"requiredCapabilities":{"elicitation":{"url":{}}}}`,
+		"tools/call":      "",
+	} {
+		if got := string(fromserver.AppendRequired(nil, capability)); got != want {
+			t.Errorf("%s: %s", capability, got)
 		}
 	}
 }
