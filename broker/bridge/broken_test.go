@@ -30,3 +30,21 @@ func TestBrokenAnswerEndsItsCall(t *testing.T) {
 		}
 	})
 }
+
+// Progress is told by strings and numbers only: who sends something else has asked for
+// none.
+func TestNoProgressWithoutAToken(t *testing.T) {
+	run(t, nil, func(t *testing.T, s *server) {
+		id := s.open(0)
+		c := s.conn(0)
+		number := 2
+		for _, token := range []string{"null", "{}", "[]", "true"} {
+			at := strconv.Itoa(number)
+			done := s.later("POST", id, request("5", "x", `{"_meta":{"progressToken":`+token+`}}`))
+			want(t, "sent", c.take(), request(at, "x", `{"_meta":{"progressToken":`+token+`}}`))
+			c.say(notification("notifications/progress", `{"progressToken":`+at+`,"progress":1}`), result(at, "{}"))
+			want(t, "answer", (<-done).body, result("5", "{}"))
+			number++
+		}
+	})
+}

@@ -25,14 +25,16 @@ func Request(m *jsonrpc.Message, body []byte, own, id string) []byte {
 			edits = append(edits, edit{named, quote(own)})
 		}
 	}
-	if !m.ProgressToken.Empty() {
+	ofMeta := []string{mcp.MetaProtocolVersion, mcp.MetaClientInfo, mcp.MetaClientCapabilities, mcp.MetaLogLevel}
+	if m.ProgressToken.Empty() {
+		ofMeta = append(ofMeta, "progressToken") // what is no token is left out
+	} else {
 		edits = append(edits, edit{m.ProgressToken, quote(id)})
 	}
 	more, _ := cut(membersOf(body, m.Params), inputResponses, requestState, "task")
 	edits = append(edits, more...)
 	if raw := m.Meta.Of(body); isObject(raw) {
-		more, _ = cut(membersOf(body, m.Meta),
-			mcp.MetaProtocolVersion, mcp.MetaClientInfo, mcp.MetaClientCapabilities, mcp.MetaLogLevel)
+		more, _ = cut(membersOf(body, m.Meta), ofMeta...)
 		edits = append(edits, more...)
 	}
 	return apply(make([]byte, 0, len(body)+len(own)+len(id)), body, edits)

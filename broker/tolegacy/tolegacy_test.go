@@ -35,6 +35,10 @@ func TestRequest(t *testing.T) {
 			`{"jsonrpc":"2.0","id":"x","method":"prompts/get","params":{"_meta":{` + version + `,` + capabilities + `},"name":"p"}}`, "p",
 			`{"jsonrpc":"2.0","id":"k1","method":"prompts/get","params":{"_meta":{},"name":"p"}}`,
 		},
+		"no token": {
+			`{"jsonrpc":"2.0","id":"x","method":"prompts/get","params":{"_meta":{"progressToken":null,` + version + `,"a":1},"name":"p"}}`, "p",
+			`{"jsonrpc":"2.0","id":"k1","method":"prompts/get","params":{"_meta":{"a":1},"name":"p"}}`,
+		},
 		"retry": {
 			`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"inputResponses":{"a":1},"uri":"one+a:b","requestState":"s" ,"task":{"ttl":1}, "_meta":{` + version + `}}}`, "a:b",
 			`{"jsonrpc":"2.0","id":"k1","method":"resources/read","params":{"uri":"a:b","_meta":{}}}`,

@@ -91,7 +91,9 @@ type Message struct {
 	// clientCapabilities, clientInfo, logLevel.
 	MetaVersion, MetaCapabilities, MetaClientInfo, MetaLogLevel Span
 
-	ProgressToken Span // params._meta.progressToken, of a request
+	// ProgressToken is params._meta.progressToken of a request, if it is a string or
+	// a number: only these are tokens.
+	ProgressToken Span
 	Progress      Span // params.progressToken (notifications/progress)
 	Cancelled     Span // params.requestId (notifications/cancelled)
 

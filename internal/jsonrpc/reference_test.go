@@ -121,7 +121,10 @@ func reference(t *testing.T, text string) (parts, bool) {
 		if starts(params["_meta"], "{") {
 			meta, clean := refGuarded(t, params["_meta"], mcp.MetaProtocolVersion, mcp.MetaClientCapabilities, mcp.MetaClientInfo, mcp.MetaLogLevel, "progressToken")
 			ok = ok && clean
-			p.MetaVersion, p.ProgressToken = meta[mcp.MetaProtocolVersion], meta["progressToken"]
+			p.MetaVersion = meta[mcp.MetaProtocolVersion]
+			if token := meta["progressToken"]; token != "" && strings.ContainsAny(token[:1], `"-0123456789`) {
+				p.ProgressToken = token
+			}
 			p.Capabilities, p.Info, p.LogLevel = meta[mcp.MetaClientCapabilities], meta[mcp.MetaClientInfo], meta[mcp.MetaLogLevel]
 		}
 		if starts(params["ref"], "{") {
@@ -249,7 +252,9 @@ func checkStandard(t *testing.T, body []byte, want parts) {
 		same("_meta capabilities", meta.Capabilities, want.Capabilities)
 		same("_meta info", meta.Info, want.Info)
 		same("_meta level", meta.LogLevel, want.LogLevel)
-		same("progressToken", meta.ProgressToken, want.ProgressToken)
+		if want.ProgressToken != "" {
+			same("progressToken", meta.ProgressToken, want.ProgressToken)
+		}
 	}
 	if bytes.HasPrefix(params.Ref, []byte("{")) {
 		var ref struct{ Type, Name, URI raw }

@@ -212,7 +212,9 @@ func (s *scanner) set(mem member, v Span) {
 	case memTaskID:
 		m.TaskID = v
 	case memProgressToken:
-		m.ProgressToken = v
+		if isID(s.body[v.Start]) { // else there is none: nobody can be told by it
+			m.ProgressToken = v
+		}
 	case memProgress:
 		m.Progress = v
 	case memCancelled:
