@@ -32,8 +32,9 @@ type Call struct {
 	idFirst                bool
 }
 
-// own are members of params that a client with a session has no say in.
-var own = map[string]bool{"inputResponses": true, "requestState": true}
+// own are members of params that a client with a session has no say in, and the task
+// of 2025-11-25, which nobody could ask for again.
+var own = map[string]bool{"inputResponses": true, "requestState": true, "task": true}
 
 // reserved are members of params._meta that say what a session has settled.
 var reserved = map[string]bool{

@@ -54,6 +54,10 @@ func TestMessage(t *testing.T) {
 			`{"jsonrpc":"2.0","id":"new","method":"prompts/get","params":{"name":"own \"é\"","_meta":{` + bare + `}}}`,
 		},
 		{
+			"no task", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"task":{"ttl":1},"name":"x_a","arguments":{"task":1}}}`, name, "", "",
+			`{"jsonrpc":"2.0","id":"new","method":"tools/call","params":{"name":"own \"é\"","arguments":{"task":1},"_meta":{` + bare + `}}}`,
+		},
+		{
 			"state alone", `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"x_p","_meta":3}}`, name, "", `""`,
 			`{"jsonrpc":"2.0","id":"new","method":"prompts/get","params":{"name":"own \"é\"","_meta":{` + bare + `},"requestState":""}}`,
 		},
