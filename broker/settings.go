@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,9 +28,6 @@ const (
 	relayTimeout = 9 * time.Second
 )
 
-// levels are the log levels (2025-11-25, server/utilities/logging).
-var levels = []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
-
 // setLevel keeps the log level for the servers that come later and sets it at
 // those that are there.
 func (b *Broker) setLevel(c *call) {
@@ -51,7 +47,7 @@ func (b *Broker) setLevel(c *call) {
 		}
 		return true
 	})
-	if !slices.Contains(levels, level) {
+	if mcp.Verbosity(level) < 0 {
 		c.fail(http.StatusOK, mcp.CodeInvalidParams, "params.level must be a log level, as info or error")
 		return
 	}

@@ -269,7 +269,7 @@ func (x *crossing) pass(k *Caller, message []byte, patient bool) {
 	}
 	if !m.Progress.Empty() {
 		message = tolegacy.Progress(&m, message, x.id, k.Token)
-	} else if level := pool.Verbosity(tolegacy.Level(&m, message)); level < 0 || level > k.level {
+	} else if level := mcp.Verbosity(tolegacy.Level(&m, message)); level < 0 || level > k.level {
 		return
 	} else {
 		message = bytes.Clone(message)

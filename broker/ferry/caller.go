@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"mcp-gateway/broker/credential"
-	"mcp-gateway/broker/pool"
 	"mcp-gateway/internal/jsonrpc"
 	"mcp-gateway/internal/mcp"
 )
@@ -56,7 +55,7 @@ type Caller struct {
 
 func newCaller(r Request) *Caller {
 	return &Caller{
-		Request: r, level: pool.Verbosity(r.Level), out: make(chan Message, mostWaiting),
+		Request: r, level: mcp.Verbosity(r.Level), out: make(chan Message, mostWaiting),
 		room: make(chan struct{}, 1), gone: make(chan struct{}), cut: make(chan struct{}),
 	}
 }

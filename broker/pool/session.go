@@ -231,17 +231,11 @@ func (l *Lease) settled(ctx context.Context) error {
 	return nil
 }
 
-// levels are the log levels, the most verbose last (RFC 5424, from emergency on).
-var levels = []string{"emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"}
-
-// Verbosity returns how verbose a log level is, -1 for one that is none.
-func Verbosity(level string) int { return slices.Index(levels, level) }
-
 // SetLevel has the server log in the session at a level or a more verbose one:
 // the session is shared, and so the most verbose that anybody has asked for
 // holds. What the server refuses is not asked for again.
 func (l *Lease) SetLevel(ctx context.Context, level string) error {
-	s, want := l.session, Verbosity(level)
+	s, want := l.session, mcp.Verbosity(level)
 	if want < 0 {
 		return fmt.Errorf("there is no log level %q", level)
 	}

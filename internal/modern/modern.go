@@ -57,6 +57,8 @@ func Check(m *jsonrpc.Message, body []byte, h Headers) *Refusal {
 		return invalid(mcp.MetaClientCapabilities + " must be an object")
 	case !m.MetaClientInfo.Empty() && body[m.MetaClientInfo.Start] != '{':
 		return invalid(mcp.MetaClientInfo + " must be an object")
+	case !m.MetaLogLevel.Empty() && !isLevel(m.MetaLogLevel.Of(body)):
+		return invalid(mcp.MetaLogLevel + " must be a log level, as info or error")
 	}
 	if h.Repeated {
 		return mismatch("a header is there more than once")
@@ -75,6 +77,12 @@ func Check(m *jsonrpc.Message, body []byte, h Headers) *Refusal {
 		return &Refusal{Code: mcp.CodeUnsupportedVersion, Message: "unsupported protocol version", Data: AppendVersions(nil, version)}
 	}
 	return nil
+}
+
+// isLevel reports whether a raw value is a log level, or null, which asks for none.
+func isLevel(raw []byte) bool {
+	level, _ := jsonrpc.Unquote(nil, raw)
+	return mcp.Verbosity(string(level)) >= 0 || raw[0] == 'n'
 }
 
 // saysName reports whether a header's value, nil for none, is that of the JSON

@@ -17,6 +17,11 @@ func call(method, params string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + `}}`
 }
 
+// level is meta with a log level.
+func level(raw string) string {
+	return meta[:len(meta)-1] + `,"io.modelcontextprotocol/logLevel":` + raw + `}`
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	type headers struct{ version, method, name string }
@@ -43,6 +48,11 @@ func TestCheck(t *testing.T) {
 		{"no meta", call("tools/list", ``), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
 		{"no capabilities", call("tools/list", `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}`), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
 		{"info is no object", call("tools/list", meta[:len(meta)-1]+`,"io.modelcontextprotocol/clientInfo":1}`), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
+		{"level", call("tools/list", level(`"d\u0065bug"`)), headers{version, "tools/list", ""}, 0},
+		{"no level", call("tools/list", level(`null`)), headers{version, "tools/list", ""}, 0},
+		{"unknown level", call("tools/list", level(`"loud"`)), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
+		{"empty level", call("tools/list", level(`""`)), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
+		{"level is no string", call("tools/list", level(`5`)), headers{version, "tools/list", ""}, mcp.CodeInvalidParams},
 		{"unknown version", call("tools/list", `"_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01","io.modelcontextprotocol/clientCapabilities":{}}`), headers{"2027-01-01", "tools/list", ""}, mcp.CodeUnsupportedVersion},
 	} {
 		var m jsonrpc.Message
@@ -58,7 +68,7 @@ func TestCheck(t *testing.T) {
 
 func TestGoodRequestAllocatesNothing(t *testing.T) {
 	for name, header := range map[string]string{"get_weather": "get_weather", "wetterä": "=?base64?d2V0dGVyw6Q=?="} {
-		body := []byte(call("tools/call", `"name":"`+name+`",`+meta))
+		body := []byte(call("tools/call", `"name":"`+name+`",`+level(`"warning"`)))
 		h := of(version, "tools/call", header)
 		var m jsonrpc.Message
 		if err := m.Scan(body); err != nil {
