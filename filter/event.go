@@ -18,6 +18,10 @@ func (s *Stream) event(e sse.Event) error {
 		s.answer.id = s.answer.marker.AppendEvent(s.answer.id[:0], e.ID)
 		e.ID = s.answer.id
 	}
+	if len(e.Name) > 0 && string(e.Name) != "message" {
+		s.otherEvent(e)
+		return nil
+	}
 	if s.isBatch(e.Data) {
 		// Its messages go on one by one, as each is judged for itself.
 		_ = jsonrpc.Elements(e.Data, func(item jsonrpc.Span) bool { // was scanned
@@ -51,9 +55,24 @@ func (s *Stream) message(e sse.Event) {
 			e.Data = s.reply
 		}
 	}
+	s.put(e)
+}
+
+// put appends an event, if anything is left of it.
+func (s *Stream) put(e sse.Event) {
 	if e.HasData || e.HasID || len(e.Retry) > 0 || e.HasComment {
 		s.answer.buf = sse.AppendEvent(s.answer.buf, e)
 	}
+}
+
+// otherEvent appends an event of another name than that of messages, which is none and
+// the server's own affair. A client that does not look at names must not take it for
+// a message that nobody has judged: each has this word, or spells it with escapes.
+func (s *Stream) otherEvent(e sse.Event) {
+	if bytes.Contains(e.Data, []byte("jsonrpc")) || bytes.Contains(e.Data, []byte(`\u00`)) {
+		e.Name, e.Data, e.HasData = nil, nil, false
+	}
+	s.put(e)
 }
 
 // isBatch reports whether text holds several messages, as of servers of 2025-03-26
@@ -84,19 +103,20 @@ func (s *Stream) endUnanswered() {
 
 // admitted reads a message into s.msg, whose Kind stays 0 if it is none, and
 // reports whether it may be on this stream. A response may answer this request
-// only: clients know their requests by id, and one server must not answer what
-// was asked of another. Changed lists are announced by the broker, once it has
-// them itself; of resources only those are that the client may use.
+// only, and once: clients know their requests by id, and one server must not answer
+// what was asked of another. What is no message is no answer any more then. Changed
+// lists are announced by the broker, once it has them itself; of resources only those
+// are that the client may use.
 func (s *Stream) admitted(message []byte) bool {
 	if s.msg.Scan(message) != nil || s.msg.Kind == jsonrpc.Batch {
 		s.msg.Kind = 0
-		return !s.resume // there, it is nobody's answer
+		return !s.resume && !s.answer.given // on a resumed stream it is nobody's answer
 	}
 	switch s.msg.Kind {
 	case jsonrpc.Response:
-		mine := sameID(s.msg.ID.Of(message), s.id)
-		s.answer.given = s.answer.given || mine
-		return s.resume || mine
+		first := !s.answer.given && sameID(s.msg.ID.Of(message), s.id)
+		s.answer.given = s.answer.given || first
+		return s.resume || first
 	case jsonrpc.Request:
 		return !s.stateless // stateless servers have no requests (2026-07-28, basic/patterns/mrtr)
 	case jsonrpc.Notification:

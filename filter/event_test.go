@@ -22,6 +22,11 @@ func TestEventsOnTheStreamOfACall(t *testing.T) {
 		{"BatchOfOtherThings", `data: [{"jsonrpc":"2.0","id":2,"result":{}},1]` + "\n\n", "no JSON-RPC"},
 		{"BatchInABatch", `data: [[{"jsonrpc":"2.0","id":2,"result":{}}]]` + "\n\n", "no JSON-RPC"},
 		{"BatchBehindABlank", `data:  [{"jsonrpc":"2.0","id":2,"result":{}}]` + "\n\n", "no JSON-RPC"},
+		{"GarbageBehindTheAnswer", own + "data: [DONE]\n\ndata: {\n\n", own},
+		{"SecondAnswer", own + `data: {"jsonrpc":"2.0","id":1.0,"error":{"code":1,"message":"x"}}` + "\n\n", own},
+		{"SecondAnswerInABatch", `data: [{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":1,"result":[]}]` + "\n\n", own},
+		{"ForeignEvents", "event: ping\ndata: 1\n\nevent: ping\ndata: {\"id\":1}\n\n" + own, "event: ping\ndata: 1\n\nevent: ping\ndata: {\"id\":1}\n\n" + own},
+		{"AnswerAsAForeignEvent", "event: x\n" + `data: {"jsonrpc":"2.0","id":2,"result":{}}` + "\n\nevent: x\n" + `data: {"jsonrp\u0063":"2.0","id":2,"result":{}}` + "\n\n" + own, own},
 		{"Progress", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

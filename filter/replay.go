@@ -85,6 +85,7 @@ func (s *Stream) Replayed(headers []Header, body []byte) *Decision {
 	case len(body) > 0 && mcp.MediaType(contentType, "text/event-stream"):
 		value = eventsType
 		s.answer.parser.Reset(s.g.cfg.EventLimit)
+		s.answer.given = false
 		if s.answer.parser.Feed(body, s.event) != nil {
 			return s.fail("event_limit", "server "+name+" sent an event over the limit")
 		}

@@ -63,7 +63,23 @@ func TestRequestOfALostSessionIsReplayed(t *testing.T) {
 	}
 }
 
-// What the server gets is what it would have got the first time.
+// Nothing of an answer before counts for the one that is had again.
+func TestReplayInAStreamThatWasUsed(t *testing.T) {
+	t.Parallel()
+	const answer = `data: {"jsonrpc":"2.0","id":1,"result":{"content":[]}}` + "\n\n"
+	g := newGateway(t)
+	s, _ := post(g, call("search"))
+	s.ResponseHeaders(headersOf("200", "text/event-stream"), false)
+	s.ResponseBody([]byte(answer), true)
+	s.Reset(g)
+	s.RequestHeaders(postHeaders(), false, second)
+	s.RequestBody([]byte(call("search")), second)
+	s.ResponseHeaders(headersOf("404", "application/json"), false)
+	if d := s.Replayed(headersOf("200", "text/event-stream"), []byte(answer)); string(d.Body) != answer {
+		t.Errorf("%+v %s", d, d.Body)
+	}
+}
+
 // Servers made after the examples of several SDKs say 400 for a lost session.
 func TestLostSessionToldWith400(t *testing.T) {
 	t.Parallel()
@@ -90,6 +106,7 @@ func TestLostSessionToldWith400(t *testing.T) {
 	}
 }
 
+// What the server gets is what it would have got the first time.
 func TestReplayIsSpliced(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -114,7 +114,7 @@ func (s *Stream) Reset(g *Gateway) {
 	s.oneWay, s.resume, s.repeated, s.followed, s.denied = false, false, false, false, false
 	s.target, s.label, s.tool, s.tasks, s.backend = target{}, "", "", "", backend{}
 	s.access.decided, s.access.arguments = false, nil
-	s.answer.mode, s.answer.secrets, s.answer.kind = answerPlain, 0, nil
+	s.answer.mode, s.answer.given, s.answer.secrets, s.answer.kind = answerPlain, false, 0, nil
 }
 
 // RequestBody decides a POST by its whole body. now is as in RequestHeaders.
