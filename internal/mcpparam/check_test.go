@@ -28,6 +28,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{`{"r":"eu","n":42}`, values{"Mcp-Param-Region": {"eu"}, "Mcp-Param-N": {"42.0"}, "Mcp-Param-Other": {"x"}}, true},
 		{`{"r":"ü"}`, values{"Mcp-Param-Region": {"=?base64?w7w=?="}}, true},
+		{`{"r":"ü"}`, values{"Mcp-Param-Region": {"ü"}}, false},
+		{`{"r":"ü"}`, values{"Mcp-Param-Region": {"\xfc"}}, false},
 		{`{}`, values{}, true},
 		{`{"r":null}`, values{}, true},
 		{`{"r":"eu"}`, values{"Mcp-Param-Region": {"us"}}, false},

@@ -14,10 +14,10 @@ const (
 )
 
 // DecodeHeader appends what a header value stands for. False for a value that is
-// marked as base64 and is none.
+// marked as base64 and is none, and for one that had to be.
 func DecodeHeader(dst, value []byte) ([]byte, bool) {
 	if !isEncoded(value) {
-		return append(dst, value...), true
+		return append(dst, value...), isText(value)
 	}
 	inside := value[len(sentinel) : len(value)-len(sentinelEnd)]
 	out, err := base64.StdEncoding.Strict().AppendDecode(dst, inside)
@@ -39,6 +39,17 @@ func AppendHeader(dst, value []byte) []byte {
 func isEncoded(value []byte) bool {
 	return len(value) >= len(sentinel)+len(sentinelEnd) &&
 		bytes.HasPrefix(value, []byte(sentinel)) && bytes.HasSuffix(value, []byte(sentinelEnd))
+}
+
+// isText reports whether a value may stand in a header as it is: visible ASCII, spaces
+// and tabs. How other bytes are read is every server's own affair.
+func isText(value []byte) bool {
+	for _, c := range value {
+		if (c < ' ' || c > '~') && c != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 // isPlain reports whether value stays the same in a header: visible ASCII, with

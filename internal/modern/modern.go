@@ -93,7 +93,7 @@ func saysName(header, token []byte) bool {
 	}
 	want, isString := jsonrpc.Unquote(nil, token)
 	if !isEncoded(header) {
-		return !isString || bytes.Equal(header, want)
+		return isText(header) && (!isString || bytes.Equal(header, want))
 	}
 	var room [256]byte // on the stack
 	got, ok := DecodeHeader(room[:0], header)
