@@ -40,8 +40,8 @@ func (e *ConfigError) Error() string {
 
 // Load reads the file. Warnings come with a usable gateway; errors as a
 // *ConfigError without one.
-func Load(path string) (*gateway.Gateway, []file.Problem, error) {
-	g, problems := file.Load(path, os.LookupEnv)
+func Load(path string, options ...file.Option) (*gateway.Gateway, []file.Problem, error) {
+	g, problems := file.Load(path, os.LookupEnv, options...)
 	if g == nil {
 		return nil, problems, &ConfigError{File: path, Problems: problems}
 	}
@@ -57,7 +57,11 @@ func watch(ctx context.Context, log *zap.Logger, path, listen string, apply func
 	defer cancel(nil)
 	log = log.Named("config")
 	var before *gateway.Gateway
-	var declared string // gateway.listen of the file
+	var declared, last string // gateway.listen of the file, and of the one before
+	var options []file.Option
+	if listen != "" {
+		options = append(options, file.WithListen(listen, func(address string) { declared = address }))
+	}
 	err := file.Watch(ctx, log, path, func(g *gateway.Gateway, problems []file.Problem) {
 		if g == nil && before == nil {
 			cancel(&ConfigError{File: path, Problems: problems})
@@ -73,11 +77,10 @@ func watch(ctx context.Context, log *zap.Logger, path, listen string, apply func
 		if g == nil {
 			return
 		}
-		if before != nil && listen != "" && g.Listen != declared {
+		if before != nil && declared != last {
 			log.Warn("gateway.listen has changed in the file, but --listen holds", zap.String("listen", listen))
 		}
-		declared = g.Listen
-		overridden := override(g, listen)
+		last = declared
 		if before == nil {
 			log.Info("configuration loaded", zap.String("file", path), zap.Strings("servers", names(g)))
 		} else if fields := changes(before, g); len(fields) > 0 {
@@ -85,11 +88,7 @@ func watch(ctx context.Context, log *zap.Logger, path, listen string, apply func
 		} else {
 			return
 		}
-		err := overridden
-		if err == nil {
-			err = apply(g)
-		}
-		if err != nil {
+		if err := apply(g); err != nil {
 			if before == nil {
 				cancel(err)
 				return
@@ -98,7 +97,7 @@ func watch(ctx context.Context, log *zap.Logger, path, listen string, apply func
 			return
 		}
 		before = g
-	})
+	}, options...)
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}

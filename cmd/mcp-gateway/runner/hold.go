@@ -49,6 +49,15 @@ func (h *held) take(address string) (string, error) {
 	return at.String(), nil
 }
 
+// keep takes the address of g, which clients have to know.
+func (h *held) keep(g *gateway.Gateway) error {
+	if at, err := gateway.SplitListen(g.Listen); err == nil && at.Port() == 0 {
+		return errors.New("gateway.listen: the endpoint needs a port that clients know; only --listen takes a free one for 0")
+	}
+	_, err := h.take(g.Listen)
+	return err
+}
+
 // overlap reports whether at is every interface where one is held, or one where
 // every is: its own Envoy is in the way then.
 func (h *held) overlap(at netip.AddrPort) bool {

@@ -6,7 +6,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/metrics"
+	"mcp-gateway/controlplane/source/file"
 )
 
 // Config says how to run the whole gateway.
@@ -56,21 +56,21 @@ type Config struct {
 // says what the operator has to change.
 func Run(ctx context.Context, c Config) error {
 	start := time.Now()
-	g, _, err := Load(c.File)
+	address := &held{file: c.File}
+	defer address.release()
+	var options []file.Option
+	if c.Listen != "" {
+		at, err := address.take(c.Listen)
+		if err != nil {
+			return err
+		}
+		c.Listen, options = at, append(options, file.WithListen(at, func(string) {}))
+	}
+	g, _, err := Load(c.File, options...)
 	if err != nil {
 		return err
 	}
-	address := &held{file: c.File}
-	defer address.release()
-	if c.Listen != "" {
-		if c.Listen, err = address.take(c.Listen); err != nil {
-			return err
-		}
-	}
-	if err := override(g, c.Listen); err != nil {
-		return err
-	}
-	if _, err := address.take(g.Listen); err != nil {
+	if err := address.keep(g); err != nil {
 		return err
 	}
 	at, err := endpointOf(g)
@@ -202,7 +202,7 @@ func serveParts(c Config, services *group, p envoyconfig.Params, address *held) 
 	b := newBrokerService(c.Log, services, public, internal, "")
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {
-			if _, err := address.take(g.Listen); err != nil {
+			if err := address.keep(g); err != nil {
 				return err
 			}
 			// Envoy before the broker: a name that the broker lists must have
@@ -214,22 +214,4 @@ func serveParts(c Config, services *group, p envoyconfig.Params, address *held) 
 		})
 	})
 	return b, nil
-}
-
-// override puts listen into g, if there is one, and checks the result.
-func override(g *gateway.Gateway, listen string) error {
-	if listen == "" {
-		if at, err := gateway.SplitListen(g.Listen); err == nil && at.Port() == 0 {
-			return errors.New("gateway.listen: the endpoint needs a port that clients know; only --listen takes a free one for 0")
-		}
-		return nil
-	}
-	g.Listen = listen
-	var errs []error
-	for _, p := range g.Validate() {
-		if !p.Warning {
-			errs = append(errs, fmt.Errorf("%s: %s", strings.Replace(p.Path, "gateway.listen", "--listen", 1), p.Message))
-		}
-	}
-	return errors.Join(errs...)
 }

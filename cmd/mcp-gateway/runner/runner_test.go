@@ -185,17 +185,21 @@ func TestListenHoldsOverTheFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- watch(ctx, log, path, "127.0.0.1:9", func(g *gateway.Gateway) error {
+		ended <- watch(ctx, log, path, "0.0.0.0:9", func(g *gateway.Gateway) error {
 			applied <- g.Listen
 			return nil
 		})
 	}()
+	const open = "configuration: warning: --listen: 0.0.0.0:9 can be reached from other machines, and everybody who reaches it may use all servers: configure auth"
+	heard(open)
 	heard("configuration loaded")
 	write("gateway: {listen: 127.0.0.1:2}\nservers: [{name: a, url: http://a/mcp}]\n")
+	heard(open)
 	heard("gateway.listen has changed in the file, but --listen holds")
 	write("gateway: {listen: 127.0.0.1:2, path: /other}\nservers: [{name: a, url: http://a/mcp}]\n")
+	heard(open)
 	heard("configuration changed")
-	if got := fmt.Sprint(logged.All()[2].ContextMap()["settings"]); got != "[Path]" {
+	if got := fmt.Sprint(logged.FilterMessage("configuration changed").All()[0].ContextMap()["settings"]); got != "[Path]" {
 		t.Errorf("settings %s, want [Path]", got)
 	}
 	cancel()
@@ -206,7 +210,7 @@ func TestListenHoldsOverTheFile(t *testing.T) {
 		t.Errorf("applied %d times, want 2", len(applied))
 	}
 	for range len(applied) {
-		if got := <-applied; got != "127.0.0.1:9" {
+		if got := <-applied; got != "0.0.0.0:9" {
 			t.Errorf("applied %s", got)
 		}
 	}

@@ -28,6 +28,10 @@ func decode(file string, data []byte, env func(string) (string, bool), read func
 	g := gateway.Default()
 	if root := d.parse(data); root != nil {
 		d.object(root, "", d.document(&g))
+		if d.listen != "" {
+			d.declared(g.Listen)
+			g.Listen = d.listen
+		}
 		if _, ok := d.at["servers"]; !ok && root.Kind == yaml.MappingNode {
 			d.errorf(root, "servers", "is missing (write servers: [] for none)")
 		}
@@ -53,6 +57,10 @@ type decoder struct {
 	// readLock opens a lock file; withoutLock leaves it unread.
 	readLock    func(string) ([]byte, error)
 	withoutLock bool
+	// listen is in the place of gateway.listen, which declared is told of; see
+	// WithListen.
+	listen   string
+	declared func(string)
 	// at has the node of every path that was decoded, so that a fault found
 	// later in the model has a line; failed has the paths already reported.
 	at     map[string]*yaml.Node
@@ -73,6 +81,10 @@ func (d *decoder) explains(by, of string) {
 // adopt adds a problem of the model, at the node that it speaks of or the
 // nearest one around it.
 func (d *decoder) adopt(p gateway.Problem) {
+	if d.listen != "" {
+		p.Path = strings.Replace(p.Path, "gateway.listen", "--listen", 1)
+		p.Message = strings.Replace(p.Message, "gateway.listen", "--listen", 1)
+	}
 	if d.failed[p.Path] {
 		return
 	}
@@ -90,9 +102,11 @@ func (d *decoder) adopt(p gateway.Problem) {
 }
 
 func (d *decoder) report(n *yaml.Node, p Problem) {
-	p.File = d.file
-	if n != nil {
-		p.Line, p.Column = n.Line, n.Column
+	if !strings.HasPrefix(p.Path, "--") {
+		p.File = d.file
+		if n != nil {
+			p.Line, p.Column = n.Line, n.Column
+		}
 	}
 	if !p.Warning {
 		d.failed[p.Path] = true

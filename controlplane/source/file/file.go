@@ -29,6 +29,7 @@ const (
 
 // Problem is one fault at one place of the file.
 type Problem struct {
+	// File is empty for what is wrong with a flag.
 	File string
 	// Line and Column count from 1; 0 where the fault has no place, as with a
 	// file that cannot be read.
@@ -44,6 +45,9 @@ type Problem struct {
 // String formats p as compilers do, "config.yaml:12:5: servers[1].prefix: message".
 func (p Problem) String() string {
 	s := p.File + ": "
+	if p.File == "" {
+		s = ""
+	}
 	if p.Line > 0 {
 		s = fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column)
 	}

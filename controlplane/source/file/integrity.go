@@ -63,10 +63,3 @@ func (d *decoder) lockFile(p *gateway.Pins) field {
 		}
 	}
 }
-
-// Option changes how a file is read.
-type Option func(*decoder)
-
-// WithoutLock has the lock file counted as empty, whether or not it is there: for
-// who is about to write it.
-func WithoutLock(d *decoder) { d.withoutLock = true }

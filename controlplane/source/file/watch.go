@@ -33,10 +33,10 @@ const recheck = 10 * time.Second
 // is another. A bad file gives a nil gateway: keep the one before. Calls come
 // one at a time. Watch returns nil when ctx ends, and an error only if the
 // system cannot watch folders at all.
-func Watch(ctx context.Context, log *zap.Logger, path string, changed func(*gateway.Gateway, []Problem)) error {
+func Watch(ctx context.Context, log *zap.Logger, path string, changed func(*gateway.Gateway, []Problem), options ...Option) error {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()
-	w := &watcher{log: log, path: path, env: os.LookupEnv, changed: changed, tick: ticker.C}
+	w := &watcher{log: log, path: path, env: os.LookupEnv, changed: changed, options: options, tick: ticker.C}
 	return w.run(ctx)
 }
 
@@ -45,6 +45,7 @@ type watcher struct {
 	path    string
 	env     func(string) (string, bool)
 	changed func(*gateway.Gateway, []Problem)
+	options []Option
 	tick    <-chan time.Time
 
 	notify *fsnotify.Watcher
@@ -96,7 +97,7 @@ func (w *watcher) run(ctx context.Context) error {
 
 // read loads the file and reports it if something is new.
 func (w *watcher) read() {
-	g, problems, in := load(w.path, w.env)
+	g, problems, in := load(w.path, w.env, w.options...)
 	w.watch(in.files)
 	if w.last != nil && w.last.digest == in.digest {
 		return
