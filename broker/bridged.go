@@ -66,7 +66,7 @@ func (b *Broker) newBridge(config gatewayconfig.Broker, cfg gatewayconfig.Server
 	var untrusted error
 	transport := b.opts.Transport
 	if transport == nil {
-		transport, untrusted = outbound.NewTrusting(time.Duration(c.ConnectTimeout), cfg.CACert)
+		transport, untrusted = outbound.NewTrusting(time.Duration(c.ConnectTimeout), b.opts.Roots, cfg.CACert)
 	}
 	source := b.sourceOf(cfg)
 	o.Connect = func(ctx context.Context) (bridge.Conn, error) {

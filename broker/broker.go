@@ -12,6 +12,7 @@ package broker
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"sync"
@@ -47,6 +48,9 @@ type Options struct {
 	Pins integrity.Store
 	// Transport makes the requests to all servers; nil means one for each.
 	Transport http.RoundTripper
+	// Roots are the certificate authorities of https servers and token endpoints
+	// that have none of their own; nil means the system's.
+	Roots *x509.CertPool
 	// Loop makes the requests to the gateway's own endpoint that clients of older
 	// forms cause; nil means one of its own.
 	Loop http.RoundTripper

@@ -160,7 +160,7 @@ func sameConnection(a, b gatewayconfig.Server) bool {
 func (b *Broker) newServer(config gatewayconfig.Broker, cfg gatewayconfig.Server, before *server) (*server, error) {
 	o := upstream.Options{
 		Name: config.Name, Version: config.Version,
-		Log: b.log, Changed: b.refresh, Transport: b.opts.Transport,
+		Log: b.log, Changed: b.refresh, Transport: b.opts.Transport, Roots: b.opts.Roots,
 		Source: b.sourceOf(cfg),
 	}
 	if before != nil {

@@ -63,7 +63,7 @@ func (b *Broker) sourceOf(cfg gatewayconfig.Server) *credential.Source {
 	}
 	transport := b.opts.Transport
 	if transport == nil {
-		transport = outbound.NewTransport(endpointConnect)
+		transport = outbound.NewTransport(endpointConnect, b.opts.Roots)
 	}
 	return credential.New(cfg, credential.Options{Transport: transport, Log: b.log, Asked: func(err error) {
 		result := metrics.TokenIssued

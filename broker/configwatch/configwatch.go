@@ -105,7 +105,7 @@ func newWatcher(o Options) (*watcher, error) {
 	if err != nil {
 		return nil, errors.New("control plane: its address is no URL")
 	}
-	direct := outbound.NewTransport(patience)
+	direct := outbound.NewTransport(patience, nil)
 	switch {
 	case u.Scheme == "unix" && u.Path != "" && u.Host == "":
 		socket, dialer := u.Path, &net.Dialer{Timeout: patience}

@@ -13,10 +13,12 @@ import (
 
 // NewTransport returns a transport for the connections to one peer. Like Envoy on
 // the way of the calls it uses no proxy, and it asks for no compression: a
-// compressing peer could hold events back. Connect bounds the TCP handshake.
-func NewTransport(connect time.Duration) *http.Transport {
+// compressing peer could hold events back. Connect bounds the TCP handshake; one of
+// roots has to have signed the peer's certificate, nil means the system's.
+func NewTransport(connect time.Duration, roots *x509.CertPool) *http.Transport {
 	dialer := newDialer(connect)
 	return &http.Transport{
+		TLSClientConfig:        &tls.Config{RootCAs: roots},
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
@@ -31,19 +33,16 @@ func NewTransport(connect time.Duration) *http.Transport {
 // configured with its final URL, as its secrets are for nobody else.
 type Client struct{ http http.Client }
 
-// NewTrusting is NewTransport for a server whose certificate one of the authorities
-// in caCert (PEM) has to have signed; empty means one of the system's.
-func NewTrusting(connect time.Duration, caCert string) (*http.Transport, error) {
-	t := NewTransport(connect)
-	if caCert == "" {
-		return t, nil
+// NewTrusting is NewTransport for a server with authorities of its own in caCert
+// (PEM), which are in the place of roots; empty means that there are none.
+func NewTrusting(connect time.Duration, roots *x509.CertPool, caCert string) (*http.Transport, error) {
+	if caCert != "" {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(caCert)) {
+			return nil, errors.New("its certificate authorities are no certificates in PEM")
+		}
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(caCert)) {
-		return nil, errors.New("its certificate authorities are no certificates in PEM")
-	}
-	t.TLSClientConfig = &tls.Config{RootCAs: pool}
-	return t, nil
+	return NewTransport(connect, roots), nil
 }
 
 // NewClient returns a client whose requests take the transport.

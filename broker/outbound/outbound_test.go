@@ -87,7 +87,7 @@ func (c *closable) CloseIdleConnections() { c.closed++ }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	transport := &closable{RoundTripper: outbound.NewTransport(time.Second)}
+	transport := &closable{RoundTripper: outbound.NewTransport(time.Second, nil)}
 	outbound.NewClient(transport).CloseIdleConnections()
 	if transport.closed != 1 {
 		t.Errorf("closed %d times", transport.closed)

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"net/http/httptest"
 	"testing"
@@ -12,22 +13,29 @@ import (
 	"mcp-gateway/internal/gatewayconfig"
 )
 
-// A server's certificate is checked against its own authorities, if it has some.
+// A server's certificate is checked against its own authorities, if it has some, else
+// against those of the gateway.
 func TestServersMayHaveAuthoritiesOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(&rawserver.Server{Hello: rawserver.Hello(rawserver.Everything), Results: rawserver.Empty()})
 	t.Cleanup(server.Close)
 	own := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	gateways := x509.NewCertPool()
+	gateways.AddCert(server.Certificate())
 	for name, test := range map[string]struct {
 		caCert string
+		roots  *x509.CertPool
 		want   State
 	}{
-		"the system's": {"", Failed},
-		"its own":      {own, Ready},
+		"the system's":                {"", nil, Failed},
+		"its own":                     {own, nil, Ready},
+		"the gateway's":               {"", gateways, Ready},
+		"its own, besides gateway's":  {own, x509.NewCertPool(), Ready},
+		"the gateway's, unknown ones": {"", x509.NewCertPool(), Failed},
 	} {
 		changed := make(chan struct{}, 100)
 		s, err := New(gatewayconfig.Server{Name: "a", URL: server.URL + "/mcp", CACert: test.caCert, ListTimeout: gatewayconfig.Duration(10 * time.Second)},
-			Options{Log: zap.NewNop(), Changed: func() {
+			Options{Log: zap.NewNop(), Roots: test.roots, Changed: func() {
 				select {
 				case changed <- struct{}{}:
 				default:

@@ -8,6 +8,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,6 +112,9 @@ type Options struct {
 	Before *Snapshot
 	// Transport makes the requests; nil means one of the Server's own.
 	Transport http.RoundTripper
+	// Roots are the certificate authorities of a server that names none of its own;
+	// nil means the system's.
+	Roots *x509.CertPool
 	// Source has the tokens that the server is sent; nil for none.
 	Source *credential.Source
 }
@@ -161,7 +165,7 @@ type Server struct {
 func New(cfg gatewayconfig.Server, o Options) (*Server, error) {
 	transport, lasting := o.Transport, o.Transport
 	if transport == nil {
-		own, err := outbound.NewTrusting(connectTimeout, cfg.CACert)
+		own, err := outbound.NewTrusting(connectTimeout, o.Roots, cfg.CACert)
 		if err != nil {
 			return nil, fmt.Errorf("server %s: %w", cfg.Name, err)
 		}

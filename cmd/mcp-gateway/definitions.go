@@ -27,8 +27,8 @@ import (
 // definitions says where definitions come from, a running gateway or the servers
 // of a configuration, and what is trusted: a lock file, or what the gateway knows.
 type definitions struct {
-	config, gateway, lockFile string
-	patience                  time.Duration
+	config, gateway, lockFile, trustedCA string
+	patience                             time.Duration
 	// servers are the names of those that were asked, with a configuration.
 	servers []string
 }
@@ -36,6 +36,7 @@ type definitions struct {
 func (d *definitions) add(c *cobra.Command) {
 	c.Flags().StringVar(&d.config, "config", "", "the configuration file: its servers are asked, and its lock file counts")
 	c.Flags().StringVar(&d.lockFile, "lock", "", "the lock file, in place of the configuration's integrity.pins.file")
+	c.Flags().StringVar(&d.trustedCA, "trusted-ca", "", "file of certificate authorities for https servers that are asked; the system's if empty")
 	c.Flags().DurationVar(&d.patience, "timeout", time.Minute, "how long all of it may take")
 }
 
@@ -118,7 +119,7 @@ func (d *definitions) ask(ctx context.Context, servers []string) (integrity.Over
 		return integrity.Overview{}, nil, err
 	}
 	out, err := runner.Definitions(ctx, runner.DefinitionsConfig{
-		Gateway: g, Servers: servers, Lock: lock, Version: buildVersion(), Patience: d.patience, Log: zap.NewNop(),
+		Gateway: g, Servers: servers, Lock: lock, TrustedCA: d.trustedCA, Version: buildVersion(), Patience: d.patience, Log: zap.NewNop(),
 	})
 	return out, lock, err
 }

@@ -10,6 +10,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -54,10 +56,14 @@ type set struct {
 	failed bool
 }
 
-// New returns a Watcher that watches nothing yet. It calls changed when another
+// New returns a Watcher that watches nothing yet. One of roots has to have signed
+// the certificates of issuers, nil means the system's. It calls changed when another
 // digest is known than before, one call at a time.
-func New(log *zap.Logger, changed func()) *Watcher {
-	transport := &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: fetchTimeout}
+func New(log *zap.Logger, roots *x509.CertPool, changed func()) *Watcher {
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: fetchTimeout,
+		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
+	}
 	w := &Watcher{
 		log: log, changed: changed, sets: map[string]*set{}, news: make(chan struct{}, 1), tried: make(chan struct{}),
 		client: &http.Client{Transport: transport, Timeout: fetchTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func (i *issuer) looked(t *testing.T) {
 func watched(t *testing.T) (*Watcher, <-chan struct{}) {
 	t.Helper()
 	changes := make(chan struct{}, 100)
-	w := New(zap.NewNop(), func() { changes <- struct{}{} })
+	w := New(zap.NewNop(), nil, func() { changes <- struct{}{} })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -73,6 +74,24 @@ func watched(t *testing.T) (*Watcher, <-chan struct{}) {
 		}
 	})
 	return w, changes
+}
+
+// The certificate of an issuer is checked against the authorities that are given.
+func TestIssuersHaveACertificateOfTheAuthorities(t *testing.T) {
+	t.Parallel()
+	i := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[` + one + `]}`)) }))
+	t.Cleanup(i.Close)
+	known := x509.NewCertPool()
+	known.AddCert(i.Certificate())
+	for _, test := range []struct {
+		roots *x509.CertPool
+		fails bool
+	}{{known, false}, {nil, true}} {
+		digest, err := New(zap.NewNop(), test.roots, nil).fetch(t.Context(), i.URL)
+		if (err != nil) != test.fails || (digest == "") != test.fails {
+			t.Errorf("with %v authorities: %q, %v", test.roots, digest, err)
+		}
+	}
 }
 
 func next(t *testing.T, changes <-chan struct{}) {

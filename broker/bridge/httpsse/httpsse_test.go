@@ -79,7 +79,7 @@ func (o *old) requests() []string {
 func (o *old) connect(t *testing.T) (*httpsse.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	transport := outbound.NewTransport(5 * time.Second)
+	transport := outbound.NewTransport(5*time.Second, nil)
 	t.Cleanup(transport.CloseIdleConnections)
 	return httpsse.Connect(ctx, httpsse.Server{
 		URL: o.URL + "/sse?k=v", Host: "old.internal", Headers: map[string]string{"Key": "k3y"}, Limit: 1 << 10, Transport: transport,
@@ -328,7 +328,7 @@ func TestTokens(t *testing.T) {
 	source := credential.New(gatewayconfig.Server{Name: "old", OAuth: &gatewayconfig.OAuth{TokenURL: "https://idp.test/token"}}, credential.Options{Transport: idp, Log: zap.NewNop()})
 	var mu sync.Mutex
 	var got []string
-	transport := outbound.NewTransport(5 * time.Second)
+	transport := outbound.NewTransport(5*time.Second, nil)
 	t.Cleanup(transport.CloseIdleConnections)
 	c, err := httpsse.Connect(t.Context(), httpsse.Server{
 		URL: o.URL + "/sse", Limit: 1 << 10, Source: source,

@@ -45,8 +45,11 @@ type BrokerConfig struct {
 	InternalListen string
 	// Secret guards the internal API, and is sent to the control plane; empty is
 	// allowed only where nobody else can connect.
-	Secret  string
-	Version string
+	Secret string
+	// TrustedCA is the file of certificate authorities for https servers; empty
+	// means the system's.
+	TrustedCA string
+	Version   string
 	// Hurry, nil for never, ends the time in which others take over.
 	Hurry <-chan struct{}
 	Log   *zap.Logger
@@ -63,6 +66,10 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 				of[0], of[1], gatewayconfig.SecretEnv)
 		}
 	}
+	roots, err := authorities(c.TrustedCA)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
 	public, err := listen(c.Listen)
 	if err != nil {
 		return fmt.Errorf("broker: --listen: %w", err)
@@ -73,7 +80,7 @@ func Broker(ctx context.Context, c BrokerConfig) error {
 		return fmt.Errorf("broker: --internal-listen: %w", err)
 	}
 	services := newGroup()
-	b := newBrokerService(c.Log, services, public, internal, c.Secret)
+	b := newBrokerService(c.Log, services, public, internal, broker.Options{Secret: c.Secret, Roots: roots})
 	if c.File != "" {
 		services.start("file watch", func(ctx context.Context) error {
 			return watch(ctx, c.Log, c.File, "", func(g *gateway.Gateway) error { return b.apply(g.Broker(c.Version)) })
@@ -109,7 +116,7 @@ type brokerService struct {
 	log      *zap.Logger
 	services *group
 	public   net.Listener
-	secret   string
+	options  broker.Options
 	drain    drain
 
 	handler atomic.Pointer[http.Handler] // of the internal API
@@ -121,8 +128,8 @@ type brokerService struct {
 	sessions gatewayconfig.Sessions
 }
 
-func newBrokerService(log *zap.Logger, services *group, public, internal net.Listener, secret string) *brokerService {
-	b := &brokerService{log: log.Named("broker"), services: services, public: public, secret: secret}
+func newBrokerService(log *zap.Logger, services *group, public, internal net.Listener, options broker.Options) *brokerService {
+	b := &brokerService{log: log.Named("broker"), services: services, public: public, options: options}
 	services.start("broker's internal API", func(ctx context.Context) error {
 		return serveHTTP(ctx, b.log, internal, b.drain.wrap(http.HandlerFunc(b.serveInternal)), brokerGrace)
 	})
@@ -156,7 +163,7 @@ func (b *brokerService) apply(c gatewayconfig.Broker) error {
 	if err != nil {
 		return err
 	}
-	options := broker.Options{Secret: b.secret}
+	options := b.options
 	pins, err := openPins(b.log, c.Sessions)
 	if err != nil {
 		return errors.Join(err, closeStore(store))

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"sync"
@@ -46,12 +47,16 @@ func ControlPlane(ctx context.Context, c ControlPlaneConfig) error {
 		return fmt.Errorf("control plane: the brokers' configuration on %s would be open to the network: set %s, or use a loopback address or a socket",
 			c.ConfigListen, gatewayconfig.SecretEnv)
 	}
+	roots, err := authoritiesOfEnvoy(c.Log, c.Params.TrustedCA)
+	if err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
 	l, err := c.listen()
 	if err != nil {
 		return err
 	}
 	services, counted := newGroup(), metrics.New()
-	cp := newControlPlane(c.Log, services, counted, c.Params, l.xds)
+	cp := newControlPlane(c.Log, services, counted, c.Params, roots, l.xds)
 	configuration := publish.NewConfig(c.Secret, counted)
 	services.start("brokers' configuration", func(ctx context.Context) error {
 		// A broker's question may wait for long; it is asked again elsewhere.
@@ -129,10 +134,10 @@ type controlPlane struct {
 	moved   moved            // from before it
 }
 
-func newControlPlane(log *zap.Logger, services *group, m *metrics.Metrics, p envoyconfig.Params, xds net.Listener) *controlPlane {
+func newControlPlane(log *zap.Logger, services *group, m *metrics.Metrics, p envoyconfig.Params, roots *x509.CertPool, xds net.Listener) *controlPlane {
 	log = log.Named("controlplane")
 	cp := &controlPlane{params: p, server: publish.NewServer(log, m), log: log}
-	cp.keys = keys.New(log, cp.renew)
+	cp.keys = keys.New(log, roots, cp.renew)
 	services.start("xDS server", func(ctx context.Context) error { return cp.server.Serve(ctx, xds) })
 	services.start("watch of issuers' keys", cp.keys.Run)
 	return cp

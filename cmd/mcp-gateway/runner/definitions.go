@@ -26,8 +26,11 @@ type DefinitionsConfig struct {
 	// Servers are the names of those to ask; none means all that are enabled.
 	Servers []string
 	// Lock is what is trusted.
-	Lock    pin.Lock
-	Version string
+	Lock pin.Lock
+	// TrustedCA is the file of certificate authorities for https servers; empty
+	// means the system's.
+	TrustedCA string
+	Version   string
 	// Patience bounds the whole.
 	Patience time.Duration
 	Log      *zap.Logger
@@ -53,13 +56,17 @@ func Definitions(ctx context.Context, c DefinitionsConfig) (integrity.Overview, 
 	}
 	config.Integrity.Pins = gatewayconfig.Pins{OnChange: gatewayconfig.ReactWarn, Locked: true, Lock: string(text)}
 	config.Sessions = gatewayconfig.Sessions{}
+	roots, err := authorities(c.TrustedCA)
+	if err != nil {
+		return none, err
+	}
 	store, err := memory.New(memory.Options{Timeouts: session.Timeouts{Idle: time.Hour, Lifetime: time.Hour}})
 	if err != nil {
 		return none, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Patience)
 	defer cancel()
-	b := broker.New(c.Log, store, broker.Options{})
+	b := broker.New(c.Log, store, broker.Options{Roots: roots})
 	if err := b.Apply(config); err != nil {
 		return none, err
 	}

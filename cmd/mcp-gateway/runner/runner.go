@@ -6,6 +6,7 @@ package runner
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mcp-gateway/broker"
 	"mcp-gateway/controlplane/envoyconfig"
 	"mcp-gateway/controlplane/gateway"
 	"mcp-gateway/controlplane/metrics"
@@ -37,7 +39,8 @@ type Config struct {
 	Concurrency int
 	// EnvoyLogLevel is as Envoy names levels; empty means "warning".
 	EnvoyLogLevel string
-	// TrustedCA is the file of certificate authorities for https servers.
+	// TrustedCA is the file of certificate authorities for https servers; empty means
+	// Debian's for Envoy and the system's for the broker.
 	TrustedCA string
 	Version   string
 	// Drain bounds the wait for calls under way once ctx has ended; Hurry, nil for
@@ -74,6 +77,10 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	at, err := endpointOf(g)
+	if err != nil {
+		return err
+	}
+	roots, err := authorities(c.TrustedCA)
 	if err != nil {
 		return err
 	}
@@ -114,7 +121,7 @@ func Run(ctx context.Context, c Config) error {
 
 	services := newGroup()
 	defer services.cancel()
-	b, err := serveParts(c, services, params, address)
+	b, err := serveParts(c, services, params, roots, address)
 	if err != nil {
 		return err
 	}
@@ -185,7 +192,7 @@ func (c Config) awaitCalls(edge *group, calls *finish) {
 
 // serveParts starts broker and control plane on the sockets of p, and the watch
 // of the file that feeds both and says which address to hold.
-func serveParts(c Config, services *group, p envoyconfig.Params, address *held) (*brokerService, error) {
+func serveParts(c Config, services *group, p envoyconfig.Params, roots *x509.CertPool, address *held) (*brokerService, error) {
 	public, err := listen(p.BrokerPublic)
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
@@ -198,8 +205,8 @@ func serveParts(c Config, services *group, p envoyconfig.Params, address *held) 
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	cp := newControlPlane(c.Log, services, metrics.New(), p, xds)
-	b := newBrokerService(c.Log, services, public, internal, "")
+	cp := newControlPlane(c.Log, services, metrics.New(), p, roots, xds)
+	b := newBrokerService(c.Log, services, public, internal, broker.Options{Roots: roots})
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {
 			if err := address.keep(g); err != nil {

@@ -195,7 +195,7 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 		"envoyFilters":  d.envoyFilters(&g.EnvoyFilters, httpfilter.Filter),
 		"envoyClusters": d.envoyClusters(&g.EnvoyClusters),
 
-		"gatewayCACertPEM": d.unsupported("additional certificate authorities: Envoy and the broker trust those of the system"),
+		"gatewayCACertPEM": d.unsupported("additional certificate authorities: give servers a caCert, or name a file with --trusted-ca"),
 	}
 }
 
