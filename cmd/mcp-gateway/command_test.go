@@ -85,7 +85,7 @@ func TestValidateOnlyWarnsOfAProgramThatIsNotHere(t *testing.T) {
 	}
 }
 
-// Nor is the directory made that pins.state is in.
+// Nor are the directories made that pins.state and the access log are in.
 func TestValidateOnlyWarnsOfADirectoryThatIsNotHere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -93,6 +93,12 @@ func TestValidateOnlyWarnsOfADirectoryThatIsNotHere(t *testing.T) {
 		path := write(t, "servers: []\nintegrity: {pins: {onChange: quarantine, state: "+state+"/pins.json}}\n")
 		out, _, err := execute(t, "validate", path)
 		want := fmt.Sprintf("%s: warning: integrity.pins.state: this machine has no directory %q; it has to be there", path, state)
+		if err != nil || strings.Contains(out, want) != warns {
+			t.Errorf("%v %s", err, out)
+		}
+		path = write(t, "gateway: {accessLog: "+state+"/a.log}\nservers: []\n")
+		out, _, err = execute(t, "validate", path)
+		want = fmt.Sprintf("%s: warning: gateway.accessLog: this machine has no directory %q; it has to be there where Envoy runs", path, state)
 		if err != nil || strings.Contains(out, want) != warns {
 			t.Errorf("%v %s", err, out)
 		}

@@ -29,7 +29,7 @@ func validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return summarize(c.OutOrStdout(), args[0], g, slices.Concat(warnings, missingPrograms(args[0], g), missingDirectory(args[0], g)))
+			return summarize(c.OutOrStdout(), args[0], g, slices.Concat(warnings, missingPrograms(args[0], g), missingDirectories(args[0], g)))
 		},
 	}
 }
@@ -52,21 +52,27 @@ func missingPrograms(path string, g *gateway.Gateway) []file.Problem {
 	return problems
 }
 
-// missingDirectory warns of a directory for what was trusted that this machine has
-// not: the broker does not make it, and withholds what it cannot remember.
-func missingDirectory(path string, g *gateway.Gateway) []file.Problem {
-	p := &g.Integrity.Pins
-	if p.State == "" || p.OnChange == gatewayconfig.ReactOff {
-		return nil
+// missingDirectories warns of directories that this machine has not, for files that
+// the gateway makes: nobody makes the directories, and the broker withholds what it
+// cannot remember.
+func missingDirectories(path string, g *gateway.Gateway) []file.Problem {
+	var problems []file.Problem
+	look := func(at, dir, part string) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return
+		}
+		problems = append(problems, file.Problem{
+			File: path, Path: at, Warning: true,
+			Message: fmt.Sprintf("this machine has no directory %q; it has to be there where %s runs", dir, part),
+		})
 	}
-	dir := filepath.Dir(p.State)
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
+	if g.AccessLog != gateway.AccessLogOff && g.AccessLog != gateway.AccessLogStdout {
+		look("gateway.accessLog", filepath.Dir(g.AccessLog), "Envoy")
 	}
-	return []file.Problem{{
-		File: path, Path: "integrity.pins.state", Warning: true,
-		Message: fmt.Sprintf("this machine has no directory %q; it has to be there where the broker runs", dir),
-	}}
+	if p := &g.Integrity.Pins; p.State != "" && p.OnChange != gatewayconfig.ReactOff {
+		look("integrity.pins.state", filepath.Dir(p.State), "the broker")
+	}
+	return problems
 }
 
 // summarize says what a good configuration sets up, and what is odd about it.

@@ -50,7 +50,8 @@ type Gateway struct {
 	// Sessionless is what becomes of a request without a session that should have
 	// one: SessionlessRefuse or SessionlessPooled.
 	Sessionless string
-	// AccessLog is AccessLogOff, AccessLogStdout or the path of a file.
+	// AccessLog is AccessLogOff, AccessLogStdout or the absolute path of a file, as
+	// Envoy sees it.
 	AccessLog string
 	// ServerStats has Envoy count answers by status and measure latency for each
 	// server, which costs some microseconds a call.

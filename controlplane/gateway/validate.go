@@ -98,8 +98,10 @@ func (v *validation) endpoint(g *Gateway) {
 		v.errorf("gateway.name", "must not be empty")
 	}
 	v.lists(g)
-	if g.AccessLog == "" || strings.ContainsRune(g.AccessLog, 0) {
-		v.errorf("gateway.accessLog", "want off, stdout or the path of a file")
+	switch {
+	case g.AccessLog == AccessLogOff, g.AccessLog == AccessLogStdout:
+	case !path.IsAbs(g.AccessLog), strings.HasSuffix(g.AccessLog, "/"), strings.ContainsRune(g.AccessLog, 0):
+		v.errorf("gateway.accessLog", "%q: want off, stdout or the absolute path of a file, as Envoy sees it", g.AccessLog)
 	}
 }
 

@@ -194,6 +194,34 @@ func TestEveryMistakeOfTheFileIsPrinted(t *testing.T) {
 	wantAll(t, got, "2 errors", path+":2:", path+":5:")
 }
 
+// What Envoy could not open is refused as a whole, at the start and later.
+func TestAnAccessLogThatCannotBeOpenedChangesNothing(t *testing.T) {
+	t.Parallel()
+	absent := filepath.Join(t.TempDir(), "absent", "access.log")
+	config := demos(t)
+	bad := config
+	bad.Gateway = []string{"accessLog: " + absent, "path: /other"}
+	got := fails(t, 10*time.Second, "run", "--config", file(t, bad.YAML()), "--listen", "127.0.0.1:0")
+	wantAll(t, got, "gateway.accessLog", absent, "no such file or directory")
+
+	bad.Servers = config.Servers[:1]
+	g := harness.Run(t, config)
+	c := harness.Connect(t, g.URL)
+	works(t, c)
+	g.Reload(bad)
+	wantAll(t, g.WaitLine(g.Stderr(), "configuration not applied"), "gateway.accessLog", absent)
+	works(t, c)
+
+	good := config
+	good.Gateway = []string{"accessLog: " + filepath.Join(t.TempDir(), "access.log")}
+	g.Reload(good)
+	harness.Eventually(t, "a line of the log", func() bool {
+		works(t, c)
+		text, err := os.ReadFile(strings.TrimPrefix(good.Gateway[0], "accessLog: "))
+		return err == nil && strings.Contains(string(text), "tools/call")
+	})
+}
+
 func TestTheFileIsWatched(t *testing.T) {
 	t.Parallel()
 	config := demos(t)

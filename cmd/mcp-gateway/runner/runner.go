@@ -76,6 +76,9 @@ func Run(ctx context.Context, c Config) error {
 	if err := address.keep(g); err != nil {
 		return err
 	}
+	if err := openAccessLog(g); err != nil {
+		return err
+	}
 	at, err := endpointOf(g)
 	if err != nil {
 		return err
@@ -210,6 +213,9 @@ func serveParts(c Config, services *group, p envoyconfig.Params, roots *x509.Cer
 	services.start("file watch", func(ctx context.Context) error {
 		return watch(ctx, c.Log, c.File, c.Listen, func(g *gateway.Gateway) error {
 			if err := address.keep(g); err != nil {
+				return err
+			}
+			if err := openAccessLog(g); err != nil {
 				return err
 			}
 			// Envoy before the broker: a name that the broker lists must have
