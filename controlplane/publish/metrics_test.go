@@ -3,6 +3,7 @@ package publish
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/genproto/googleapis/rpc/status"
 
 	"mcp-gateway/controlplane/envoyconfig"
@@ -115,4 +117,50 @@ func TestEnvoysAndTheirRefusalsAreCounted(t *testing.T) {
 	// What comes after it on the stream shows that the refusal has come.
 	ask(t, stream, &discoveryv3.DiscoveryRequest{TypeUrl: envoyconfig.TypeListener})
 	wantMetrics(t, m, `mcp_controlplane_envoy_refusals_total{kind="cluster"} 1`, `mcp_controlplane_envoy_refusals_total{kind="other"} 1`)
+}
+
+// An Envoy that has nothing keeps nothing.
+func TestTheLogTellsARefusalAtFirstFromLaterOnes(t *testing.T) {
+	t.Parallel()
+	core, logged := observer.New(zap.ErrorLevel)
+	s := NewServer(zap.New(core), metrics.New())
+	if err := s.Publish(resources(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	const none, old = "envoy refused its configuration and has none of this type", "envoy refused its new configuration and keeps the old one"
+	wrong, cluster := &status.Status{Message: "wrong"}, envoyconfig.TypeCluster
+	var want []string
+	for _, test := range []struct {
+		said []*discoveryv3.DeltaDiscoveryRequest
+		log  string
+	}{
+		{[]*discoveryv3.DeltaDiscoveryRequest{{TypeUrl: cluster}, {TypeUrl: cluster, ResponseNonce: "1", ErrorDetail: wrong}}, none},
+		{[]*discoveryv3.DeltaDiscoveryRequest{{TypeUrl: cluster}, {TypeUrl: cluster, ResponseNonce: "1"}, {TypeUrl: cluster, ResponseNonce: "2", ErrorDetail: wrong}}, old},
+		{[]*discoveryv3.DeltaDiscoveryRequest{{TypeUrl: cluster, InitialResourceVersions: map[string]string{"a": "1"}}, {TypeUrl: cluster, ResponseNonce: "1", ErrorDetail: wrong}}, old},
+	} {
+		callbacks := s.callbacks()
+		for _, r := range test.said {
+			if err := callbacks.OnStreamDeltaRequest(7, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		callbacks.OnDeltaStreamClosed(7, nil)
+		want = append(want, test.log)
+	}
+	for _, r := range []*discoveryv3.DiscoveryRequest{{TypeUrl: cluster, ErrorDetail: wrong}, {TypeUrl: cluster, VersionInfo: "1", ErrorDetail: wrong}} {
+		if err := s.callbacks().OnStreamRequest(8, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want = append(want, none, old)
+	var got []string
+	for _, l := range logged.All() {
+		got = append(got, l.Message)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
+	}
+	if first := <-s.Refusals(); first == nil || first.Error() != "the Envoy refuses its configuration (cluster): wrong" {
+		t.Errorf("the first refusal: %v", first)
+	}
 }

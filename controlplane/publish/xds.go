@@ -3,12 +3,14 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -38,12 +40,23 @@ type Server struct {
 	log     *zap.Logger
 	metrics *metrics.Metrics
 	cache   cachev3.SnapshotCache
+	// refusals has what was refused, as far as somebody reads it.
+	refusals chan error
+
+	mu sync.Mutex
+	// taken has the kinds of resources that Envoys have, by stream.
+	taken map[int64]map[string]bool
 }
 
 // NewServer returns a Server that has nothing to serve yet.
 func NewServer(log *zap.Logger, m *metrics.Metrics) *Server {
-	return &Server{log: log, metrics: m, cache: cachev3.NewSnapshotCache(true, oneGroup{}, nil)}
+	return &Server{log: log, metrics: m, cache: cachev3.NewSnapshotCache(true, oneGroup{}, nil),
+		refusals: make(chan error, 1), taken: map[int64]map[string]bool{}}
 }
+
+// Refusals has why an Envoy refused what it was sent; while nobody reads only the
+// first.
+func (s *Server) Refusals() <-chan error { return s.refusals }
 
 // Publish replaces all resources. The version of each type is its content's
 // hash, so that a type whose resources did not change is not sent again.
@@ -115,33 +128,53 @@ var kinds = map[string]string{
 // callbacks tell what Envoy refuses: otherwise nobody would see that a new
 // configuration is not in use.
 func (s *Server) callbacks() serverv3.Callbacks {
-	refused := func(url, detail string) {
-		kind := kinds[url]
-		if kind == "" {
-			kind = metrics.Other
-		}
-		s.metrics.Refused(kind)
-		s.log.Error("envoy refused its new configuration and keeps the old one",
-			zap.String("type", url), zap.String("reason", detail))
-	}
 	came := func(context.Context, int64, string) error {
 		s.metrics.EnvoyCame()
 		return nil
 	}
-	left := func(int64, *corev3.Node) { s.metrics.EnvoyLeft() }
+	left := func(stream int64, _ *corev3.Node) {
+		s.metrics.EnvoyLeft()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.taken, stream)
+	}
 	return serverv3.CallbackFuncs{
 		StreamOpenFunc: came, StreamClosedFunc: left, DeltaStreamOpenFunc: came, DeltaStreamClosedFunc: left,
-		StreamRequestFunc: func(_ int64, r *discoveryv3.DiscoveryRequest) error {
-			if r.GetErrorDetail() != nil {
-				refused(r.GetTypeUrl(), r.GetErrorDetail().GetMessage())
-			}
+		StreamRequestFunc: func(stream int64, r *discoveryv3.DiscoveryRequest) error {
+			s.answered(stream, r.GetTypeUrl(), r.GetVersionInfo() != "", r.GetErrorDetail() != nil, r.GetErrorDetail().GetMessage())
 			return nil
 		},
-		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
-			if r.GetErrorDetail() != nil {
-				refused(r.GetTypeUrl(), r.GetErrorDetail().GetMessage())
-			}
+		StreamDeltaRequestFunc: func(stream int64, r *discoveryv3.DeltaDiscoveryRequest) error {
+			refused := r.GetErrorDetail() != nil
+			has := len(r.GetInitialResourceVersions()) > 0 || r.GetResponseNonce() != "" && !refused
+			s.answered(stream, r.GetTypeUrl(), has, refused, r.GetErrorDetail().GetMessage())
 			return nil
 		},
+	}
+}
+
+// answered takes in what an Envoy says of a type of resources: whether it has some,
+// new or old, and whether it refuses the new ones, for what reason.
+func (s *Server) answered(stream int64, url string, has, refused bool, reason string) {
+	kind := cmp.Or(kinds[url], metrics.Other)
+	s.mu.Lock()
+	if s.taken[stream] == nil {
+		s.taken[stream] = map[string]bool{}
+	}
+	has = has || s.taken[stream][kind]
+	s.taken[stream][kind] = has
+	s.mu.Unlock()
+	if !refused {
+		return
+	}
+	s.metrics.Refused(kind)
+	said := "envoy refused its configuration and has none of this type"
+	if has {
+		said = "envoy refused its new configuration and keeps the old one"
+	}
+	s.log.Error(said, zap.String("type", url), zap.String("reason", reason))
+	select {
+	case s.refusals <- fmt.Errorf("the Envoy refuses its configuration (%s): %s", kind, reason):
+	default:
 	}
 }

@@ -228,18 +228,18 @@ func TestPanicBesideStreamsCostsNothing(t *testing.T) {
 	idle(t, f.admin)
 }
 
-// A configuration that panics is refused, and the next one is taken.
+// A configuration that panics is refused, the one before stays, and the next one is
+// taken.
 func TestPanicInAConfiguration(t *testing.T) {
-	t.Setenv("MCP_GATEWAY_PANIC_AT", "config,config_close")
+	t.Setenv("MCP_GATEWAY_PANIC_AT", "config*2,config_close")
 	a := mcpserver.Start(t, one("a"))
 	config := harness.Config{Servers: []harness.Server{behind(a, "a")}}
-	g := harness.Launch(t, config, "--module", harness.Fragile(t))
-	g.WaitLine(g.Stderr(), "recovered a panic in phase config:")
+	g := harness.Run(t, config, "--module", harness.Fragile(t))
 	envoy := g.Child("envoy")
+	c := harness.Connect(t, g.URL)
 	config.Limits = []string{"body: 100000"}
 	g.Reload(config)
-	g.URL = strings.TrimSpace(g.WaitLine(g.Stdout(), "ready endpoint="))
-	c := harness.Connect(t, g.URL)
+	g.WaitLine(g.Stderr(), "recovered a panic in phase config:")
 	wantTool(t, c, "a_tool", "a", "tool")
 	config.Limits = []string{"body: 2000"}
 	g.Reload(config) // the one before ends with a panic

@@ -176,6 +176,23 @@ func TestAFileThatIsNoProgramIsNoEnvoy(t *testing.T) {
 	wantAll(t, got, "start Envoy", envoy)
 }
 
+// A stock Envoy has no filter for Go: it says so, and nobody waits for it to answer.
+func TestAnEnvoyThatRefusesItsConfigurationEndsTheRun(t *testing.T) {
+	t.Parallel()
+	if harness.Golang() {
+		t.Skip("this Envoy has the filter for Go")
+	}
+	library := filepath.Join(t.TempDir(), "libabsent.so")
+	if err := os.WriteFile(library, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := fails(t, 20*time.Second, "run", "--config", file(t, "servers: []\n"), "--listen", "127.0.0.1:0", "--filter-host", "golang", "--module", library)
+	wantAll(t, got, "mcp-gateway: the Envoy refuses its configuration (listener)", "and has none of this type", "golang")
+	if strings.Contains(got, "keeps the old one") || strings.Contains(got, "does not answer") {
+		t.Error(got)
+	}
+}
+
 func TestAPortInUseIsNamed(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -124,7 +124,7 @@ func Run(ctx context.Context, c Config) error {
 
 	services := newGroup()
 	defer services.cancel()
-	b, err := serveParts(c, services, params, roots, address)
+	b, cp, err := serveParts(c, services, params, roots, address)
 	if err != nil {
 		return err
 	}
@@ -143,6 +143,7 @@ func Run(ctx context.Context, c Config) error {
 
 	probed := make(chan error, 1)
 	go func() { probed <- at.await(edge.ctx) }()
+	refused := cp.server.Refusals()
 	told := readiness{log: c.Log, start: start, endpoint: at.url()}
 	var look <-chan time.Time
 	for err == nil && ctx.Err() == nil {
@@ -150,8 +151,10 @@ func Run(ctx context.Context, c Config) error {
 		case <-ctx.Done():
 		case err = <-edge.failed:
 		case err = <-services.failed:
+		case err = <-refused: // nobody would ever be served
 		case err = <-probed:
 			if err == nil {
+				refused = nil // what is refused from now on leaves what was before
 				c.Ready(at.url())
 				look = told.tell(b.runs().Status())
 			}
@@ -195,18 +198,18 @@ func (c Config) awaitCalls(edge *group, calls *finish) {
 
 // serveParts starts broker and control plane on the sockets of p, and the watch
 // of the file that feeds both and says which address to hold.
-func serveParts(c Config, services *group, p envoyconfig.Params, roots *x509.CertPool, address *held) (*brokerService, error) {
+func serveParts(c Config, services *group, p envoyconfig.Params, roots *x509.CertPool, address *held) (*brokerService, *controlPlane, error) {
 	public, err := listen(p.BrokerPublic)
 	if err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
+		return nil, nil, fmt.Errorf("broker: %w", err)
 	}
 	internal, err := listen(p.BrokerInternal)
 	if err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
+		return nil, nil, fmt.Errorf("broker: %w", err)
 	}
 	xds, err := listen(p.ControlPlane)
 	if err != nil {
-		return nil, fmt.Errorf("control plane: %w", err)
+		return nil, nil, fmt.Errorf("control plane: %w", err)
 	}
 	cp := newControlPlane(c.Log, services, metrics.New(), p, roots, xds)
 	b := newBrokerService(c.Log, services, public, internal, broker.Options{Roots: roots})
@@ -226,5 +229,5 @@ func serveParts(c Config, services *group, p envoyconfig.Params, roots *x509.Cer
 			return b.apply(g.Broker(c.Version))
 		})
 	})
-	return b, nil
+	return b, cp, nil
 }
