@@ -13,9 +13,9 @@
 //	mcp-gateway version
 //
 // Logs and errors go to standard error; standard output has what was asked for
-// alone. SIGTERM and SIGINT end it with status 0: run lets the calls end that are
-// under way, for up to --drain, unless a second signal comes, and is gone within five
-// seconds after that. Failures end it with status 1.
+// alone. SIGTERM, SIGINT and, unless it is ignored, SIGHUP end it with status 0: run
+// lets the calls end that are under way, for up to --drain, unless a second signal
+// comes, and is gone within five seconds after that. Failures end it with status 1.
 package main
 
 import (

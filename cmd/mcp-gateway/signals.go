@@ -21,11 +21,15 @@ func hurry(ctx context.Context) <-chan struct{} {
 	return c
 }
 
-// untilSignal returns a context that ends with the first SIGINT or SIGTERM, with
-// hurry for the next one. No signal cuts the orderly end itself short.
+// untilSignal returns a context that ends with the first SIGINT, SIGTERM or SIGHUP,
+// with hurry for the next one. No signal cuts the orderly end itself short. Who has
+// SIGHUP ignored, as nohup does, wants the program to outlive the terminal.
 func untilSignal() context.Context {
 	got := make(chan os.Signal, 8)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(got, syscall.SIGHUP)
+	}
 	again := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), hurryKey{}, (<-chan struct{})(again)))
 	go func() {
