@@ -107,6 +107,10 @@ func labelled(t *testing.T, g prometheus.Gatherer) map[string]string {
 	return out
 }
 
+// scraped is what Envoy puts before the names of the filter's metrics; test/e2e reads
+// them there.
+const scraped = "envoy_mcp_gateway_"
+
 // ofFilter returns the metrics that the filter defines in Envoy.
 func ofFilter(t *testing.T) map[string]string {
 	t.Helper()
@@ -121,7 +125,7 @@ func ofFilter(t *testing.T) map[string]string {
 		if !known {
 			t.Errorf("labels of %s: %s, which this test does not know", m[1], m[2])
 		}
-		out[m[1]] = of
+		out[scraped+m[1]] = of
 	}
 	return out
 }
