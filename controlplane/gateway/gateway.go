@@ -249,6 +249,10 @@ func Default() Gateway {
 	}
 }
 
+// CommandListTimeout is the default of Server.ListTimeout for a server with a
+// Command: it bounds its start, too, and what npx has to fetch first.
+const CommandListTimeout = time.Minute
+
 // DefaultServer is a server without name and URL, with every default in place.
 func DefaultServer() Server {
 	return Server{

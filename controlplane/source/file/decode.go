@@ -166,6 +166,9 @@ func (d *decoder) document(g *gateway.Gateway) fields {
 				s, state := gateway.DefaultServer(), ""
 				d.object(n, at, d.server(&s, &state))
 				d.reconcile(&s, state, at)
+				if d.at[at+".listTimeout"] == nil && len(s.Command) > 0 {
+					s.ListTimeout = gateway.CommandListTimeout
+				}
 				// One report is enough: a faulty command is no missing url.
 				d.failed[at+".url"] = d.failed[at+".url"] || d.failed[at+".command"]
 				g.Servers = append(g.Servers, s)
