@@ -83,7 +83,7 @@ func TestAuthorizationExamples(t *testing.T) {
 			{"", `{"groups":"staff"}`, "[cal_list_events]", "", "cal_delete_event", ""},
 		},
 		"arguments": {
-			{"", "read", "[cal_list_events]", `cal_list_events {"days":6}`, `cal_list_events {"days":7};cal_list_events;cal_list_events {"days":6,"Days":9};cal_delete_event`, ""},
+			{"", "read", "[cal_list_events]", `cal_list_events {"date":"2026-03-02"}`, `cal_list_events {"date":"2025-12-31"};cal_list_events;cal_list_events {"date":"2026-03-02","Date":"2025-12-31"};cal_delete_event`, ""},
 			{"", "cal:write", "[cal_delete_event cal_list_events]", "cal_list_events;cal_delete_event", "", ""},
 		},
 		"endpoints": {
