@@ -51,7 +51,7 @@ const (
 )
 
 func (v *validation) limits(g *Gateway) {
-	l := &g.Limits
+	l, usual := &g.Limits, DefaultLimits()
 	v.size("limits.body", l.Body)
 	v.size("limits.response", l.Response)
 	v.size("limits.event", l.Event)
@@ -60,17 +60,12 @@ func (v *validation) limits(g *Gateway) {
 		v.errorf("limits.headerSize", "%d bytes: want 1KiB to 8MiB in whole KiB", l.HeaderSize)
 	}
 	v.between("limits.headers", l.Headers, minHeaders, maxHeaders)
-	for _, of := range []struct {
-		total, principal, address      int
-		at, principalPath, addressPath string
-	}{
-		{l.Sessions, l.SessionsPerPrincipal, l.SessionsPerAddress, "limits.sessions", "limits.sessionsPerPrincipal", "limits.sessionsPerAddress"},
-		{l.Streams, l.StreamsPerPrincipal, l.StreamsPerAddress, "limits.streams", "limits.streamsPerPrincipal", "limits.streamsPerAddress"},
-	} {
-		v.between(of.at, of.total, 0, maxCount)
-		v.part(of.principalPath, of.principal, of.at, of.total)
-		v.part(of.addressPath, of.address, of.at, of.total)
-	}
+	v.between("limits.sessions", l.Sessions, 0, maxCount)
+	v.part("limits.sessionsPerPrincipal", l.SessionsPerPrincipal, usual.SessionsPerPrincipal, "limits.sessions", l.Sessions)
+	v.part("limits.sessionsPerAddress", l.SessionsPerAddress, usual.SessionsPerAddress, "limits.sessions", l.Sessions)
+	v.between("limits.streams", l.Streams, 0, maxCount)
+	v.part("limits.streamsPerPrincipal", l.StreamsPerPrincipal, usual.StreamsPerPrincipal, "limits.streams", l.Streams)
+	v.part("limits.streamsPerAddress", l.StreamsPerAddress, usual.StreamsPerAddress, "limits.streams", l.Streams)
 	if l.Sessions > 0 && l.Sessions < sparse && g.Sessions.Store != StoreMemory && g.Sessions.Store != StoreToken {
 		v.warnf("limits.sessions", "in Redis each part of the store has its share, so that with less than %d new sessions may be refused at some 80 %%", sparse)
 	}
@@ -79,10 +74,10 @@ func (v *validation) limits(g *Gateway) {
 	v.between("limits.itemsPerServer", l.ItemsPerServer, 1, gatewayconfig.MostItems)
 	v.between("limits.questions", l.Questions, minQuestions, maxCount)
 	v.between("limits.pooledSessions", l.PooledSessions, 1, maxCount)
-	v.part("limits.pooledSessionsPerServer", l.PooledSessionsPerServer, "limits.pooledSessions", l.PooledSessions)
+	v.part("limits.pooledSessionsPerServer", l.PooledSessionsPerServer, usual.PooledSessionsPerServer, "limits.pooledSessions", l.PooledSessions)
 	v.between("limits.pooledSessionsPerServer", l.PooledSessionsPerServer, 1, maxCount)
 	v.between("limits.calls", l.Calls, 1, maxCount)
-	v.part("limits.waitingCalls", l.WaitingCalls, "limits.calls", l.Calls)
+	v.part("limits.waitingCalls", l.WaitingCalls, usual.WaitingCalls, "limits.calls", l.Calls)
 	v.between("limits.waitingCalls", l.WaitingCalls, 1, maxCount)
 	v.between("limits.bridgedSessions", l.BridgedSessions, 1, maxCount)
 	v.between("limits.openings", l.Openings, 1, maxCount)
@@ -104,10 +99,11 @@ func (v *validation) between(path string, n, least, most int) {
 	}
 }
 
-// part checks a limit that is part of another one.
-func (v *validation) part(path string, n int, of string, total int) {
+// part checks a limit that is part of another one. The usual value is no wish of
+// anybody's, and nothing to warn of.
+func (v *validation) part(path string, n, usual int, of string, total int) {
 	v.between(path, n, 0, maxCount)
-	if total > 0 && n > total {
+	if total > 0 && n > total && n != usual {
 		v.warnf(path, "%d has no effect: %s (%d) is less", n, of, total)
 	}
 }

@@ -22,6 +22,9 @@ func TestLimitsAreChecked(t *testing.T) {
 		"no questions":      {func(g *Gateway) { g.Limits.Questions = 63 }, "limits.questions"},
 		"no items":          {func(g *Gateway) { g.Limits.ItemsPerServer = 0 }, "limits.itemsPerServer"},
 		"part above total":  {func(g *Gateway) { g.Limits.SessionsPerPrincipal = 100_001 }, "limits.sessionsPerPrincipal: 100001 has no effect"},
+		"part left out": {func(g *Gateway) {
+			g.Limits.Sessions, g.Limits.Streams, g.Limits.Calls, g.Limits.PooledSessions = 2, 2, 2, 2
+		}, ""},
 		"few in Redis": {func(g *Gateway) {
 			g.Limits.Sessions, g.Limits.SessionsPerAddress, g.Sessions.Store = 5000, 0, "redis://r"
 		}, "limits.sessions: in Redis"},

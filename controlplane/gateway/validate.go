@@ -227,6 +227,8 @@ func (v *validation) url(g *Gateway, s *Server, at string) {
 	}
 	u, err := url.Parse(s.URL)
 	switch {
+	case !strings.Contains(s.URL, "://"):
+		v.errorf(at, "want http:// or https:// in front")
 	case err != nil:
 		v.errorf(at, "is no URL") // the error of url.Parse quotes it, secrets and all
 	case u.Scheme != "http" && u.Scheme != "https":
