@@ -96,6 +96,12 @@ func TestValidateOnlyWarnsOfADirectoryThatIsNotHere(t *testing.T) {
 		if err != nil || strings.Contains(out, want) != warns {
 			t.Errorf("%v %s", err, out)
 		}
+		path = write(t, "servers: [{name: a, command: [sh], dir: "+state+"}]\n")
+		out, _, err = execute(t, "validate", path)
+		want = fmt.Sprintf("%s: warning: servers[0].dir: this machine has no directory %q; it has to be there where the broker runs", path, state)
+		if err != nil || strings.Contains(out, want) != warns {
+			t.Errorf("%v %s", err, out)
+		}
 		path = write(t, "gateway: {accessLog: "+state+"/a.log}\nservers: []\n")
 		out, _, err = execute(t, "validate", path)
 		want = fmt.Sprintf("%s: warning: gateway.accessLog: this machine has no directory %q; it has to be there where Envoy runs", path, state)

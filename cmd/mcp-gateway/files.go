@@ -52,9 +52,9 @@ func missingPrograms(path string, g *gateway.Gateway) []file.Problem {
 	return problems
 }
 
-// missingDirectories warns of directories that this machine has not, for files that
-// the gateway makes: nobody makes the directories, and the broker withholds what it
-// cannot remember.
+// missingDirectories warns of directories that this machine has not, for processes
+// and for files that the gateway makes: nobody makes the directories, and the broker
+// withholds what it cannot remember.
 func missingDirectories(path string, g *gateway.Gateway) []file.Problem {
 	var problems []file.Problem
 	look := func(at, dir, part string) {
@@ -65,6 +65,11 @@ func missingDirectories(path string, g *gateway.Gateway) []file.Problem {
 			File: path, Path: at, Warning: true,
 			Message: fmt.Sprintf("this machine has no directory %q; it has to be there where %s runs", dir, part),
 		})
+	}
+	for i, s := range g.Servers {
+		if s.Enabled && s.Dir != "" {
+			look(fmt.Sprintf("servers[%d].dir", i), s.Dir, "the broker")
+		}
 	}
 	if g.AccessLog != gateway.AccessLogOff && g.AccessLog != gateway.AccessLogStdout {
 		look("gateway.accessLog", filepath.Dir(g.AccessLog), "Envoy")

@@ -79,6 +79,10 @@ func Start(c Command) (*Conn, error) {
 	conn := &Conn{limit: c.Limit, log: c.Log, quiet: c.Quiet, writing: make(chan struct{}, 1)}
 	p, err := child.Start(child.Command{Path: c.Path, Args: c.Args, Env: environ(c.Env), Dir: c.Dir, OnLine: conn.line})
 	if err != nil {
+		// The system's error names the program, whichever of the two is missing.
+		if info, dirErr := os.Stat(c.Dir); c.Dir != "" && (dirErr != nil || !info.IsDir()) {
+			return nil, fmt.Errorf("start the process: there is no directory %s for it (dir)", c.Dir)
+		}
 		return nil, fmt.Errorf("start the process: %w", err)
 	}
 	conn.process = p

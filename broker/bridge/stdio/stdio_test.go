@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -276,5 +277,15 @@ func TestProgramThatIsNotThere(t *testing.T) {
 			c.Close(0)
 			t.Errorf("%s was started", path)
 		}
+	}
+}
+
+// The system speaks of the program, which is there.
+func TestAMissingDirectoryIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "absent")
+	_, err := stdio.Start(stdio.Command{Path: os.Args[0], Dir: dir, Log: zap.NewNop()})
+	if err == nil || !strings.Contains(err.Error(), "no directory "+dir) || strings.Contains(err.Error(), os.Args[0]) {
+		t.Errorf("%v", err)
 	}
 }
