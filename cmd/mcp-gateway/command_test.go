@@ -246,11 +246,25 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		{"run", "--config", path, "--log-level", "loud"},
 		{"run", "--config", path, "--log-format", "xml"},
 		{"run", "--config", path, "--listen", "nowhere"},
+		{"run", "--config", path, "--drain", "-1s"},
+		{"run", "--config", path, "--concurrency", "0"},
+		{"run", "--config", path, "--envoy-log-level", "loud"},
 		{"run", "--config", path, "--filter-host", "wasm"},
 		{"render", path, "--filter-host", "wasm"},
 	} {
 		if _, _, err := execute(t, args...); err == nil {
 			t.Errorf("%v was accepted", args)
+		} else if flag := args[max(0, len(args)-2)]; strings.HasPrefix(flag, "--") && args[0] == "run" && !strings.Contains(err.Error(), flag) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+func TestAFileWithoutItsFlagIsHintedAt(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"run", "broker", "controlplane"} {
+		if _, _, err := execute(t, command, "gw.yaml"); err == nil || !strings.Contains(err.Error(), "--config FILE") || !strings.Contains(err.Error(), "gw.yaml") {
+			t.Errorf("%s: %v", command, err)
 		}
 	}
 }
@@ -259,6 +273,8 @@ func TestVersionAndSchema(t *testing.T) {
 	t.Parallel()
 	if out, _, err := execute(t, "version"); err != nil || !strings.HasPrefix(out, "mcp-gateway ") {
 		t.Errorf("version: %q, %v", out, err)
+	} else if flag, _, err := execute(t, "--version"); err != nil || flag != out {
+		t.Errorf("--version: %q, %v", flag, err)
 	}
 	if out, _, err := execute(t, "schema"); err != nil || !strings.Contains(out, `"$schema"`) {
 		t.Errorf("schema: %.80q, %v", out, err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,10 +17,12 @@ import (
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mcp-gateway",
+		Version:       buildVersion(),
 		Short:         "Many MCP servers behind one endpoint, inside Envoy",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate(versionLine() + "\n")
 	root.AddCommand(runCommand(), brokerCommand(), controlplaneCommand(),
 		validateCommand(), renderCommand(), bootstrapCommand(), schemaCommand(), pinCommand(), diffCommand(), approveCommand(), healthcheckCommand(), versionCommand())
 	return root
@@ -30,10 +34,13 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Run the whole gateway: Envoy, broker and control plane",
-		Args:  cobra.NoArgs,
+		Args:  noFile,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
+				return err
+			}
+			if err := checkRun(&r); err != nil {
 				return err
 			}
 			r.Log, r.Version, r.Stdout, r.Hurry = log, buildVersion(), os.Stdout, hurry(c.Context())
@@ -50,12 +57,37 @@ func runCommand() *cobra.Command {
 	c.Flags().StringVar(&r.Module, "module", "", "the filter's library; else the one beside this program or in bin")
 	c.Flags().StringVar(&r.Admin, "admin", "", "where Envoy's admin interface listens: unix:/path or a loopback address; else a private socket")
 	c.Flags().IntVar(&r.Concurrency, "concurrency", runtime.GOMAXPROCS(0), "Envoy's worker threads")
-	c.Flags().StringVar(&r.EnvoyLogLevel, "envoy-log-level", "warning", "trace, debug, info, warning, error or critical")
+	c.Flags().StringVar(&r.EnvoyLogLevel, "envoy-log-level", "warning", strings.Join(envoyLevels, ", "))
 	c.Flags().StringVar(&r.TrustedCA, "trusted-ca", "", "file of certificate authorities for https servers and issuers, in place of the system's (Debian's for Envoy)")
 	c.Flags().DurationVar(&r.Drain, "drain", 8*time.Second, "how long a first signal waits for calls under way; 0 for not at all")
 	logs.add(c)
 	_ = c.MarkFlagRequired("config")
 	return c
+}
+
+// noFile is for commands that have no arguments, but whose file is often given as one.
+func noFile(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no %q: name the configuration file with --config FILE", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// envoyLevels are Envoy's names of what it logs.
+var envoyLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
+
+// checkRun finds values of flags that would be changed silently, or that Envoy would
+// refuse again and again.
+func checkRun(r *runner.Config) error {
+	switch {
+	case r.Drain < 0:
+		return fmt.Errorf("--drain: %v: want 0 or more", r.Drain)
+	case r.Concurrency < 1:
+		return fmt.Errorf("--concurrency: %d: want 1 or more", r.Concurrency)
+	case !slices.Contains(envoyLevels, r.EnvoyLogLevel):
+		return fmt.Errorf("--envoy-log-level: %q is none of %s", r.EnvoyLogLevel, strings.Join(envoyLevels, ", "))
+	}
+	return nil
 }
 
 func brokerCommand() *cobra.Command {
@@ -67,7 +99,7 @@ func brokerCommand() *cobra.Command {
 		Long: "Run the broker alone. It is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
 			"that $" + secretFileEnv + " names. Envoy and the control plane need the same. Without a secret\n" +
 			"it listens only on loopback addresses and sockets.",
-		Args: cobra.NoArgs,
+		Args: noFile,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
@@ -104,7 +136,7 @@ func controlplaneCommand() *cobra.Command {
 			"servers are sent, so secrets. The brokers' part is guarded by the secret in $" + gatewayconfig.SecretEnv + ", or in the file\n" +
 			"that $" + secretFileEnv + " names; without one it listens only on a loopback address or a socket.\n" +
 			"xDS has no guard but the network: let nobody but Envoys reach it.",
-		Args: cobra.NoArgs,
+		Args: noFile,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
